@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: strict mode, the repository's root, the places of the build, and how to speak.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+artifacts=$root/artifacts
+native=$artifacts/native
+cd "$root"
+
+# A build must be the same whoever runs it, and must not phone home.
+export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
+
+say() { printf '==> %s\n' "$*"; }
+
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# Folders with a Makefile for native code, the shim first: tests link against what it builds.
+native_dirs() {
+    local makefile
+    [ -f client-shim/Makefile ] && echo client-shim
+    while read -r makefile; do
+        dirname "$makefile"
+    done < <(find protocol tests -name Makefile -not -path '*/artifacts/*' 2>/dev/null | sort)
+}
+
+# native_make DIR TARGET...: make in DIR with everything that is built under artifacts/native.
+native_make() {
+    local dir=$1
+    shift
+    make --no-print-directory -C "$dir" "BUILD=$native" "$@"
+}
+
+has_target() { make --no-print-directory -C "$1" "BUILD=$native" -n "$2" >/dev/null 2>&1; }

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# usage: scripts/lint.sh
+# Runs every check and reports every finding, then fails if there was one. The checks are the functions lint_*, in order.
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+
+configuration=${CONFIGURATION:-Debug}
+
+tracked() { git ls-files -z --cached --others --exclude-standard -- "$@"; }
+
+# Compilers and analyzers; warnings are errors.
+lint_build() { scripts/build.sh "$configuration"; }
+
+lint_csharp_format() {
+    local rc=0
+    dotnet format whitespace Manager.sln --no-restore --verify-no-changes || rc=1
+    dotnet format style Manager.sln --no-restore --verify-no-changes || rc=1
+    return $rc
+}
+
+lint_c_format() { tracked '*.c' '*.h' | xargs -0 -r clang-format --dry-run -Werror; }
+
+lint_shell() {
+    local file scripts=()
+    while IFS= read -r -d '' file; do
+        if head -n 1 "$file" | grep -qE '^#!.*\b(ba)?sh\b|^# shellcheck shell='; then
+            scripts+=("$file")
+        fi
+    done < <(tracked)
+    shellcheck -x "${scripts[@]}"
+}
+
+lint_man_pages() {
+    local page findings rc=0
+    while IFS= read -r -d '' page; do
+        findings=$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
+        if [ -n "$findings" ]; then
+            printf '%s: %s\n' "$page" "$findings"
+            rc=1
+        fi
+    done < <(tracked 'docs/man/*.[1-8]')
+    return $rc
+}
+
+lint_units() {
+    local units=()
+    mapfile -d '' units < <(tracked 'systemd/*.service' 'systemd/*.socket' 'systemd/*.slice')
+    [ ${#units[@]} -eq 0 ] || systemd-analyze verify --man=no "${units[@]}"
+}
+
+lint_json() {
+    local file rc=0
+    while IFS= read -r -d '' file; do
+        python3 -m json.tool "$file" /dev/null || { echo "$file"; rc=1; }
+    done < <(tracked '*.json')
+    return $rc
+}
+
+# fence PATTERN WHY PATHSPEC...: the pattern (extended regular expression) must not occur. Every pattern holds a bracket
+# expression, so that this file does not match itself.
+fence() {
+    local pattern=$1 why=$2 found
+    shift 2
+    found=$(git grep --untracked -nIE -e "$pattern" -- "$@" || true)
+    [ -z "$found" ] || {
+        printf '%s\n    ^ %s\n' "$found" "$why"
+        return 1
+    }
+}
+
+lint_fences() {
+    local rc=0
+    fence '\b(TOD[O]|FIXM[E]|XX[X]|HAC[K])\b' 'finish it, or open an issue' . || rc=1
+    fence '\bNotImplementedExceptio[n]\b' 'finish it' '*.cs' || rc=1
+    fence '\bThread\.Slee[p]\(|\bTask\.Dela[y]\(' 'wait for a condition, not for a time; say on the line why not: [delay]' '*.cs' |
+        grep -v '// \[delay\]' && rc=1
+    fence '\bu?slee[p]\(' 'wait for a condition, not for a time' '*.c' || rc=1
+    fence '\b(DllImpor[t]|LibraryImpor[t])\b|AllowUnsafeBlock[s]|\bunsaf[e]\b *(class|struct|static|void|\{)' \
+        'system calls and pointers live in manager/Linux alone' '*.cs' '*.csproj' ':!manager/Linux' || rc=1
+    fence 'Microsoft\.Extensions|OpenTelemetr[y]|Microsoft\.AspNetCor[e]' \
+        'the engine and what is below it know neither host nor telemetry packages' manager/Engine manager/Linux protocol || rc=1
+    fence '(^|[^[:alnum:]_.])/(hom[e]|roo[t]|wor[k])/[[:alnum:]]|/tm[p]/contracts|\bissu[e] #?[0-9]+|DEVELOPER[S]\.md|\.\./share[d]\b' \
+        'paths and papers of one machine mean nothing to a reader' . || rc=1
+    fence '[[:blank:]]+$' 'trailing blank' '*.sh' '*.c' '*.h' '*.cs' '*.json' '*.props' '*.csproj' Makefile .ci/run || rc=1
+    return $rc
+}
+
+scripts/deps.sh build lint
+failed=()
+for check in $(declare -F | sed -n 's/^declare -f \(lint_.*\)$/\1/p'); do
+    say "${check/lint_/lint: }"
+    # A subshell, so that a check cannot end the ones after it.
+    if ! (set +e; "$check"); then
+        failed+=("${check#lint_}")
+    fi
+done
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "lint: findings in ${failed[*]}"
+    exit 1
+fi
+echo 'lint: no findings'

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# usage: scripts/test-install.sh
+# Installs into an empty root, runs what was installed, uninstalls, and looks at what is left. Ends with `N passed, N failed, N skipped`.
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage" "$stage.log"' EXIT
+passed=0 failed=0
+
+# check SENTENCE COMMAND...
+check() {
+    local sentence=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        printf 'ok   %s\n' "$sentence"
+    else
+        failed=$((failed + 1))
+        printf 'FAIL %s\n' "$sentence"
+    fi
+}
+
+nothing_left() {
+    local left
+    left=$(find "$stage" -mindepth 1)
+    [ -z "$left" ] || {
+        printf '%s\n' "$left"
+        return 1
+    }
+}
+
+append_blank_line() { [ -s "$1" ] && echo >>"$1"; }
+
+stage_make() {
+    make --no-print-directory "$1" "DESTDIR=$2" PREFIX=/usr >"$stage.log" 2>&1 || {
+        cat "$stage.log"
+        return 1
+    }
+}
+
+check 'Install_into_an_empty_root_works' stage_make install "$stage"
+check 'Installed_daemon_tells_its_version' "$stage/usr/lib/uffd-manager/uffd-manager" --version
+check 'Installed_shim_is_a_shared_object' grep -q ELF "$stage/usr/lib/uffd-manager/libuffd-shim.so"
+check 'Installed_uffd_run_prints_its_usage' "$stage/usr/bin/uffd-run" --help
+check 'Launcher_starts_the_installed_daemon' grep -qx 'exec /usr/lib/uffd-manager/uffd-manager "\$@"' "$stage/usr/sbin/uffd-manager"
+check 'Install_over_an_installation_works' stage_make install "$stage"
+check 'Uninstall_works' stage_make uninstall "$stage"
+check 'Uninstall_leaves_nothing' nothing_left
+
+check 'Install_again_works' stage_make install "$stage"
+check 'Configuration_is_installed' append_blank_line "$stage/etc/uffd-manager/config.json"
+check 'Uninstall_with_a_changed_configuration_works' stage_make uninstall "$stage"
+check 'Uninstall_keeps_a_changed_configuration' test -e "$stage/etc/uffd-manager/config.json"
+
+printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

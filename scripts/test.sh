@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# usage: scripts/test.sh [NAME...]        NAME: Linux, Protocol, Engine, Daemon, EndToEnd, native, install; none = all
+# Installs what the tests need, builds, runs every test project one after the other (they share two things that do not divide: CPU time
+# and the kernel's userfaultfd limits), and prints `N passed, N failed, N skipped` as the very last line.
+#
+# The tests run the Debug build: assertions are on, and batches are small, so that the paths for more than one batch are taken.
+# CONFIGURATION=Release tests the optimised build instead.
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+
+configuration=${CONFIGURATION:-Debug}
+results=$artifacts/test-results
+# A test that gets nowhere for this long is killed with its host; a project that outlives the second is killed whatever it does.
+hang_timeout=5m
+project_timeout=${UFFD_TEST_PROJECT_TIMEOUT:-15m}
+only=("$@")
+
+passed=0 failed=0 skipped=0
+failures=()
+
+add() {
+    passed=$((passed + $1))
+    failed=$((failed + $2))
+    skipped=$((skipped + $3))
+}
+
+fail() {
+    failed=$((failed + 1))
+    failures+=("$1")
+}
+
+finish() {
+    if [ ${#failures[@]} -gt 0 ]; then
+        printf '\n'
+        printf 'FAILED: %s\n' "${failures[@]}"
+    fi
+    if [ $((passed + failed)) -eq 0 ]; then
+        fail 'no test ran'
+    fi
+    mkdir -p "$results"
+    echo "$passed $failed $skipped" >"$results/summary"
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    [ "$failed" -eq 0 ]
+}
+
+selected() {
+    local name
+    [ ${#only[@]} -gt 0 ] || return 0
+    for name in "${only[@]}"; do
+        [ "$name" != "$1" ] || return 0
+    done
+    return 1
+}
+
+# Where everything that the tests want is certainly there, a skipped test is a failure: CI, and root with all capabilities on a kernel
+# that has all features (6.8). Elsewhere it says why it was skipped. An explicit setting wins.
+require_all() {
+    [ "${CI:-}" != true ] || return 0
+    local effective last major minor
+    effective=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+    last=$(cat /proc/sys/kernel/cap_last_cap)
+    IFS=.- read -r major minor _ < <(uname -r)
+    [ "$(id -u)" -eq 0 ] && [ $((0x$effective)) -eq $(((1 << (last + 1)) - 1)) ] &&
+        [ $((major * 1000 + minor)) -ge 6008 ] && [ -c /dev/userfaultfd ]
+}
+
+# Thousands of sessions are thousands of descriptors. Not the hard limit itself: some programs close every possible descriptor one by one.
+raise_nofile() {
+    local hard want=65536
+    hard=$(ulimit -Hn)
+    if [ "$hard" != unlimited ] && [ "$hard" -lt $want ]; then
+        want=$hard
+    fi
+    ulimit -Sn "$want"
+}
+
+# run_project FILE NAME: one test project; counts from its trx file, because only that survives every way to end.
+run_project() {
+    local project=$1 name=$2 trx=$results/$2.trx rc=0 total executed ok bad
+    say "testing $name"
+    rm -f "$trx"
+    timeout --kill-after=30s "$project_timeout" \
+        dotnet test "$project" -c "$configuration" --no-build --nologo \
+        --logger 'console;verbosity=minimal' --logger "trx;LogFileName=$trx" \
+        --blame-crash --blame-crash-dump-type none --blame-hang --blame-hang-timeout "$hang_timeout" --blame-hang-dump-type none \
+        --results-directory "$results/$name" </dev/null || rc=$?
+
+    read -r total executed ok bad < <(
+        sed -n 's/.*<Counters total="\([0-9]*\)" executed="\([0-9]*\)" passed="\([0-9]*\)" failed="\([0-9]*\)".*/\1 \2 \3 \4/p' \
+            "$trx" 2>/dev/null || true
+    ) || true
+    if [ -z "${total:-}" ]; then
+        fail "$name: no result file (exit code $rc)"
+        return
+    fi
+    add "$ok" "$bad" $((total - executed))
+    if [ "$bad" -gt 0 ]; then
+        failures+=("$name: $bad of $total tests")
+    elif [ "$rc" -ne 0 ]; then
+        fail "$name: the test host did not end in order (exit code $rc); the first tests to look at are in $results/$name"
+    fi
+    if [ "$total" -eq 0 ]; then
+        fail "$name: the project has no tests"
+    fi
+}
+
+# run_counted NAME COMMAND...: a test program whose last line is its own `N passed, N failed, N skipped`.
+run_counted() {
+    local name=$1 log=$results/$1.log rc=0 ok bad left
+    shift
+    say "testing $name"
+    # Not through a pipe: a process that a test left behind would hold it open, and we would wait for that process.
+    timeout --kill-after=30s "$project_timeout" "$@" </dev/null >"$log" 2>&1 || rc=$?
+    cat "$log"
+    read -r ok bad left < <(
+        tail -n 1 "$log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p'
+    ) || true
+    if [ -z "${left:-}" ]; then
+        fail "$name: no summary (exit code $rc)"
+        return
+    fi
+    add "$ok" "$bad" "$left"
+    if [ "$bad" -gt 0 ]; then
+        failures+=("$name: $bad tests")
+    elif [ "$rc" -ne 0 ]; then
+        fail "$name: exit code $rc"
+    fi
+}
+
+scripts/deps.sh build test || {
+    fail 'dependencies'
+    finish
+    exit 1
+}
+scripts/build.sh "$configuration" || {
+    fail 'build'
+    finish
+    exit 1
+}
+
+if [ -z "${UFFD_TEST_REQUIRE:-}" ] && require_all; then
+    export UFFD_TEST_REQUIRE=all
+fi
+export UFFD_REPO_ROOT=$root UFFD_NATIVE_DIR=$native
+raise_nofile
+mkdir -p "$results"
+
+if selected native; then
+    for dir in $(native_dirs); do
+        if has_target "$dir" check; then
+            run_counted "native-${dir//\//-}" make --no-print-directory -C "$dir" "BUILD=$native" check
+        fi
+    done
+fi
+
+for project in tests/*/*.Tests.csproj; do
+    name=$(basename "$(dirname "$project")")
+    if selected "$name"; then
+        run_project "$project" "$name"
+    fi
+done
+
+if selected install; then
+    run_counted install scripts/test-install.sh
+fi
+
+finish
