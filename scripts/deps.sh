@@ -12,7 +12,7 @@ gcc           | gcc                                    | build test bench run | 
 libc6-dev     | /usr/include/linux/userfaultfd.h       | build test bench run | C library and kernel headers
 make          | make                                   | build test bench run lint | this build
 binutils      | nm                                     | test                 | exported names of the shim are compared with exports.map
-python3       | python3                                | run test             | a real program under the shim, with fork
+python3       | python3                                | run test lint        | checks JSON files; a real program under the shim, with fork
 redis-server  | redis-server                           | test                 | a real program under the shim, with BGSAVE
 redis-tools   | redis-benchmark                        | test                 | load for redis-server
 sqlite3       | sqlite3                                | test                 | a real program under the shim
