@@ -1,0 +1,16 @@
+namespace UffdManager.Daemon.Hosting;
+
+/// <summary>A listener that speaks one hand-over protocol and yields sessions. The daemon starts and stops it.</summary>
+public interface IFrontDoor
+{
+    /// <summary>Short lower-case name, used in log lines and as a metric label.</summary>
+    string Name { get; }
+
+    /// <summary>Binds and begins to accept.</summary>
+    /// <exception cref="UffdManager.Linux.SyscallException">The socket cannot be had.</exception>
+    void Start();
+
+    /// <summary>Stops accepting, tells every connection, closes them, removes the socket's file.</summary>
+    /// <param name="cancellationToken">Set when waiting for slow peers must end.</param>
+    Task StopAsync(CancellationToken cancellationToken);
+}
