@@ -56,6 +56,21 @@ lint_json() {
     return $rc
 }
 
+# Files that the documentation points at are there.
+lint_links() {
+    local page target rc=0
+    while IFS= read -r -d '' page; do
+        while read -r target; do
+            target=${target%%#*}
+            [ -z "$target" ] || [ -e "$(dirname "$page")/$target" ] || {
+                echo "$page: $target does not exist"
+                rc=1
+            }
+        done < <(grep -oE '\]\([^)]+\)' "$page" | sed -E 's/^\]\((.*)\)$/\1/' | grep -vE '^[a-z]+:')
+    done < <(tracked '*.md')
+    return $rc
+}
+
 # fence PATTERN WHY PATHSPEC...: the pattern (extended regular expression) must not occur. Every pattern holds a bracket
 # expression, so that this file does not match itself.
 fence() {
