@@ -1,0 +1,94 @@
+using System.Runtime.InteropServices;
+
+namespace UffdManager.Linux;
+
+/// <content>Reading and writing at an offset, holes and allocation.</content>
+public static unsafe partial class FileIo
+{
+    [CName("SEEK_DATA")] private const int SeekDataWhence = 3;
+    [CName("SEEK_HOLE")] private const int SeekHoleWhence = 4;
+
+    /// <summary>
+    /// preadv2(2) with RWF_NOWAIT: reads what the page cache holds and never waits for a disk. Fewer bytes than asked for means that the
+    /// rest is not cached, or the end of the file.
+    /// </summary>
+    /// <returns>EAGAIN nothing cached, EOPNOTSUPP the file system cannot tell.</returns>
+    public static Errno ReadNoWait(FdLease fd, nuint buffer, int length, long offset, out int read)
+    {
+        IoVector vector = new() { Base = buffer, Length = (nuint)length };
+        nint result;
+        do
+            result = Libc.Preadv2(fd.Fd, &vector, 1, offset, Userfaultfd.NoWait);
+        while (LastError.IsInterrupted(result));
+        return Transferred(result, out read);
+    }
+
+    /// <summary>pread(2); may return fewer bytes than asked for, 0 at the end of the file.</summary>
+    public static Errno Read(FdLease fd, nuint buffer, int length, long offset, out int read)
+    {
+        nint result;
+        do
+            result = PRead(fd.Fd, (void*)buffer, (nuint)length, offset);
+        while (LastError.IsInterrupted(result));
+        return Transferred(result, out read);
+    }
+
+    /// <summary>pwrite(2); may write fewer bytes than asked for.</summary>
+    public static Errno Write(FdLease fd, nuint buffer, int length, long offset, out int written)
+    {
+        nint result;
+        do
+            result = PWrite(fd.Fd, (void*)buffer, (nuint)length, offset);
+        while (LastError.IsInterrupted(result));
+        return Transferred(result, out written);
+    }
+
+    /// <summary>fallocate(2).</summary>
+    /// <returns>ENOSPC, EOPNOTSUPP, EPERM sealed.</returns>
+    public static Errno Fallocate(SafeFd fd, FallocateMode mode, long offset, long length)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        int result;
+        do
+            result = Fallocate(lease.Fd, (int)mode, offset, length);
+        while (LastError.IsInterrupted(result));
+        return result < 0 ? LastError.Get() : Errno.OK;
+    }
+
+    /// <summary>The next offset at or after <paramref name="offset"/> that holds data; -1 when none follows.</summary>
+    /// <exception cref="SyscallException">EINVAL: the file cannot be searched.</exception>
+    public static long SeekData(SafeFd fd, long offset) => Seek(fd, offset, SeekDataWhence);
+
+    /// <summary>The next offset at or after <paramref name="offset"/> that is a hole or the end; -1 when the offset lies beyond the end.</summary>
+    /// <exception cref="SyscallException">EINVAL: the file cannot be searched.</exception>
+    public static long SeekHole(SafeFd fd, long offset) => Seek(fd, offset, SeekHoleWhence);
+
+    private static long Seek(SafeFd fd, long offset, int whence)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        long result = LSeek(lease.Fd, offset, whence);
+        if (result >= 0)
+            return result;
+        return LastError.Get() == Errno.ENXIO ? -1 : throw LastError.Exception("lseek", $"to {offset}");
+    }
+
+    private static Errno Transferred(nint result, out int bytes)
+    {
+        bytes = (int)Math.Max(0, result);
+        return result < 0 ? LastError.Get() : Errno.OK;
+    }
+
+    [LibraryImport(Libc.Name, EntryPoint = "pread", SetLastError = true)]
+    private static partial nint PRead(int fd, void* buffer, nuint count, long offset);
+
+    [LibraryImport(Libc.Name, EntryPoint = "pwrite", SetLastError = true)]
+    private static partial nint PWrite(int fd, void* buffer, nuint count, long offset);
+
+    [LibraryImport(Libc.Name, EntryPoint = "fallocate", SetLastError = true)]
+    private static partial int Fallocate(int fd, int mode, long offset, long length);
+
+    [LibraryImport(Libc.Name, EntryPoint = "lseek", SetLastError = true)]
+    private static partial long LSeek(int fd, long offset, int whence);
+}

@@ -1,0 +1,57 @@
+using System.Text;
+
+namespace UffdManager.Linux;
+
+/// <summary>
+/// struct sockaddr_un for a path of any length. A path longer than its 107 bytes is reached through /proc/self/fd of its directory, which
+/// therefore stays open as long as the address is in use.
+/// </summary>
+internal sealed class UnixAddress : IDisposable
+{
+    private const int PathBytes = 108; // sizeof(sun_path); the last byte is the terminator
+
+    private readonly SafeFile? _directory;
+    private FdLease _lease;
+
+    private UnixAddress(string path, SafeFile? directory, FdLease lease)
+    {
+        _directory = directory;
+        _lease = lease;
+        Path = path;
+        byte[] text = Encoding.UTF8.GetBytes(path);
+        Bytes = new byte[sizeof(ushort) + text.Length + 1];
+        BitConverter.TryWriteBytes(Bytes, (ushort)1 /* AF_UNIX */);
+        text.CopyTo(Bytes, sizeof(ushort));
+    }
+
+    /// <summary>A path that names the socket and fits.</summary>
+    public string Path { get; }
+
+    /// <summary>The structure, as long as it needs to be.</summary>
+    public byte[] Bytes { get; }
+
+    public static UnixAddress Of(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (path.Contains('\0', StringComparison.Ordinal))
+            throw new SyscallException(Errno.EINVAL, "bind", path.Replace('\0', '?'));
+        if (Encoding.UTF8.GetByteCount(path) < PathBytes)
+            return new UnixAddress(path, null, default);
+        string parent = System.IO.Path.GetDirectoryName(path) is { Length: > 0 } name ? name : ".";
+        SafeFile directory = FileIo.OpenDirectory(parent);
+        FdLease lease = directory.Lease();
+        string through = $"/proc/self/fd/{lease.Fd}/{System.IO.Path.GetFileName(path)}";
+        if (Encoding.UTF8.GetByteCount(through) < PathBytes)
+            return new UnixAddress(through, directory, lease);
+        lease.Dispose();
+        directory.Dispose();
+        throw new SyscallException(Errno.ENAMETOOLONG, "bind", path);
+    }
+
+    public void Dispose()
+    {
+        _lease.Dispose();
+        _lease = default;
+        _directory?.Dispose();
+    }
+}

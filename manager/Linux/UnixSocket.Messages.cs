@@ -1,0 +1,177 @@
+using System.Runtime.InteropServices;
+
+namespace UffdManager.Linux;
+
+/// <content>sendmsg(2) and recvmsg(2) with descriptors (SCM_RIGHTS).</content>
+public static unsafe partial class UnixSocket
+{
+    /// <summary>Descriptors that one message can carry (SCM_MAX_FD).</summary>
+    public const int MaxDescriptors = 253;
+
+    [CName("SCM_RIGHTS")] private const int ScmRights = 1;
+    [CName("MSG_CTRUNC")] private const int MsgControlTruncated = 0x08;
+    [CName("MSG_TRUNC")] private const int MsgTruncated = 0x20;
+    [CName("MSG_DONTWAIT")] private const int MsgDontWait = 0x40;
+    [CName("MSG_NOSIGNAL")] private const int MsgNoSignal = 0x4000;
+    [CName("MSG_CMSG_CLOEXEC")] private const int MsgControlCloseOnExec = 0x40000000;
+
+    // Room for the largest SCM_RIGHTS, so that the kernel never truncates for our lack of space.
+    private static readonly int s_controlBytes = Align(sizeof(ControlHeader)) + Align(MaxDescriptors * sizeof(int));
+
+    /// <summary>
+    /// Sends a message with descriptors, which stay the caller's. On a stream a short send goes on until all is sent; with
+    /// <paramref name="dontWait"/> it may then end in EAGAIN with a part sent (see <see cref="SendSome"/>).
+    /// </summary>
+    /// <returns>EAGAIN the peer's buffer is full, EPIPE or ECONNRESET it has closed, EMSGSIZE, ETOOMANYREFS as errno 109.</returns>
+    public static Errno Send(SafeSocketFd socket, ReadOnlySpan<byte> message, ReadOnlySpan<SafeFd> descriptors, bool dontWait)
+    {
+        Errno errno = SendSome(socket, message, descriptors, dontWait, out int sent);
+        while (errno == Errno.OK && sent < message.Length)
+        {
+            message = message[sent..];
+            errno = SendSome(socket, message, [], dontWait, out sent);
+        }
+
+        return errno;
+    }
+
+    /// <summary>One sendmsg(2); on a stream <paramref name="sent"/> may be less than the message, and the descriptors went with it.</summary>
+    public static Errno SendSome(
+        SafeSocketFd socket, ReadOnlySpan<byte> message, ReadOnlySpan<SafeFd> descriptors, bool dontWait, out int sent)
+    {
+        ArgumentNullException.ThrowIfNull(socket);
+        if (descriptors.Length > MaxDescriptors)
+            throw new ArgumentOutOfRangeException(nameof(descriptors), descriptors.Length, "More descriptors than one message carries");
+        using FdLease lease = socket.Lease();
+        byte* control = stackalloc byte[s_controlBytes];
+        FdLease[] leases = descriptors.IsEmpty ? [] : new FdLease[descriptors.Length];
+        try
+        {
+            fixed (byte* bytes = message)
+            {
+                IoVector vector = new() { Base = (nuint)bytes, Length = (nuint)message.Length };
+                MessageHeader header = new() { Vectors = &vector, VectorCount = 1 };
+                if (!descriptors.IsEmpty)
+                {
+                    header.Control = control;
+                    header.ControlLength = (nuint)WriteRights(control, descriptors, leases);
+                }
+
+                nint result;
+                do
+                    result = SendMsg(lease.Fd, &header, MsgNoSignal | (dontWait ? MsgDontWait : 0));
+                while (LastError.IsInterrupted(result));
+                sent = (int)Math.Max(0, result);
+                return result < 0 ? LastError.Get() : Errno.OK;
+            }
+        }
+        finally
+        {
+            foreach (FdLease held in leases)
+                held.Dispose();
+        }
+    }
+
+    /// <summary>
+    /// Receives one message (on a stream: what is there). Every descriptor that came, close-on-exec, is added to
+    /// <paramref name="descriptors"/> before anything is looked at.
+    /// </summary>
+    /// <returns>EAGAIN nothing there, or the socket's timeout; ECONNRESET.</returns>
+    public static Errno Receive(
+        SafeSocketFd socket, Span<byte> buffer, DescriptorSet descriptors, bool dontWait, out ReceivedMessage message)
+    {
+        ArgumentNullException.ThrowIfNull(socket);
+        ArgumentNullException.ThrowIfNull(descriptors);
+        using FdLease lease = socket.Lease();
+        byte* control = stackalloc byte[s_controlBytes];
+        fixed (byte* bytes = buffer)
+        {
+            IoVector vector = new() { Base = (nuint)bytes, Length = (nuint)buffer.Length };
+            MessageHeader header = new() { Vectors = &vector, VectorCount = 1, Control = control, ControlLength = (nuint)s_controlBytes };
+            nint result;
+            do
+                result = RecvMsg(lease.Fd, &header, MsgControlCloseOnExec | (dontWait ? MsgDontWait : 0));
+            while (LastError.IsInterrupted(result));
+            if (result < 0)
+            {
+                message = default;
+                return LastError.Get();
+            }
+
+            AdoptRights(control, (int)header.ControlLength, descriptors);
+            message = new ReceivedMessage(
+                (int)result,
+                (header.Flags & MsgTruncated) != 0,
+                (header.Flags & MsgControlTruncated) != 0,
+                result == 0 && buffer.Length > 0);
+            return Errno.OK;
+        }
+    }
+
+    private static int WriteRights(byte* control, ReadOnlySpan<SafeFd> descriptors, FdLease[] leases)
+    {
+        ControlHeader* header = (ControlHeader*)control;
+        header->Length = (nuint)(Align(sizeof(ControlHeader)) + (descriptors.Length * sizeof(int)));
+        header->Level = SolSocket;
+        header->Type = ScmRights;
+        int* numbers = (int*)(control + Align(sizeof(ControlHeader)));
+        for (int i = 0; i < descriptors.Length; i++)
+        {
+            leases[i] = descriptors[i].Lease();
+            numbers[i] = leases[i].Fd;
+        }
+
+        return Align(sizeof(ControlHeader)) + Align(descriptors.Length * sizeof(int));
+    }
+
+    private static void AdoptRights(byte* control, int length, DescriptorSet descriptors)
+    {
+        int offset = 0;
+        while (length - offset >= sizeof(ControlHeader))
+        {
+            ControlHeader* header = (ControlHeader*)(control + offset);
+            int size = (int)header->Length;
+            if (size < sizeof(ControlHeader) || size > length - offset)
+                return;
+            if (header->Level == SolSocket && header->Type == ScmRights)
+            {
+                int* numbers = (int*)(control + offset + Align(sizeof(ControlHeader)));
+                for (int i = 0; i < (size - Align(sizeof(ControlHeader))) / sizeof(int); i++)
+                    descriptors.Adopt(numbers[i]);
+            }
+
+            offset += Align(size);
+        }
+    }
+
+    // CMSG_ALIGN
+    private static int Align(int bytes) => (bytes + sizeof(nuint) - 1) & ~(sizeof(nuint) - 1);
+
+    [LibraryImport(Libc.Name, EntryPoint = "sendmsg", SetLastError = true)]
+    private static partial nint SendMsg(int fd, MessageHeader* message, int flags);
+
+    [LibraryImport(Libc.Name, EntryPoint = "recvmsg", SetLastError = true)]
+    private static partial nint RecvMsg(int fd, MessageHeader* message, int flags);
+}
+
+/// <summary>struct msghdr.</summary>
+[CName("struct msghdr")]
+internal unsafe struct MessageHeader
+{
+    [CName("msg_name")] public void* Name;
+    [CName("msg_namelen")] public uint NameLength;
+    [CName("msg_iov")] public IoVector* Vectors;
+    [CName("msg_iovlen")] public nuint VectorCount;
+    [CName("msg_control")] public void* Control;
+    [CName("msg_controllen")] public nuint ControlLength;
+    [CName("msg_flags")] public int Flags;
+}
+
+/// <summary>struct cmsghdr.</summary>
+[CName("struct cmsghdr")]
+internal struct ControlHeader
+{
+    [CName("cmsg_len")] public nuint Length;
+    [CName("cmsg_level")] public int Level;
+    [CName("cmsg_type")] public int Type;
+}
