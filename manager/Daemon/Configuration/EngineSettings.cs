@@ -15,6 +15,9 @@ public sealed record EngineSettings
     /// <summary>Whether each fault loop is bound to a core of its own.</summary>
     public required bool PinLoops { get; init; }
 
-    /// <summary>How often clients without a pidfd are checked for life.</summary>
+    /// <summary>How often each client is checked for life beside its pidfd: finds exec, and children that never introduced themselves.</summary>
     public required TimeSpan LivenessSweep { get; init; }
+
+    /// <summary>How long a client that an earlier manager served may stay silent before it is killed.</summary>
+    public required TimeSpan AdoptionTimeout { get; init; }
 }

@@ -12,7 +12,7 @@ public sealed record TenantLimitOptions
     /// <summary>Bytes of all registered regions.</summary>
     public required long RegisteredBytes { get; init; }
 
-    /// <summary>Pages being resolved at a time.</summary>
+    /// <summary>Pages being fetched from slow sources at a time.</summary>
     public required int PagesInFlight { get; init; }
 
     /// <summary>Faults served in a second; 0 is unlimited.</summary>
@@ -21,7 +21,7 @@ public sealed record TenantLimitOptions
     /// <summary>Bytes copied in a second; 0 is unlimited.</summary>
     public required long CopiedBytesPerSecond { get; init; }
 
-    /// <summary>Reads of slow sources that wait.</summary>
+    /// <summary>Reads of slow sources that wait or run.</summary>
     public required int FetchQueueDepth { get; init; }
 
     /// <summary>Open connections.</summary>

@@ -1,0 +1,119 @@
+using Microsoft.Extensions.Logging;
+
+namespace UffdManager.Daemon.Configuration;
+
+/// <summary>Turns settings into options. Knows each key once; rules that span keys are <see cref="ConfigurationRules"/>.</summary>
+internal static class ConfigurationBinding
+{
+    public static ManagerConfiguration Bind(SettingsReader reader) => new()
+    {
+        Listen = Listen(reader),
+        Metrics = Metrics(reader),
+        Engine = Engine(reader),
+        Logging = new LoggingOptions
+        {
+            Level = reader.Choice<LogLevel>("logging.level"),
+            Format = reader.Choice<LogFormat>("logging.format"),
+        },
+        Otlp = Otlp(reader),
+        Shutdown = new ShutdownOptions { Grace = reader.Duration("shutdown.grace") },
+        Policies = Named(reader, "policies", Policy),
+        Tenants = Named(reader, "tenants", Tenant),
+    };
+
+    private static Dictionary<string, T> Named<T>(SettingsReader reader, string section, Func<SettingsReader, string, T> bind) =>
+        reader.Names(section).Where(name => ConfigurationRules.CheckName(reader, section, name))
+            .ToDictionary(name => name, name => bind(reader, $"{section}.{name}"), StringComparer.OrdinalIgnoreCase);
+
+    private static ListenOptions Listen(SettingsReader reader)
+    {
+        string? group = reader.OptionalText("listen.group");
+        return new ListenOptions
+        {
+            Socket = reader.Text("listen.socket"),
+            Mode = reader.Mode("listen.mode"),
+            Group = group,
+            GroupId = group is null ? null : ConfigurationRules.ResolveGroup(reader, "listen.group", group),
+            Backlog = reader.Integer("listen.backlog"),
+            MaxConnections = reader.Integer("listen.maxConnections"),
+            FirstMessageTimeout = reader.Duration("listen.firstMessageTimeout"),
+        };
+    }
+
+    private static MetricsOptions Metrics(SettingsReader reader) => new()
+    {
+        Enabled = reader.Boolean("metrics.enabled"),
+        Address = reader.Text("metrics.address"),
+        Port = reader.Integer("metrics.port"),
+        SlowFault = reader.Duration("metrics.slowFault"),
+    };
+
+    private static EngineSettings Engine(SettingsReader reader) => new()
+    {
+        FaultLoops = reader.Integer("engine.faultLoops"),
+        FetchThreads = reader.Integer("engine.fetchThreads"),
+        FetchConcurrencyPerTenant = reader.Integer("engine.fetchConcurrencyPerTenant"),
+        PinLoops = reader.Boolean("engine.pinLoops"),
+        LivenessSweep = reader.Duration("engine.livenessSweep"),
+        AdoptionTimeout = reader.Duration("engine.adoptionTimeout"),
+    };
+
+    private static OtlpOptions Otlp(SettingsReader reader) => new()
+    {
+        Enabled = reader.Boolean("otlp.enabled"),
+        Endpoint = reader.Text("otlp.endpoint"),
+        Protocol = reader.Text("otlp.protocol"),
+        Interval = reader.Duration("otlp.interval"),
+        Metrics = reader.Boolean("otlp.metrics"),
+        Traces = reader.Boolean("otlp.traces"),
+    };
+
+    private static PolicyOptions Policy(SettingsReader reader, string path) => new()
+    {
+        Source = new PolicySourceOptions
+        {
+            Kind = reader.Choice<PolicySourceKind>($"{path}.source.kind"),
+            Path = reader.OptionalText($"{path}.source.path"),
+            Offset = reader.Long($"{path}.source.offset"),
+        },
+        FaultAroundBytes = reader.Integer($"{path}.faultAroundBytes"),
+        OnUnavailable = reader.Choice<UnavailableAction>($"{path}.onUnavailable"),
+        Deadline = reader.Duration($"{path}.deadline"),
+        RetryBackoff = reader.Duration($"{path}.retryBackoff"),
+        BusyPoll = reader.Duration($"{path}.busyPoll"),
+        PrefetchOnRegister = reader.Boolean($"{path}.prefetchOnRegister"),
+        RemoveMeansSource = reader.Text($"{path}.removeMeans") == "source",
+    };
+
+    private static TenantOptions Tenant(SettingsReader reader, string path) => new()
+    {
+        Match = new TenantMatchOptions
+        {
+            Uids = reader.IdList($"{path}.match.uids"),
+            Gids = reader.IdList($"{path}.match.gids"),
+            Cgroups = reader.TextList($"{path}.match.cgroups"),
+        },
+        Default = reader.Boolean($"{path}.default"),
+        DefaultPolicy = reader.Text($"{path}.defaultPolicy"),
+        Policies = reader.TextList($"{path}.policies"),
+        SourceDirectories = reader.TextList($"{path}.sourceDirectories"),
+        SourceDescriptors = reader.Boolean($"{path}.sourceDescriptors"),
+        Weight = reader.Integer($"{path}.weight"),
+        Limits = Limits(reader, $"{path}.limits"),
+    };
+
+    private static TenantLimitOptions Limits(SettingsReader reader, string path) => new()
+    {
+        Sessions = reader.Integer($"{path}.sessions"),
+        Regions = reader.Integer($"{path}.regions"),
+        RegisteredBytes = reader.Long($"{path}.registeredBytes"),
+        PagesInFlight = reader.Integer($"{path}.pagesInFlight"),
+        FaultsPerSecond = reader.Long($"{path}.faultsPerSecond"),
+        CopiedBytesPerSecond = reader.Long($"{path}.copiedBytesPerSecond"),
+        FetchQueueDepth = reader.Integer($"{path}.fetchQueueDepth"),
+        Connections = reader.Integer($"{path}.connections"),
+        Sources = reader.Integer($"{path}.sources"),
+        Maps = reader.Integer($"{path}.maps"),
+        MapBytes = reader.Long($"{path}.mapBytes"),
+    };
+}

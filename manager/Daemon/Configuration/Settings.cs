@@ -1,0 +1,108 @@
+namespace UffdManager.Daemon.Configuration;
+
+/// <summary>Every key there is, with its default. A key that is not here is refused.</summary>
+internal static class Settings
+{
+    private const long Second = TimeSpan.TicksPerSecond;
+    private const long Millisecond = TimeSpan.TicksPerMillisecond;
+    private const long GiB = 1L << 30;
+
+    public static IReadOnlyList<Setting> All { get; } =
+    [
+        new("listen.socket", SettingKind.AbsolutePath, "/run/uffd-manager/manager.sock", "Path of the native socket."),
+        new("listen.mode", SettingKind.Mode, "0660",
+            "Permission bits of the socket. Who may connect may get an open /dev/userfaultfd: give it to trusted groups only."),
+        new("listen.group", SettingKind.Text, null, "Group that owns the socket: a name of /etc/group, or a number."),
+        Integer("listen.backlog", "128", 1, 4096, "Connections that may wait to be accepted."),
+        Integer("listen.maxConnections", "4096", 1, 1 << 20, "Open connections of all tenants together."),
+        Duration("listen.firstMessageTimeout", "10s", 100 * Millisecond, 60 * Second, "Time within which a peer must send its first message."),
+
+        new("metrics.enabled", SettingKind.Boolean, "true", "Whether /metrics, /healthz and /readyz are served."),
+        new("metrics.address", SettingKind.Text, "127.0.0.1", "IP address to serve them on. There is no authentication."),
+        Integer("metrics.port", "9464", 0, 65535, "TCP port; 0 takes a free one and logs it."),
+        Duration("metrics.slowFault", "100ms", Millisecond, 3600 * Second, "Faults that take longer than this are traced."),
+
+        Integer("engine.faultLoops", "0", 0, 64, "Threads that serve faults; 0 is one per core, up to 4."),
+        Integer("engine.fetchThreads", "16", 1, 256, "Threads that read slow page sources."),
+        Integer("engine.fetchConcurrencyPerTenant", "8", 1, 256, "Fetch threads that one tenant may occupy at a time."),
+        new("engine.pinLoops", SettingKind.Boolean, "false", "Whether each fault loop is bound to a core of its own."),
+        Duration("engine.livenessSweep", "1s", 100 * Millisecond, 60 * Second, "How often each client is checked for life beside its pidfd."),
+        Duration("engine.adoptionTimeout", "30s", Second, 600 * Second, "How long a client that was handed over by an earlier manager may stay silent before it is killed."),
+
+        new("logging.level", SettingKind.Choice, "information", "Least level that is written.")
+            { Choices = ["trace", "debug", "information", "warning", "error", "critical", "none"] },
+        new("logging.format", SettingKind.Choice, "simple", "Form of a log line on standard error.") { Choices = ["simple", "systemd", "json"] },
+
+        new("otlp.enabled", SettingKind.Boolean, "false", "Whether metrics and traces are sent to an OpenTelemetry collector."),
+        new("otlp.endpoint", SettingKind.Text, "http://127.0.0.1:4317", "URL of the collector."),
+        new("otlp.protocol", SettingKind.Choice, "grpc", "Protocol of the collector.") { Choices = ["grpc", "http/protobuf"] },
+        Duration("otlp.interval", "1m", Second, 3600 * Second, "Time between two exports of metrics."),
+        new("otlp.metrics", SettingKind.Boolean, "true", "Whether metrics are sent."),
+        new("otlp.traces", SettingKind.Boolean, "true", "Whether traces are sent."),
+
+        Duration("shutdown.grace", "10s", 0, 600 * Second, "Time that live sessions get at a stop before the rest is ended by force."),
+
+        new("policies.*.source.kind", SettingKind.Choice, "zero", "Where contents come from; client lets the client name or hand over a file.")
+            { Choices = ["zero", "file", "client"] },
+        new("policies.*.source.path", SettingKind.AbsolutePath, null, "Raw image; required for kind file, refused otherwise."),
+        Size("policies.*.source.offset", "0", 0, long.MaxValue & ~4095L, "Where in the image a region begins; a multiple of 4096."),
+        Size("policies.*.faultAroundBytes", "0", 0, 2 << 20, "Bytes installed around a fault: 0 for the page alone, else a power of two of at least 4096."),
+        new("policies.*.onUnavailable", SettingKind.Choice, "kill",
+            "What happens when a page cannot be had before the deadline: the client is killed, gets SIGBUS at the access, or waits.")
+            { Choices = ["kill", "poison", "wait"] },
+        Duration("policies.*.deadline", "10s", Millisecond, 3600 * Second, "Longest time from a fault to its end."),
+        Duration("policies.*.retryBackoff", "10ms", Millisecond, Second, "Time before a failed read is tried again; doubles up to one second."),
+        Duration("policies.*.busyPoll", "0s", 0, 100 * Millisecond, "Time a fault loop spins for the next fault before it sleeps; costs a core."),
+        new("policies.*.prefetchOnRegister", SettingKind.Boolean, "false", "Whether a region is filled in the background once it is registered."),
+        new("policies.*.removeMeans", SettingKind.Choice, "zero", "What a page that the client discarded reads as: zeros, or the source again.")
+            { Choices = ["zero", "source"] },
+
+        new("tenants.*.match.uids", SettingKind.IdList, "", "User ids that belong to the tenant."),
+        new("tenants.*.match.gids", SettingKind.IdList, "", "Primary group ids that belong to the tenant."),
+        new("tenants.*.match.cgroups", SettingKind.PathList, "", "Cgroup paths that, with everything below them, belong to the tenant."),
+        new("tenants.*.default", SettingKind.Boolean, "false", "Whether peers that match no tenant belong to this one."),
+        new("tenants.*.defaultPolicy", SettingKind.Text, null, "Policy of a session that asks for none.") { Required = true },
+        new("tenants.*.policies", SettingKind.TextList, "", "Policies that may be asked for beside the default one; * is all."),
+        new("tenants.*.sourceDirectories", SettingKind.PathList, "", "Directories below which clients may name source files."),
+        new("tenants.*.sourceDescriptors", SettingKind.Boolean, "true", "Whether clients may hand over an open file as a source."),
+        Integer("tenants.*.weight", "1", 1, 1000, "Share of the fetch threads against other tenants."),
+        Integer("tenants.*.limits.sessions", "1024", 1, 1 << 20, "Live sessions."),
+        Integer("tenants.*.limits.regions", "65536", 1, 1 << 24, "Registered regions of all sessions."),
+        Size("tenants.*.limits.registeredBytes", "16TiB", 4096, 1L << 50, "Bytes of all registered regions."),
+        Integer("tenants.*.limits.pagesInFlight", "8192", 1, 1 << 20, "Pages being fetched from slow sources at a time; further faults wait."),
+        Integer("tenants.*.limits.faultsPerSecond", "0", 0, int.MaxValue, "Faults served in a second; 0 is unlimited."),
+        Size("tenants.*.limits.copiedBytesPerSecond", "0", 0, 1024 * GiB, "Bytes copied in a second; 0 is unlimited."),
+        Integer("tenants.*.limits.fetchQueueDepth", "1024", 1, 1 << 20, "Reads of slow sources that wait or run; further faults wait."),
+        Integer("tenants.*.limits.connections", "1024", 1, 1 << 20, "Open connections."),
+        Integer("tenants.*.limits.sources", "256", 1, 1 << 16, "Files open as page sources."),
+        Integer("tenants.*.limits.maps", "256", 1, 1 << 16, "Shared images."),
+        Size("tenants.*.limits.mapBytes", "64GiB", 4096, 1L << 47, "Bytes of all shared images."),
+    ];
+
+    private static readonly Dictionary<string, Setting> s_byPath = All.ToDictionary(setting => setting.Path, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>The setting at a path, in which a policy's or tenant's own name stands where the setting has "*".</summary>
+    public static Setting? Find(string path) => s_byPath.GetValueOrDefault(Pattern(path));
+
+    /// <summary>Replaces the name of a policy or tenant in a path by "*".</summary>
+    public static string Pattern(string path)
+    {
+        string[] parts = path.Split('.');
+        if (parts.Length > 2 && IsNamedSection(parts[0]))
+            parts[1] = "*";
+        return string.Join('.', parts);
+    }
+
+    /// <summary>Whether the keys of a section are names that the user chooses.</summary>
+    public static bool IsNamedSection(string section) =>
+        section.Equals("policies", StringComparison.OrdinalIgnoreCase) || section.Equals("tenants", StringComparison.OrdinalIgnoreCase);
+
+    private static Setting Integer(string path, string text, long min, long max, string description) =>
+        new(path, SettingKind.Integer, text, description) { Min = min, Max = max };
+
+    private static Setting Size(string path, string text, long min, long max, string description) =>
+        new(path, SettingKind.Size, text, description) { Min = min, Max = max };
+
+    private static Setting Duration(string path, string text, long minTicks, long maxTicks, string description) =>
+        new(path, SettingKind.Duration, text, description) { Min = minTicks, Max = maxTicks };
+}

@@ -1,0 +1,215 @@
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.Sources;
+
+/// <summary>
+/// Opens each file once per tenant and shares it among the tenant's regions; the last reference closes it and gives the quota back.
+/// </summary>
+/// <remarks>
+/// Files are not shared between tenants: a client that handed over a descriptor can change the flags of the open file behind it
+/// (fcntl(2), F_SETFL) and could so break another tenant's reads. For the same reason a handed-over file is opened anew where possible.
+/// </remarks>
+internal sealed class SourceCatalog : ISourceCatalog
+{
+    // Guards the dictionary only; no I/O happens under it, because Released arrives on fault loops.
+    private readonly Lock _gate = new();
+    private readonly Dictionary<Key, PageSource> _open = [];
+
+    public SourceDecision OpenPath(TenantGrant tenant, string path)
+    {
+        if (tenant.Options.SourceDirectories.Count == 0)
+            return SourceDecision.Refused(Errno.EACCES, $"tenant {tenant.Name} has no source directories");
+
+        (Errno Errno, string Text) failure = (Errno.EACCES, $"{path} is not below a source directory of tenant {tenant.Name}");
+        foreach (string directory in tenant.Options.SourceDirectories)
+        {
+            if (Below(directory, path) is not { } relative)
+                continue;
+
+            SafeFile? file = OpenBeneath(directory, relative, out Errno errno);
+            if (file is not null)
+                return Share(tenant, file, path);
+
+            // The first directory that knows the name decides; one that does not leaves it to the next.
+            failure = (errno, $"{path} in {directory}: {Explain(errno)}");
+            if (errno != Errno.ENOENT)
+                break;
+        }
+
+        return SourceDecision.Refused(failure.Errno, failure.Text);
+    }
+
+    public SourceDecision AdoptDescriptor(TenantGrant tenant, SafeFile descriptor)
+    {
+        if (!tenant.Options.SourceDescriptors)
+        {
+            descriptor.Dispose();
+            return SourceDecision.Refused(Errno.EACCES, $"tenant {tenant.Name} may not hand over descriptors as sources");
+        }
+
+        if (!IsReadable((OpenFlags)FileIo.GetStatusFlags(descriptor)))
+        {
+            descriptor.Dispose();
+            return SourceDecision.Refused(Errno.EBADF, "the descriptor is not open for reading");
+        }
+
+        return Share(tenant, Reopen(descriptor), "a descriptor of the client");
+    }
+
+    // The access mode is a number in the lowest two bits, not a flag.
+    private static bool IsReadable(OpenFlags flags) =>
+        (flags & OpenFlags.Path) == 0 && ((int)flags & 3) is (int)OpenFlags.ReadOnly or (int)OpenFlags.ReadWrite;
+
+    private static string? Below(string directory, string path)
+    {
+        if (path.Length == 0 || path.Contains('\0', StringComparison.Ordinal))
+            return null;
+        if (path[0] != '/')
+            return path;
+
+        string prefix = directory.EndsWith('/') ? directory : directory + "/";
+        return path.StartsWith(prefix, StringComparison.Ordinal) && path.Length > prefix.Length ? path[prefix.Length..].TrimStart('/') : null;
+    }
+
+    private static SafeFile? OpenBeneath(string directory, string relative, out Errno errno)
+    {
+        try
+        {
+            using SafeFile root = FileIo.OpenDirectory(directory);
+
+            // NonBlock: opening a FIFO would wait for its writer.
+            return FileIo.OpenBeneath(root, relative, OpenFlags.ReadOnly | OpenFlags.NonBlock, out errno);
+        }
+        catch (SyscallException e)
+        {
+            errno = e.Errno;
+            return null;
+        }
+    }
+
+    private static string Explain(Errno errno) => errno switch
+    {
+        Errno.ELOOP => "symbolic links are not followed",
+        Errno.EXDEV => "the path leads out of the directory",
+        _ => errno.Describe(),
+    };
+
+    // A private open file description: the client cannot change its flags any more.
+    private static SafeFile Reopen(SafeFile descriptor)
+    {
+        try
+        {
+            SafeFile own = Memfd.ReopenReadOnly(descriptor);
+            descriptor.Dispose();
+            return own;
+        }
+        catch (SyscallException)
+        {
+            // The file may be open to its owner alone (network file systems); the client's own description has to do.
+            return descriptor;
+        }
+    }
+
+    private SourceDecision Share(TenantGrant tenant, SafeFile file, string subject)
+    {
+        FileStatus status;
+        try
+        {
+            status = FileIo.Stat(file);
+        }
+        catch (SyscallException e)
+        {
+            file.Dispose();
+            return SourceDecision.Refused(e.Errno, $"{subject}: {e.Errno.Describe()}");
+        }
+
+        if (!status.IsRegular)
+        {
+            file.Dispose();
+            return SourceDecision.Refused(Errno.EINVAL, $"{subject} is not a regular file");
+        }
+
+        Key key = new(tenant.Name, status.Device, status.Inode, status.Size);
+        if (TryShare(key) is { } shared)
+        {
+            file.Dispose();
+            return SourceDecision.Granted(shared);
+        }
+
+        if (!tenant.Sources.TryTake(tenant.Limits.Sources))
+        {
+            file.Dispose();
+            return SourceDecision.OverLimit($"tenant {tenant.Name} has {tenant.Limits.Sources} sources open, which is its limit");
+        }
+
+        try
+        {
+            PageSource source = Make(file, $"{subject} ({status.Device:x}:{status.Inode:x})");
+            source.Released = () => Forget(key, source, tenant.Sources);
+            lock (_gate)
+                _open[key] = source;
+            return SourceDecision.Granted(new SourceLease(source, key.Device, key.Inode));
+        }
+        catch (SyscallException e)
+        {
+            tenant.Sources.Return();
+            return SourceDecision.Refused(e.Errno, $"{subject}: {e.Errno.Describe()}");
+        }
+        catch (ArgumentException e)
+        {
+            tenant.Sources.Return();
+            return SourceDecision.Refused(Errno.EINVAL, e.Message);
+        }
+    }
+
+    private SourceLease? TryShare(Key key)
+    {
+        lock (_gate)
+        {
+            if (!_open.TryGetValue(key, out PageSource? source))
+                return null;
+
+            try
+            {
+                return new SourceLease(source.AddReference(), key.Device, key.Inode);
+            }
+            catch (ObjectDisposedException)
+            {
+                // Its last reference fell a moment ago; Forget will find another object in its place and leave that alone.
+                return null;
+            }
+        }
+    }
+
+    private void Forget(Key key, PageSource source, SourceQuota quota)
+    {
+        lock (_gate)
+        {
+            if (_open.TryGetValue(key, out PageSource? found) && ReferenceEquals(found, source))
+                _open.Remove(key);
+        }
+
+        quota.Return();
+    }
+
+    // Sealed memory answers at once, everything else is a file.
+    private static PageSource Make(SafeFile file, string description) =>
+        IsSealedMemory(file) ? new MemfdSource(file, description) : new FileSource(file, description);
+
+    private static bool IsSealedMemory(SafeFile file)
+    {
+        try
+        {
+            return Memfd.GetSeals(file).HasFlag(MemfdSeals.Shrink) && FileIo.Stat(file).Size > 0;
+        }
+        catch (SyscallException)
+        {
+            // EINVAL: not a memfd.
+            return false;
+        }
+    }
+
+    private readonly record struct Key(string Tenant, ulong Device, ulong Inode, long Size);
+}

@@ -1,0 +1,27 @@
+using UffdManager.Engine.Sources;
+
+namespace UffdManager.Daemon.Sources;
+
+/// <summary>
+/// One reference to a page source, dropped by <see cref="Dispose"/>. Regions and shared images take references of their own, so the lease is only
+/// held while a request is being handled.
+/// </summary>
+public sealed class SourceLease : IDisposable
+{
+    private PageSource? _source;
+
+    internal SourceLease(PageSource source, ulong device, ulong inode)
+    {
+        _source = source;
+        Identity = $"{device:x}:{inode:x}";
+    }
+
+    /// <summary>The source. Valid until <see cref="Dispose"/>.</summary>
+    public PageSource Source => _source ?? throw new ObjectDisposedException(nameof(SourceLease));
+
+    /// <summary>Device and inode number: the same text means the same file while any lease or region holds it.</summary>
+    public string Identity { get; }
+
+    /// <inheritdoc/>
+    public void Dispose() => Interlocked.Exchange(ref _source, null)?.Dispose();
+}

@@ -1,0 +1,108 @@
+using UffdManager.Daemon.Configuration;
+using UffdManager.Engine.Policies;
+
+namespace UffdManager.Daemon.Tenancy;
+
+/// <summary>
+/// Matches peers to tenants. The most specific match wins: the longest cgroup, then the uid, then the gid, then the default tenant.
+/// A reload swaps the whole table; what tenants hold is counted on by name.
+/// </summary>
+internal sealed class TenantCatalog : ITenantResolver
+{
+    // Names come from the configuration alone, so this cannot be made to grow by clients.
+    private readonly Dictionary<string, Accounts> _accounts = new(StringComparer.OrdinalIgnoreCase);
+    private readonly Lock _reloading = new();
+    private Table _table;
+
+    public TenantCatalog(ManagerConfiguration configuration) => _table = Build(configuration);
+
+    public TenantDecision Resolve(PeerIdentity peer)
+    {
+        Table table = Volatile.Read(ref _table);
+        TenantGrant? grant = table.ByCgroup(peer.Cgroup)
+            ?? table.Uids.GetValueOrDefault(peer.Uid)
+            ?? table.Gids.GetValueOrDefault(peer.Gid)
+            ?? table.Default;
+        return grant is not null
+            ? TenantDecision.Granted(grant)
+            : TenantDecision.Refused($"no tenant matches {peer}, and there is no default tenant");
+    }
+
+    /// <summary>Recognises new peers by another configuration from now on.</summary>
+    public void Apply(ManagerConfiguration configuration)
+    {
+        lock (_reloading)
+            Volatile.Write(ref _table, Build(configuration));
+    }
+
+    private Table Build(ManagerConfiguration configuration)
+    {
+        Table table = new();
+        foreach ((string name, TenantOptions options) in configuration.Tenants)
+        {
+            if (!_accounts.TryGetValue(name, out Accounts? accounts))
+                _accounts.Add(name, accounts = new Accounts(new Tenant(name, options.Weight, EngineLimits(options.Limits))));
+            accounts.Tenant = accounts.Tenant.With(options.Weight, EngineLimits(options.Limits));
+
+            TenantGrant grant = new(accounts.Tenant, options, accounts.Connections, accounts.Sources);
+            foreach (string cgroup in options.Match.Cgroups)
+                table.Cgroups.Add((cgroup.TrimEnd('/'), grant));
+            foreach (uint uid in options.Match.Uids)
+                table.Uids.Add(uid, grant);
+            foreach (uint gid in options.Match.Gids)
+                table.Gids.Add(gid, grant);
+            if (options.Default)
+                table.Default = grant;
+        }
+
+        table.Cgroups.Sort((a, b) => b.Path.Length.CompareTo(a.Path.Length));
+        return table;
+    }
+
+    private static TenantLimits EngineLimits(TenantLimitOptions limits) => new()
+    {
+        Sessions = limits.Sessions,
+        Regions = limits.Regions,
+        RegisteredBytes = limits.RegisteredBytes,
+        PagesInFlight = limits.PagesInFlight,
+        FetchQueueDepth = limits.FetchQueueDepth,
+        FaultsPerSecond = limits.FaultsPerSecond,
+        CopiedBytesPerSecond = limits.CopiedBytesPerSecond,
+    };
+
+    private sealed class Accounts(Tenant tenant)
+    {
+        public Tenant Tenant { get; set; } = tenant;
+
+        public ConnectionQuota Connections { get; } = new();
+
+        public SourceQuota Sources { get; } = new();
+    }
+
+    private sealed class Table
+    {
+        /// <summary>Longest first.</summary>
+        public List<(string Path, TenantGrant Grant)> Cgroups { get; } = [];
+
+        public Dictionary<uint, TenantGrant> Uids { get; } = [];
+
+        public Dictionary<uint, TenantGrant> Gids { get; } = [];
+
+        public TenantGrant? Default { get; set; }
+
+        public TenantGrant? ByCgroup(string? cgroup)
+        {
+            if (cgroup is null)
+                return null;
+
+            foreach ((string path, TenantGrant grant) in Cgroups)
+            {
+                // "/a" is above "/a/b", not above "/ab".
+                if (cgroup.StartsWith(path, StringComparison.Ordinal) && (cgroup.Length == path.Length || cgroup[path.Length] == '/'))
+                    return grant;
+            }
+
+            return null;
+        }
+    }
+}
