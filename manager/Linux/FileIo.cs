@@ -84,6 +84,14 @@ public static unsafe partial class FileIo
     /// <summary>What the path names, without following a link in its last component.</summary>
     public static Errno TryStat(string path, out FileStatus status) => TryStat(Libc.AT_FDCWD, path, AtSymlinkNoFollow, out status);
 
+    /// <summary>chmod(2): sets the permission bits of what the path names.</summary>
+    /// <exception cref="SyscallException">EPERM not the owner, ENOENT.</exception>
+    public static void ChangeMode(string path, uint mode)
+    {
+        if (Chmod(path, mode) < 0)
+            throw LastError.Exception("chmod", path);
+    }
+
     /// <summary>Sets O_NONBLOCK on the open file, for everybody who shares it.</summary>
     /// <exception cref="SyscallException">EBADF.</exception>
     public static void SetNonBlocking(SafeFd fd)
@@ -137,6 +145,9 @@ public static unsafe partial class FileIo
 
     [LibraryImport(Libc.Name, EntryPoint = "openat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int OpenAt(int directory, string path, int flags, uint mode);
+
+    [LibraryImport(Libc.Name, EntryPoint = "chmod", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Chmod(string path, uint mode);
 
     [LibraryImport(Libc.Name, EntryPoint = "readlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial nint ReadLink(string path, byte* buffer, nuint size);

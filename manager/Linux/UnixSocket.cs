@@ -35,8 +35,7 @@ public static unsafe partial class UnixSocket
 
             if (errno != Errno.OK)
                 throw new SyscallException(errno, "bind", path);
-            if (Chmod(address.Path, mode) < 0)
-                throw LastError.Exception("chmod", path);
+            FileIo.ChangeMode(address.Path, mode);
             using FdLease lease = socket.Lease();
             if (Listen(lease.Fd, backlog) < 0)
                 throw LastError.Exception("listen", path);
@@ -193,9 +192,6 @@ public static unsafe partial class UnixSocket
 
     [LibraryImport(Libc.Name, EntryPoint = "setsockopt", SetLastError = true)]
     private static partial int SetSockOpt(int fd, int level, int name, void* value, uint length);
-
-    [LibraryImport(Libc.Name, EntryPoint = "chmod", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int Chmod(string path, uint mode);
 
     [LibraryImport(Libc.Name, EntryPoint = "unlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Unlink(string path);

@@ -1,0 +1,53 @@
+using System.Globalization;
+
+namespace UffdManager.TestSupport;
+
+/// <summary>Holds the machine's pool of 2 MiB pages at a size for one test and puts back what was there.</summary>
+public sealed class HugePages : IDisposable
+{
+    private const string Setting = "/proc/sys/vm/nr_hugepages";
+
+    private readonly int _before;
+
+    private HugePages(int before) => _before = before;
+
+    /// <summary>Bytes of one page.</summary>
+    public const ulong PageSize = 2 * 1024 * 1024;
+
+    /// <summary>Pages in the pool that nobody uses or has reserved.</summary>
+    public static int Free => Read("HugePages_Free:") - Read("HugePages_Rsvd:");
+
+    /// <summary>
+    /// Makes at least <paramref name="free"/> pages available; skips the test (or fails, see <see cref="Require"/>) where that is impossible.
+    /// </summary>
+    public static HugePages AtLeast(int free)
+    {
+        Require.That(Read("Hugepagesize:") == 2048, "needs huge pages of 2 MiB");
+        int before = Read("HugePages_Total:");
+        HugePages pool = new(before);
+        if (Free >= free)
+            return pool;
+        Require.Root();
+        Set(before + free - Free);
+        if (Free >= free)
+            return pool;
+        pool.Dispose();
+        Require.That(false, $"the kernel could not gather {free} huge pages");
+        return pool;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (Read("HugePages_Total:") != _before)
+            Set(_before);
+    }
+
+    private static void Set(int pages) => File.WriteAllText(Setting, pages.ToString(CultureInfo.InvariantCulture));
+
+    private static int Read(string name)
+    {
+        string? line = File.ReadLines("/proc/meminfo").FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal));
+        return line is null ? 0 : int.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
+    }
+}
