@@ -12,6 +12,9 @@ internal sealed class CNameAttribute : Attribute
     /// <summary>The macro, the <c>struct tag</c> or the member designator (<c>arg.pagefault.flags</c>).</summary>
     public string Name { get; }
 
+    /// <summary>For a field of a structure that mirrors several C structures: the one in which it has this name; null in all.</summary>
+    public string? Of { get; init; }
+
     /// <summary>The architecture on which the value holds (<c>x86_64</c>, <c>aarch64</c>); null on all.</summary>
     public string? Architecture { get; init; }
 }

@@ -29,23 +29,33 @@ internal struct UffdRegisterArgument
 
 /// <summary>struct uffdio_copy; struct uffdio_move has the same members.</summary>
 [CName("struct uffdio_copy")]
+[CName("struct uffdio_move")]
 internal struct UffdCopyArgument
 {
     [CName("dst")] public ulong Destination;
     [CName("src")] public ulong Source;
     [CName("len")] public ulong Length;
     [CName("mode")] public ulong Mode;
-    [CName("copy")] public long Done;
+
+    [CName("copy", Of = "struct uffdio_copy")]
+    [CName("move", Of = "struct uffdio_move")]
+    public long Done;
 }
 
 /// <summary>struct uffdio_zeropage; struct uffdio_continue and struct uffdio_poison have the same members.</summary>
 [CName("struct uffdio_zeropage")]
+[CName("struct uffdio_continue")]
+[CName("struct uffdio_poison")]
 internal struct UffdFillArgument
 {
     [CName("range.start")] public ulong Start;
     [CName("range.len")] public ulong Length;
     [CName("mode")] public ulong Mode;
-    [CName("zeropage")] public long Done;
+
+    [CName("zeropage", Of = "struct uffdio_zeropage")]
+    [CName("mapped", Of = "struct uffdio_continue")]
+    [CName("updated", Of = "struct uffdio_poison")]
+    public long Done;
 }
 
 /// <summary>struct uffdio_writeprotect.</summary>

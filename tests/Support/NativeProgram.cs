@@ -37,18 +37,18 @@ public static class NativeProgram
         return program;
     }
 
-    /// <summary>Runs the compiler; true when it accepts. Its output is in <paramref name="messages"/>.</summary>
-    public static bool TryCompile(string source, string output, IEnumerable<string> flags, out string messages)
+    /// <summary>Runs the compiler, which must be on the PATH; true when it accepts. Its output is in <paramref name="messages"/>.</summary>
+    public static bool TryCompile(string source, string output, IEnumerable<string> flags, out string messages, string compiler = "gcc")
     {
-        ProcessStartInfo start = new(Environment.GetEnvironmentVariable("CC") ?? "gcc", [.. flags, "-o", output, source])
+        ProcessStartInfo start = new(compiler, [.. flags, "-o", output, source])
         {
             RedirectStandardError = true,
             UseShellExecute = false,
         };
-        using Process compiler = Process.Start(start) ?? throw new InvalidOperationException("The compiler did not start");
-        messages = compiler.StandardError.ReadToEnd();
-        compiler.WaitForExit();
-        return compiler.ExitCode == 0;
+        using Process process = Process.Start(start) ?? throw new InvalidOperationException("The compiler did not start");
+        messages = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode == 0;
     }
 
     private static void Compile(string source, string program, string[] flags)
