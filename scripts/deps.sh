@@ -10,6 +10,8 @@ packages() {
     cat <<'TABLE'
 gcc           | gcc                                    | build test bench run | the shim, uffd-run, and the tests that check constants against the C compiler
 libc6-dev     | /usr/include/linux/userfaultfd.h       | build test bench run | C library and kernel headers
+gcc-aarch64-linux-gnu | aarch64-linux-gnu-gcc          | test                 | layouts of kernel structures are checked for that machine too
+libc6-dev-arm64-cross | /usr/aarch64-linux-gnu/include/sys/epoll.h | test    | headers for it
 make          | make                                   | build test bench run lint | this build
 binutils      | nm                                     | test                 | exported names of the shim are compared with exports.map
 python3       | python3                                | run test lint        | checks JSON files; a real program under the shim, with fork

@@ -68,7 +68,7 @@ printf '#!/bin/sh\nexec %s/uffd-manager "$@"\n' "$libdir" >"$launcher"
 put 755 "$launcher" "$sbindir/uffd-manager"
 
 put 755 "$native/uffd-run" "$bindir/uffd-run"
-put 755 "$native/libuffd-shim.so" "$libdir/libuffd-shim.so"
+put 644 "$native/libuffd-shim.so" "$libdir/libuffd-shim.so"
 
 while read -r header; do
     put 644 "protocol/include/$header" "$includedir/$header"

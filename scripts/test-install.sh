@@ -32,6 +32,13 @@ nothing_left() {
 
 append_blank_line() { [ -s "$1" ] && echo >>"$1"; }
 
+# Every long option that the program prints is in its page, and the page has no others.
+page_has_options() {
+    local program=$1 page=$2
+    diff <("$program" --help | grep -oE -- '--[a-z]+' | sort -u) \
+        <(sed 's/\\//g' "$page" | grep -oE -- '--[a-z]+' | sort -u)
+}
+
 stage_make() {
     make --no-print-directory "$1" "DESTDIR=$2" PREFIX=/usr >"$stage.log" 2>&1 || {
         cat "$stage.log"
@@ -43,6 +50,7 @@ check 'Install_into_an_empty_root_works' stage_make install "$stage"
 check 'Installed_daemon_tells_its_version' "$stage/usr/lib/uffd-manager/uffd-manager" --version
 check 'Installed_shim_is_a_shared_object' grep -q ELF "$stage/usr/lib/uffd-manager/libuffd-shim.so"
 check 'Installed_uffd_run_prints_its_usage' "$stage/usr/bin/uffd-run" --help
+check 'Manual_page_has_the_options_of_uffd_run' page_has_options "$stage/usr/bin/uffd-run" "$stage/usr/share/man/man1/uffd-run.1"
 check 'Launcher_starts_the_installed_daemon' grep -qx 'exec /usr/lib/uffd-manager/uffd-manager "\$@"' "$stage/usr/sbin/uffd-manager"
 check 'Install_over_an_installation_works' stage_make install "$stage"
 check 'Uninstall_works' stage_make uninstall "$stage"
