@@ -1,0 +1,29 @@
+namespace UffdManager.Engine;
+
+/// <summary>Sizes and periods of the engine. All are fixed at start.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>Fault loops, each one thread with one epoll instance, 1..64. Default: one per core, up to 4.</summary>
+    public int FaultLoops { get; init; } = Math.Clamp(Environment.ProcessorCount, 1, 4);
+
+    /// <summary>Whether fault loop n is pinned to the n-th CPU that the process may use. Default: no.</summary>
+    public bool PinLoops { get; init; }
+
+    /// <summary>Threads that may wait for slow sources, over all tenants; at least one per active tenant is always granted. Default: 16.</summary>
+    public int FetchThreads { get; init; } = 16;
+
+    /// <summary>Fetches of one tenant that may run at the same time. Default: 8.</summary>
+    public int FetchConcurrencyPerTenant { get; init; } = 8;
+
+    /// <summary>
+    /// How often each session is asked whether its address space still exists. Exit is seen at once through the pidfd; this finds exec,
+    /// and the death of forked children that never introduced themselves. Default: one second.
+    /// </summary>
+    public TimeSpan LivenessSweep { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long an adopted session may stay silent before its client is killed. Default: 30 seconds.</summary>
+    public TimeSpan AdoptionTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Engine events kept for the reader; the oldest are dropped beyond. Default: 16384.</summary>
+    public int EventCapacity { get; init; } = 16384;
+}

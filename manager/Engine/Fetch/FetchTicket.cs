@@ -1,0 +1,75 @@
+using UffdManager.Engine.Loops;
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Fetch;
+
+/// <summary>Where a fetch stands. Written by the fault loop only, except that a worker hands the ticket back through a queue.</summary>
+internal enum FetchPhase
+{
+    /// <summary>In the fetch queue or on a worker.</summary>
+    AtWorker,
+
+    /// <summary>Failed, waiting for the next attempt.</summary>
+    Backoff,
+
+    /// <summary>The bytes are here, but the kernel refuses to install them until an event is read.</summary>
+    Installing,
+
+    /// <summary>The verdict was spoken, or the session ended, while a worker still had it; its bytes go nowhere.</summary>
+    Abandoned,
+}
+
+/// <summary>
+/// One window of pages on its way from a slow source. Owned by the fault loop of its session, which lends it to a worker and gets
+/// it back through <see cref="FaultLoop.Complete"/>; nobody else ever touches it. Reused, so that a steady stream of fetches allocates nothing.
+/// </summary>
+internal sealed class FetchTicket
+{
+    public Session Session = null!;
+    public Region Region = null!;
+    public FaultLoop Loop = null!;
+    public PageSource Source = null!;
+    public SharedImage? Image;
+    public PopulateJob? Job;
+    public ulong Start;
+    public int Length;
+    public long Offset;
+    public FetchPhase Phase;
+    public int Attempts;
+
+    /// <summary>Read time of the fault that started it; monotonic nanoseconds.</summary>
+    public long ReadAt;
+
+    /// <summary>When it entered the fetch queue; monotonic nanoseconds.</summary>
+    public long QueuedAt;
+
+    /// <summary>When a worker took it.</summary>
+    public long StartedAt;
+
+    /// <summary>When the verdict falls; <see cref="long.MaxValue"/> for none.</summary>
+    public long Deadline;
+
+    /// <summary>When to go on, in the phases Backoff and Installing.</summary>
+    public long DueAt;
+
+    /// <summary>Native buffer from the loop's pool, 0 for none.</summary>
+    public nuint Buffer;
+
+    public int BufferBytes;
+
+    // Written by the worker, read by the loop after the hand-back.
+    public Errno Result;
+    public SourcePages Pages;
+
+    public Policy Policy => Region.Policy;
+
+    public TenantUsage Usage => Session.Tenant.Usage;
+
+    public ulong End => Start + (ulong)Length;
+
+    public int PageCount => Length / PageSize.Base;
+}

@@ -1,0 +1,65 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Counting. Plain additions to arrays that only this thread writes.</content>
+internal sealed partial class FaultLoop
+{
+    private static FaultKind KindOf(UffdFaultFlags flags) =>
+        (flags & UffdFaultFlags.WriteProtect) != 0 ? FaultKind.WriteProtect
+        : (flags & UffdFaultFlags.Minor) != 0 ? FaultKind.Minor
+        : FaultKind.Missing;
+
+    private void Account(Session session, FaultKind kind, FaultOutcome outcome, long readAt)
+    {
+        session.Counters.CountFault(kind, outcome);
+        long now = MonotonicClock.NowNanoseconds;
+        Samples.Write(new FaultSample
+        {
+            DurationNanoseconds = now - readAt,
+            EndedAt = now,
+            Tenant = session.Counters.Index,
+            Kind = kind,
+            Outcome = outcome,
+        });
+    }
+
+    private static void AddResident(Session session, long bytes)
+    {
+        session.ResidentBytes += bytes;
+        session.Counters.ResidentBytes += bytes;
+    }
+
+    private static void AddCopied(Session session, long bytes)
+    {
+        session.CopiedBytes += bytes;
+        session.Counters.CopiedBytes += bytes;
+    }
+
+    private static void AddZeroed(Session session, long bytes)
+    {
+        session.ZeroedBytes += bytes;
+        session.Counters.ZeroedBytes += bytes;
+    }
+
+    // Present pages of a huge region have one entry for many base pages.
+    private static void ForgetResident(Session session, Region region, ulong start, ulong end)
+    {
+        long pages = 0;
+        ulong cursor = start;
+        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
+        {
+            if ((state & PageState.StateMask) == PageState.Present)
+            {
+                pages += (long)(stop - cursor) / PageSize.Base;
+            }
+
+            cursor = stop;
+        }
+
+        AddResident(session, -pages * (region.IsHuge ? (long)region.PageBytes : PageSize.Base));
+    }
+}

@@ -1,0 +1,356 @@
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Commands: what the session's owner asked for, carried out between two batches of faults.</content>
+internal sealed partial class FaultLoop
+{
+    private static readonly EngineResult s_over = new(new EngineError(EngineErrorKind.State, Errno.ESRCH, "the session is over"));
+
+    /// <summary>
+    /// Registers a range; null to be tried again.
+    /// </summary>
+    /// <remarks>
+    /// An UNMAP event comes after its range has become free: thread A unmaps, the range is mapped anew by thread B, B's registration
+    /// arrives here, and only then is A's event read, which must not take B's region with it. A's munmap had raised mmap_changing
+    /// before it freed the range; so once that is seen low after the registration has arrived, no event for an earlier owner of the range
+    /// is outstanding.
+    /// </remarks>
+    public EngineResult? TryRegister(Session session, RegisterRequest request, bool last)
+    {
+        if (session.State is SessionState.Ended or SessionState.Condemned)
+        {
+            return s_over;
+        }
+
+        if (session.State == SessionState.Serving)
+        {
+            Pump(session);
+            if (session.State != SessionState.Serving)
+            {
+                return s_over;
+            }
+
+            if (!last && Userfaultfd.IsChanging(session.Lease))
+            {
+                return null;
+            }
+        }
+
+        ulong end = request.Start + request.Length;
+        if (FindConflict(session, request.Start, end) is RangeHolder holder)
+        {
+            session.Counters.ManagerConflicts++;
+            _engine.Publish(new RangeConflict(_now, session, request.Start, request.Length, holder));
+            return new EngineResult(new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, RegisterChecks.ConflictText(request, holder), holder));
+        }
+
+        return Register(session, request, end);
+    }
+
+    public EngineResult Unregister(Session session, ulong start, ulong length)
+    {
+        if (session.State is SessionState.Ended or SessionState.Condemned)
+        {
+            return s_over;
+        }
+
+        ulong end = start + length;
+        if (end < start || session.Regions.FindOverlap(start, end) is null)
+        {
+            return NotFound(start, length);
+        }
+
+        CollectTouched(session, start, end);
+        (ulong From, ulong To)[] pieces = [.. _touched.Select(region => (Math.Max(start, region.Start), Math.Min(end, region.End)))];
+        foreach ((ulong from, ulong to) in pieces)
+        {
+            Errno errno = Userfaultfd.Unregister(session.Uffd, from, to - from);
+            if (errno != Errno.OK)
+            {
+                return new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"UFFDIO_UNREGISTER 0x{from:x}+0x{to - from:x}: {errno.Describe()}"));
+            }
+
+            ApplyUnmap(session, from, to);
+        }
+
+        return EngineResult.Success;
+    }
+
+    public EngineResult BeginPopulate(Session session, ulong start, ulong length, TaskCompletionSource<EngineResult> completion)
+    {
+        if (session.State != SessionState.Serving)
+        {
+            return s_over;
+        }
+
+        ulong end = start + length;
+        if (end < start || session.Regions.FindOverlap(start, end) is not Region region)
+        {
+            return NotFound(start, length);
+        }
+
+        ulong from = PageSize.AlignDown(start, region.PageBytes);
+        Add(new PopulateJob(session, from, PageSize.AlignUp(end, region.PageBytes), completion));
+        return EngineResult.Success;
+    }
+
+    public EngineResult Wake(Session session, ulong start, ulong length)
+    {
+        if (session.State == SessionState.Adopting && start == 0 && length == 0)
+        {
+            BeginServing(session);
+            return EngineResult.Success;
+        }
+
+        if (session.State != SessionState.Serving)
+        {
+            return s_over;
+        }
+
+        ulong end = length == 0 ? ulong.MaxValue : start + length;
+        CollectTouched(session, start, end);
+        foreach (Region region in _touched)
+        {
+            ulong from = PageSize.AlignDown(Math.Max(start, region.Start), region.PageBytes);
+            ulong to = PageSize.AlignUp(Math.Min(end, region.End), region.PageBytes);
+            _ = Userfaultfd.Wake(session.Lease, from, to - from);
+        }
+
+        return EngineResult.Success;
+    }
+
+    public EngineResult? TryWriteProtect(Session session, ulong start, ulong length, bool protect, bool last)
+    {
+        if (session.State != SessionState.Serving)
+        {
+            return s_over;
+        }
+
+        Pump(session);
+        ulong end = start + length;
+        CollectTouched(session, start, end);
+        if (end <= start || _touched.Count == 0 || _touched.Any(region => (region.Modes & UffdRegisterModes.WriteProtect) == 0))
+        {
+            return NotFound(start, length, " with the mode write-protect");
+        }
+
+        Errno errno = Userfaultfd.WriteProtect(session.Lease, start, length, protect);
+        if (errno == Errno.EAGAIN && !last)
+        {
+            return null;
+        }
+
+        return errno == Errno.OK
+            ? EngineResult.Success
+            : new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"UFFDIO_WRITEPROTECT 0x{start:x}+0x{length:x}: {errno.Describe()}"));
+    }
+
+    public EngineResult End(Session session, EndMode mode)
+    {
+        if (session.State == SessionState.Ended)
+        {
+            return s_over;
+        }
+
+        if (mode == EndMode.Kill)
+        {
+            Kill(session, 0, "its end was asked for by the operator");
+            return EngineResult.Success;
+        }
+
+        if (IsComplete(session))
+        {
+            foreach (Region region in session.Regions.All)
+            {
+                _ = Userfaultfd.Unregister(session.Uffd, region.Start, region.Length);
+            }
+
+            End(session, mode == EndMode.Bye ? SessionEndReason.Bye : SessionEndReason.Released);
+            return EngineResult.Success;
+        }
+
+        if (mode == EndMode.Bye)
+        {
+            return new EngineResult(new EngineError(EngineErrorKind.State, Errno.EBUSY, "pages are missing that only the source has: prefetch or unregister their ranges first"));
+        }
+
+        if (session.HasKeeper)
+        {
+            End(session, SessionEndReason.LeftToKeeper);
+        }
+        else
+        {
+            Kill(session, 0, "the manager stops, and nobody else holds its userfaultfd: missing pages would read as zeros");
+        }
+
+        return EngineResult.Success;
+    }
+
+    /// <summary>Who on this loop holds a range that the kernel says is taken from the claimant.</summary>
+    public RangeHolder? FindHolder(Session claimant, int claimantParent, ulong start, ulong end)
+    {
+        foreach (Session session in LiveSessions())
+        {
+            bool sameProcess = session.Pid == claimant.Pid && session.ProcessStartTime == claimant.ProcessStartTime;
+            bool unknownSibling = session.Pid == 0 && session.ParentPid != 0 && session.ParentPid == claimantParent;
+            if (session != claimant && (sameProcess || unknownSibling) && session.Regions.FindOverlap(start, end) is Region region)
+            {
+                return HolderOf(session, region);
+            }
+        }
+
+        return null;
+    }
+
+    private EngineResult Register(Session session, RegisterRequest request, ulong end)
+    {
+        TenantLimits limits = session.Tenant.Limits;
+        TenantUsage usage = session.Tenant.Usage;
+        if (!usage.TryAddRegion(limits.Regions))
+        {
+            return Limited(session, $"{limits.Regions} regions", "limits.regions");
+        }
+
+        if (!usage.TryAddRegisteredBytes((long)request.Length, limits.RegisteredBytes))
+        {
+            usage.ForceRegions(-1, 0);
+            return Limited(session, $"{limits.RegisteredBytes} registered bytes", "limits.registeredBytes");
+        }
+
+        Errno errno = Userfaultfd.Register(session.Uffd, request.Start, request.Length, request.Modes, out UffdIoctls ioctls);
+        if (errno != Errno.OK)
+        {
+            usage.ForceRegions(-1, -(long)request.Length);
+            return new EngineResult(errno == Errno.EBUSY ? Taken(session, request) : RegisterChecks.KernelRefused(request, errno));
+        }
+
+        ulong pageBytes = (ioctls & UffdIoctls.ZeroPage) == 0 ? HugePageBytes(session, request.Start) : (ulong)PageSize.Base;
+        if (pageBytes > ScratchBytes || !PageSize.IsAligned(request.Start | request.Length | (ulong)request.SourceOffset, pageBytes))
+        {
+            _ = Userfaultfd.Unregister(session.Uffd, request.Start, request.Length);
+            usage.ForceRegions(-1, -(long)request.Length);
+            return new EngineResult(new EngineError(EngineErrorKind.Invalid, Errno.EINVAL, $"pages of {pageBytes} bytes need a range and an offset aligned to them, and 2 MiB is the largest size served"));
+        }
+
+        // Registering again what this session holds already replaces its policy and source.
+        CutRegions(session, request.Start, end);
+        ForgetPages(session, request.Start, end);
+        Region region = new()
+        {
+            Start = request.Start,
+            End = end,
+            PageBytes = pageBytes,
+            Modes = request.Modes,
+            Ioctls = ioctls,
+            Flags = request.Flags,
+            Policy = request.Policy,
+            Source = (request.Source ?? request.Policy.Source ?? ZeroSource.Instance).AddReference(),
+            Image = request.Image?.AddReference(),
+            SourceOffset = request.SourceOffset,
+            Generation = _engine.NextGeneration(),
+        };
+        session.Regions.Add(region);
+        if (request.Policy.PrefetchOnRegister && session.State == SessionState.Serving)
+        {
+            Add(new PopulateJob(session, region.Start, region.End, null));
+        }
+
+        return new EngineResult(null, (ulong)ioctls);
+    }
+
+    private static EngineError Taken(Session session, RegisterRequest request)
+    {
+        session.Counters.KernelConflicts++;
+        RangeHolder outside = new(0, 0, string.Empty, request.Start, request.Length);
+        return new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, RegisterChecks.ConflictText(request, outside), outside);
+    }
+
+    private static RangeHolder? FindConflict(Session session, ulong start, ulong end)
+    {
+        if (session.Space is not AddressSpace space)
+        {
+            return null;
+        }
+
+        foreach (Session other in space.Sessions)
+        {
+            if (other != session && other.Regions.FindOverlap(start, end) is Region held)
+            {
+                return HolderOf(other, held);
+            }
+        }
+
+        return null;
+    }
+
+    private static RangeHolder HolderOf(Session session, Region region) => new(session.Id, session.Pid, session.Tenant.Name, region.Start, region.Length);
+
+    private static ulong HugePageBytes(Session session, ulong address)
+    {
+        foreach (VmaInfo mapping in ProcessInfo.ReadSmaps(session.Pid))
+        {
+            if (address >= mapping.Start && address < mapping.End)
+            {
+                return mapping.PageSize;
+            }
+        }
+
+        return (ulong)PageSize.Base;
+    }
+
+    private static bool IsZeroOnly(Session session)
+    {
+        foreach (Region region in session.Regions.All)
+        {
+            if (!region.Source.IsZero || region.Image is not null)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    // Whether the kernel alone would give every fault to come what we would give it.
+    private static bool IsComplete(Session session)
+    {
+        foreach (Region region in session.Regions.All)
+        {
+            if (region.Source.IsZero && region.Image is null)
+            {
+                continue;
+            }
+
+            ulong cursor = region.Start;
+            while (cursor < region.End)
+            {
+                PageState state = session.Pages.Get(cursor) & PageState.StateMask;
+                if (state is not (PageState.Present or PageState.Removed))
+                {
+                    return false;
+                }
+
+                cursor += region.PageBytes;
+            }
+        }
+
+        return session.State != SessionState.Adopting;
+    }
+
+    private static EngineResult Limited(Session session, string what, string key) =>
+        new(new EngineError(EngineErrorKind.Limit, Errno.EDQUOT, $"tenant {session.Tenant.Name} has its {what}; unregister some, or raise {key}"));
+
+    private static EngineResult NotFound(ulong start, ulong length, string mode = "") =>
+        new(new EngineError(EngineErrorKind.NotFound, Errno.ENOENT, $"no region of this session lies in 0x{start:x}+0x{length:x}{mode}"));
+
+    private static void ReleaseRegions(Session session)
+    {
+        session.Tenant.Usage.ForceRegions(-session.Regions.Count, -(long)session.Regions.Bytes);
+        session.Regions.Clear();
+    }
+}

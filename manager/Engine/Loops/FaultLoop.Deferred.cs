@@ -1,0 +1,121 @@
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>
+/// Faults that must be tried again. A timer drives the queue, because no further event need ever come: all threads of the client may be
+/// among those that wait.
+/// </content>
+internal sealed partial class FaultLoop
+{
+    // The kernel lifts its refusal when the thread behind the event runs again, some 20 us after the event was read.
+    private const long FirstChangingBackoff = 30_000;
+    private const long MaximumChangingBackoff = 2_000_000;
+    private const long FirstScarcityBackoff = 1_000_000;
+    private const long MaximumScarcityBackoff = 100_000_000;
+
+    private readonly List<Session> _deferring = [];
+    private long _nextDeferred = long.MaxValue;
+
+    private void Defer(in FaultContext fault, DeferralReason reason)
+    {
+        long first = reason is DeferralReason.Changing or DeferralReason.SharedFill ? FirstChangingBackoff : FirstScarcityBackoff;
+        long most = reason is DeferralReason.Changing or DeferralReason.SharedFill ? MaximumChangingBackoff : MaximumScarcityBackoff;
+        long backoff = Math.Min(first << Math.Min(fault.Attempts, 16), most);
+        Defer(fault.Session, fault.Page, fault.Flags, fault.ReadAt, fault.Attempts + 1, reason, MonotonicClock.NowNanoseconds + backoff);
+    }
+
+    private void Defer(Session session, ulong page, UffdFaultFlags flags, long readAt, int attempts, DeferralReason reason, long dueAt)
+    {
+        session.Counters.Deferrals[(int)reason]++;
+        session.DeferralCount++;
+        PutBack(session, new DeferredFault { Address = page, Flags = flags, Reason = reason, Attempts = attempts, ReadAt = readAt, DueAt = dueAt });
+    }
+
+    private void PutBack(Session session, in DeferredFault fault)
+    {
+        // Without memory for the flag the fault is still kept; a duplicate then costs one more entry.
+        _ = session.Pages.TrySet(fault.Address, session.Pages.Get(fault.Address) | PageState.Deferred);
+        if (session.Deferred.Count == 0)
+        {
+            _deferring.Add(session);
+        }
+
+        session.Deferred.Add(in fault);
+        _nextDeferred = Math.Min(_nextDeferred, fault.DueAt);
+    }
+
+    // Scarcity, unlike a race, may last: the policy's deadline and verdict apply.
+    private void DeferOrGiveUp(in FaultContext fault, DeferralReason reason, string why)
+    {
+        Policy policy = fault.Region.Policy;
+        if (policy.OnUnavailable != Verdict.Wait && MonotonicClock.NowNanoseconds - fault.ReadAt >= (long)policy.Deadline.TotalNanoseconds)
+        {
+            GiveUp(in fault, why);
+            return;
+        }
+
+        Defer(in fault, reason);
+    }
+
+    private void RetryDeferred()
+    {
+        _nextDeferred = long.MaxValue;
+        for (int i = _deferring.Count - 1; i >= 0; i--)
+        {
+            Session session = _deferring[i];
+
+            // Whatever is unread is the likeliest reason for the refusal.
+            if (session.State == SessionState.Serving)
+            {
+                Pump(session);
+            }
+
+            int budget = session.Deferred.Count;
+            while (budget-- > 0 && session.State != SessionState.Ended && session.Deferred.TryTakeDue(_now, out DeferredFault fault))
+            {
+                PageState state = session.Pages.Get(fault.Address);
+                _ = session.Pages.TrySet(fault.Address, state & ~(PageState.Deferred | PageState.Waited));
+                if (session.State == SessionState.Condemned)
+                {
+                    Account(session, KindOf(fault.Flags), FaultOutcome.ClientKilled, fault.ReadAt);
+                    continue;
+                }
+
+                Serve(session, fault.Address, fault.Flags, fault.ReadAt, fault.Attempts);
+            }
+
+            if (session.Deferred.Count == 0)
+            {
+                _deferring.Remove(session);
+            }
+            else
+            {
+                _nextDeferred = Math.Min(_nextDeferred, session.Deferred.NextDue);
+            }
+        }
+    }
+
+    /// <summary>A single page cannot be had: the policy says what its waiters get.</summary>
+    private void GiveUp(in FaultContext fault, string why)
+    {
+        switch (fault.Region.Policy.OnUnavailable)
+        {
+            case Verdict.Poison:
+                _ = fault.Session.Pages.TrySet(fault.Page, PageState.Poisoned);
+                _engine.Publish(new PagePoisoned(_now, fault.Session, fault.Page, why));
+                InstallPoison(fault with { State = PageState.Poisoned });
+                break;
+            case Verdict.Kill:
+                KillInstead(in fault, why);
+                break;
+            default:
+                Defer(in fault, DeferralReason.NoMemory);
+                break;
+        }
+    }
+}

@@ -1,0 +1,301 @@
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>The way of a fault: read, decide, resolve, account.</content>
+internal sealed partial class FaultLoop
+{
+    // So many faults in a row at addresses that we know nothing of are no race with an unmap any more.
+    private const int MaximumStaleFaults = 1000;
+
+    /// <summary>Drains a userfaultfd: events of each batch are applied first, its faults served afterwards.</summary>
+    private void Pump(Session session)
+    {
+        while (session.State != SessionState.Ended)
+        {
+            int read = Userfaultfd.Read(session.Lease, _messages, out Errno errno);
+            if (read == 0)
+            {
+                if (errno is Errno.EMFILE or Errno.ENFILE or Errno.ENOMEM)
+                {
+                    Mute(session);
+                }
+
+                break;
+            }
+
+            // A batch that is not full has emptied the queue. What arrives after that keeps the descriptor readable, and if it is an
+            // event the kernel refuses to fill until it is read: nothing is lost by not asking once more.
+            CollectFaults(session, read);
+            if (read < _messages.Length || _faultCount + _messages.Length > _faults.Length)
+            {
+                break;
+            }
+        }
+
+        ServeCollected(session);
+    }
+
+    private void ServeBatch(Session session, int read)
+    {
+        CollectFaults(session, read);
+        ServeCollected(session);
+    }
+
+    private void CollectFaults(Session session, int read)
+    {
+        for (int i = 0; i < read; i++)
+        {
+            ref UffdMessage message = ref _messages[i];
+            if (message.Event == UffdEventKind.PageFault)
+            {
+                _faults[_faultCount++] = new PendingFault { Address = message.Address, Flags = message.Flags, ThreadId = message.ThreadId };
+            }
+            else
+            {
+                ApplyEvent(session, in message);
+            }
+        }
+    }
+
+    private void ServeCollected(Session session)
+    {
+        int count = _faultCount;
+        _faultCount = 0;
+        if (count == 0)
+        {
+            return;
+        }
+
+        _lastFaulted = session;
+        long readAt = _now;
+        session.FaultCount += count;
+        for (int i = 0; i < count; i++)
+        {
+            ref PendingFault fault = ref _faults[i];
+            if (session.State != SessionState.Serving)
+            {
+                RefuseFault(session, in fault, readAt);
+                continue;
+            }
+
+            if (session.Pid == 0 && fault.ThreadId != 0)
+            {
+                FaultEngine.TryIdentifyForked(this, session, (int)fault.ThreadId);
+            }
+
+            Serve(session, fault.Address, fault.Flags, readAt, 0);
+        }
+    }
+
+    // The client is dying, or is to die as soon as we know who it is.
+    private void RefuseFault(Session session, in PendingFault fault, long readAt)
+    {
+        if (session.State == SessionState.Condemned && session.PidFd is null)
+        {
+            // A forked child that never said who it is. If its thread does not tell either, a poisoned page stops it just as surely.
+            if (fault.ThreadId == 0 || !FaultEngine.TryIdentifyForked(this, session, (int)fault.ThreadId))
+            {
+                ulong page = PageSize.AlignDown(fault.Address, session.Regions.Find(fault.Address)?.PageBytes ?? (ulong)PageSize.Base);
+                _ = Userfaultfd.Poison(session.Lease, page, session.Regions.Find(page)?.PageBytes ?? (ulong)PageSize.Base);
+            }
+        }
+
+        Account(session, KindOf(fault.Flags), session.State == SessionState.Ended ? FaultOutcome.ClientGone : FaultOutcome.ClientKilled, readAt);
+    }
+
+    private void Serve(Session session, ulong address, UffdFaultFlags flags, long readAt, int attempts)
+    {
+        FaultKind kind = KindOf(flags);
+        Region? region = session.Regions.Find(address) ?? FaultEngine.TryExtendRegion(session, address);
+        if (region is null)
+        {
+            ServeUnknown(session, address, kind, readAt);
+            return;
+        }
+
+        session.StaleFaults = 0;
+        ulong page = PageSize.AlignDown(address, region.PageBytes);
+        PageState state = session.Pages.Get(page);
+        if ((state & PageState.Deferred) != 0 || (state & PageState.StateMask) == PageState.InFlight)
+        {
+            // A thread that is hit by signals in the middle of a kernel-mode fault asks hundreds of thousands of times a second.
+            if ((state & PageState.Waited) == 0)
+            {
+                _ = session.Pages.TrySet(page, state | PageState.Waited);
+                Join(session, region, page, readAt);
+            }
+
+            Account(session, kind, FaultOutcome.Duplicate, readAt);
+            return;
+        }
+
+        if (attempts == 0 && Throttled(session, page, flags, readAt))
+        {
+            return;
+        }
+
+        FaultContext fault = new(session, region, page, flags, kind, state, readAt, attempts);
+        switch (kind)
+        {
+            case FaultKind.WriteProtect:
+                ServeWriteProtect(in fault);
+                break;
+            case FaultKind.Minor:
+                ServeMinor(in fault);
+                break;
+            default:
+                ServeMissing(in fault);
+                break;
+        }
+    }
+
+    // The kernel reported it, so the range was registered; we know no region there. Either an unmap overtook the fault, and the thread finds out
+    // when woken, or the two views differ, and then nobody may guess what the page contains.
+    private void ServeUnknown(Session session, ulong address, FaultKind kind, long readAt)
+    {
+        _ = Userfaultfd.Wake(session.Lease, PageSize.AlignDown(address, (ulong)PageSize.Base), (ulong)PageSize.Base);
+        Account(session, kind, FaultOutcome.Stale, readAt);
+        if (++session.StaleFaults >= MaximumStaleFaults)
+        {
+            Kill(session, address, "faults again and again in a range that was registered without the manager");
+        }
+    }
+
+    private bool Throttled(Session session, ulong page, UffdFaultFlags flags, long readAt)
+    {
+        TenantLimits limits = session.Tenant.Limits;
+        if (session.Tenant.Usage.Faults.TryTake(1, limits.FaultsPerSecond, _now, out long readyAt)
+            && session.Tenant.Usage.CopiedBytes.TryTake(0, limits.CopiedBytesPerSecond, _now, out readyAt))
+        {
+            return false;
+        }
+
+        Defer(session, page, flags, readAt, 0, DeferralReason.Throttled, readyAt);
+        return true;
+    }
+
+    private void ServeMissing(in FaultContext fault)
+    {
+        Region region = fault.Region;
+        if ((region.Flags & RegionFlags.Mailbox) != 0)
+        {
+            InstallMailbox(in fault);
+            return;
+        }
+
+        if (region.Image is not null)
+        {
+            ServeShared(in fault);
+            return;
+        }
+
+        switch (fault.State & PageState.StateMask)
+        {
+            case PageState.Poisoned:
+                InstallPoison(in fault);
+                return;
+            case PageState.Removed:
+                InstallZeros(in fault, fault.Page, region.PageBytes);
+                return;
+            case PageState.Present when (region.Flags & RegionFlags.RemoveMeansSource) == 0:
+                // Either somebody else resolved it and this is a late message (EEXIST, wake), or the page went away in a manner that
+                // gives no event or whose event was overtaken: memory that was discarded reads as zeros.
+                InstallZeros(in fault, fault.Page, region.PageBytes);
+                return;
+            default:
+                InstallFromSource(in fault);
+                return;
+        }
+    }
+
+    private void InstallFromSource(in FaultContext fault)
+    {
+        (ulong start, int length) = Window(fault.Session, fault.Region, fault.Page);
+        if (fault.Region.Source.IsZero)
+        {
+            InstallZeros(in fault, start, (ulong)length);
+            return;
+        }
+
+        long offset = fault.Region.OffsetOf(start);
+        SourceAnswer answer = fault.Region.Source.TryGet(offset, length, _scratch, out SourcePages pages);
+        if (answer == SourceAnswer.Ready && start + (ulong)pages.Length > fault.Page && PageSize.IsAligned((ulong)pages.Length, fault.Region.PageBytes))
+        {
+            InstallCopy(in fault, start, pages.Address, (ulong)pages.Length);
+            return;
+        }
+
+        if (answer == SourceAnswer.Zero)
+        {
+            InstallZeros(in fault, start, (ulong)length);
+            return;
+        }
+
+        StartFetch(in fault, start, length);
+    }
+
+    // The aligned window around a page, cut to the region and to neighbours that nobody touched.
+    private static (ulong Start, int Length) Window(Session session, Region region, ulong page)
+    {
+        ulong size = Math.Max((ulong)region.Policy.FaultAroundBytes, region.PageBytes);
+        if (size == region.PageBytes)
+        {
+            return (page, (int)region.PageBytes);
+        }
+
+        ulong low = Math.Max(PageSize.AlignDown(page, size), region.Start);
+        ulong high = Math.Min(PageSize.AlignDown(page, size) + size, region.End);
+        ulong start = page;
+        while (start > low && session.Pages.Get(start - region.PageBytes) == PageState.Absent)
+        {
+            start -= region.PageBytes;
+        }
+
+        ulong end = page + region.PageBytes;
+        while (end < high && session.Pages.Get(end) == PageState.Absent)
+        {
+            end += region.PageBytes;
+        }
+
+        return (start, (int)(end - start));
+    }
+
+    private void ServeWriteProtect(in FaultContext fault)
+    {
+        Errno errno = Userfaultfd.WriteProtect(fault.Session.Lease, fault.Page, fault.Region.PageBytes, protect: false);
+        switch (errno)
+        {
+            case Errno.OK:
+                _ = fault.Session.Pages.TrySet(fault.Page, PageState.Present | PageState.Dirty);
+                Account(fault.Session, fault.Kind, FaultOutcome.Unprotected, fault.ReadAt);
+                break;
+            case Errno.EAGAIN:
+                Defer(in fault, DeferralReason.Changing);
+                break;
+            case Errno.ESRCH:
+                Account(fault.Session, fault.Kind, FaultOutcome.ClientGone, fault.ReadAt);
+                break;
+            default:
+                _ = Userfaultfd.Wake(fault.Session.Lease, fault.Page, fault.Region.PageBytes);
+                Account(fault.Session, fault.Kind, FaultOutcome.Stale, fault.ReadAt);
+                break;
+        }
+    }
+
+    private void ServeMinor(in FaultContext fault)
+    {
+        if (fault.Region.Image is not null)
+        {
+            ServeShared(in fault);
+            return;
+        }
+
+        Conclude(in fault, fault.Page, InstallContinue(fault.Session, fault.Region, fault.Page, fault.Region.PageBytes), FaultOutcome.Continued);
+    }
+}

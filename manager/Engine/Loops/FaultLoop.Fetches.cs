@@ -1,0 +1,404 @@
+using UffdManager.Engine.Fetch;
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Pages on their way from slow sources: issued here, handed back here, and judged here when they do not come.</content>
+internal sealed partial class FaultLoop
+{
+    private const long MaximumRetryBackoff = 1_000_000_000;
+
+    private readonly Stack<FetchTicket> _spareTickets = new();
+    private readonly List<FetchTicket> _tickets = [];
+    private long _nextTicket = long.MaxValue;
+
+    private void StartFetch(in FaultContext fault, ulong start, int length)
+    {
+        Policy policy = fault.Region.Policy;
+        FetchTicket? ticket = TryIssue(fault.Session, fault.Region, start, length, out DeferralReason reason);
+        if (ticket is null)
+        {
+            // Nothing was claimed but, for an image, the page: give it back, or nobody could ever fill it.
+            fault.Region.Image?.EndClaim(fault.Region.OffsetOf(fault.Page), filled: false);
+            if (reason == DeferralReason.NoMemory)
+            {
+                DeferOrGiveUp(in fault, reason, "the manager has no memory to fetch it");
+            }
+            else
+            {
+                Defer(in fault, reason);
+            }
+
+            return;
+        }
+
+        _ = fault.Session.Pages.TrySet(fault.Page, PageState.InFlight | PageState.Waited);
+        ticket.ReadAt = fault.ReadAt;
+        ticket.Deadline = DeadlineOf(policy, fault.ReadAt);
+        Submit(ticket);
+    }
+
+    private static long DeadlineOf(Policy policy, long readAt) =>
+        policy.OnUnavailable == Verdict.Wait ? long.MaxValue : readAt + (long)policy.Deadline.TotalNanoseconds;
+
+    private FetchTicket? TryIssue(Session session, Region region, ulong start, int length, out DeferralReason reason)
+    {
+        reason = DeferralReason.InFlightLimit;
+        TenantLimits limits = session.Tenant.Limits;
+        int pages = length / PageSize.Base;
+        if (!session.Tenant.Usage.TryAddFetch(pages, limits.PagesInFlight, limits.FetchQueueDepth))
+        {
+            return null;
+        }
+
+        reason = DeferralReason.NoMemory;
+        nuint buffer = _buffers.TryRent(length, out int capacity);
+        if (buffer == 0 || !session.Pages.TrySetRange(start, start + (ulong)length, PageState.InFlight))
+        {
+            if (buffer != 0)
+            {
+                _buffers.Return(buffer, capacity);
+            }
+
+            session.Tenant.Usage.RemoveFetch(pages);
+            return null;
+        }
+
+        FetchTicket ticket = _spareTickets.TryPop(out FetchTicket? spare) ? spare : new FetchTicket();
+        ticket.Session = session;
+        ticket.Region = region;
+        ticket.Loop = this;
+        ticket.Image = region.Image?.AddReference();
+        ticket.Source = (region.Image?.Source ?? region.Source).AddReference();
+        ticket.Job = null;
+        ticket.Start = start;
+        ticket.Length = length;
+        ticket.Offset = region.Image is SharedImage image ? image.SourceOffsetOf(region.OffsetOf(start)) : region.OffsetOf(start);
+        ticket.Attempts = 0;
+        ticket.ReadAt = 0;
+        ticket.Deadline = long.MaxValue;
+        ticket.Buffer = buffer;
+        ticket.BufferBytes = capacity;
+        _tickets.Add(ticket);
+        session.Tickets.Add(ticket);
+        return ticket;
+    }
+
+    private void Submit(FetchTicket ticket)
+    {
+        ticket.Phase = FetchPhase.AtWorker;
+        ticket.QueuedAt = _now;
+        _nextTicket = Math.Min(_nextTicket, ticket.Deadline);
+        _engine.Fetches.Enqueue(ticket);
+    }
+
+    // A fault has joined a page that is in flight, perhaps for nobody so far: from now on there is a deadline.
+    private void Join(Session session, Region region, ulong page, long readAt)
+    {
+        foreach (FetchTicket ticket in session.Tickets)
+        {
+            if (page >= ticket.Start && page < ticket.End && ticket.Deadline == long.MaxValue)
+            {
+                ticket.ReadAt = readAt;
+                ticket.Deadline = DeadlineOf(region.Policy, readAt);
+                _nextTicket = Math.Min(_nextTicket, ticket.Deadline);
+            }
+        }
+    }
+
+    private void FinishFetch(FetchTicket ticket)
+    {
+        Session session = ticket.Session;
+        session.Counters.FetchesStarted++;
+        session.Counters.FetchWaitNanoseconds += ticket.StartedAt - ticket.QueuedAt;
+        if (ticket.Image is SharedImage image)
+        {
+            long offset = ticket.Region.OffsetOf(ticket.Start);
+            bool stored = ticket.Result == Errno.OK && image.Store(offset, ticket.Pages.Address, ticket.Length) == Errno.OK;
+            if (stored || ticket.Phase == FetchPhase.Abandoned)
+            {
+                image.EndClaim(offset, stored);
+            }
+            else if (ticket.Result == Errno.OK)
+            {
+                ticket.Result = Errno.ENOMEM;
+            }
+        }
+
+        if (ticket.Phase == FetchPhase.Abandoned)
+        {
+            session.Counters.Fetches[(int)FetchOutcome.Discarded]++;
+            Recycle(ticket);
+            return;
+        }
+
+        ticket.Phase = FetchPhase.Installing;
+        ticket.DueAt = _now;
+        if (ticket.Result != Errno.OK)
+        {
+            session.Counters.Fetches[(int)FetchOutcome.Failed]++;
+            RetryOrJudge(ticket);
+            return;
+        }
+
+        session.Counters.Fetches[(int)FetchOutcome.Fetched]++;
+        if (ticket.Job is null || ticket.Deadline != long.MaxValue)
+        {
+            Install(ticket, int.MaxValue);
+        }
+    }
+
+    /// <summary>Installs what a ticket brought, at most so many bytes; the rest stays in flight.</summary>
+    private void Install(FetchTicket ticket, int budget)
+    {
+        Session session = ticket.Session;
+        Region? region = session.Regions.Find(ticket.Start);
+        if (region is null || region.Generation != ticket.Region.Generation)
+        {
+            // The ground moved while the source was read. The event that moved it has reset the pages and woken their waiters.
+            session.Counters.Fetches[(int)FetchOutcome.Discarded]++;
+            Conclude(ticket, FaultOutcome.Stale);
+            return;
+        }
+
+        ulong end = ticket.Start + (ulong)Math.Min(ticket.Length, ticket.Pages.Length);
+        ulong cursor = ticket.Start;
+        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
+        {
+            if ((state & PageState.StateMask) != PageState.InFlight)
+            {
+                if ((state & PageState.StateMask) is PageState.Removed or PageState.Absent)
+                {
+                    // Given back while it was fetched: what came is stale. Its waiters fault again and get what it is now.
+                    _ = Userfaultfd.Wake(session.Lease, cursor, stop - cursor);
+                }
+
+                cursor = stop;
+                continue;
+            }
+
+            if (budget <= 0)
+            {
+                ticket.DueAt = _now;
+                return;
+            }
+
+            ulong length = Math.Min(stop - cursor, (ulong)budget);
+            InstallOutcome outcome = InstallRun(ticket, region, cursor, length);
+            switch (outcome)
+            {
+                case InstallOutcome.Installed or InstallOutcome.AlreadyPresent:
+                    budget -= (int)length;
+                    cursor = ResumeAfter(session, cursor, cursor + length);
+                    break;
+                case InstallOutcome.Stale:
+                    _ = session.Pages.TrySet(cursor, PageState.Absent);
+                    cursor += region.PageBytes;
+                    break;
+                case InstallOutcome.Changing:
+                    ticket.DueAt = MonotonicClock.NowNanoseconds + FirstChangingBackoff;
+                    _nextTicket = Math.Min(_nextTicket, ticket.DueAt);
+                    return;
+                case InstallOutcome.NoMemory or InstallOutcome.HugePoolEmpty:
+                    ticket.DueAt = MonotonicClock.NowNanoseconds + FirstScarcityBackoff;
+                    _nextTicket = Math.Min(_nextTicket, ticket.DueAt);
+                    if (MonotonicClock.NowNanoseconds >= ticket.Deadline)
+                    {
+                        Judge(ticket, "no memory is left for it");
+                    }
+
+                    return;
+                case InstallOutcome.ClientGone:
+                    Conclude(ticket, FaultOutcome.ClientGone);
+                    return;
+                default:
+                    ticket.Result = Errno.EIO;
+                    RetryOrJudge(ticket);
+                    return;
+            }
+        }
+
+        if (end < ticket.End)
+        {
+            // The source had less than was asked for: what nobody has brought can be asked for again.
+            ResetInFlight(session, end, ticket.End);
+        }
+
+        Conclude(ticket, ticket.Image is null ? FaultOutcome.Copied : FaultOutcome.Continued);
+    }
+
+    private InstallOutcome InstallRun(FetchTicket ticket, Region region, ulong start, ulong length)
+    {
+        Session session = ticket.Session;
+        if (ticket.Image is not null)
+        {
+            return InstallContinue(session, region, start, length);
+        }
+
+        nuint address = ticket.Pages.Address + (nuint)(start - ticket.Start);
+        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(region, isWrite: false), out ulong installed);
+        AddCopied(session, (long)installed);
+        Charge(session, installed);
+        if (ticket.Job is PopulateJob job)
+        {
+            job.InstalledBytes += installed;
+        }
+
+        return outcome;
+    }
+
+    // A window that crossed the border of a mapping was cut to its first page: go on behind what is really done.
+    private static ulong ResumeAfter(Session session, ulong start, ulong end)
+    {
+        ulong cursor = start;
+        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state) && (state & PageState.StateMask) != PageState.InFlight)
+        {
+            cursor = stop;
+        }
+
+        return cursor;
+    }
+
+    private void RetryOrJudge(FetchTicket ticket)
+    {
+        ticket.Attempts++;
+        _engine.Publish(new SourceFailed(_now, ticket.Session, ticket.Source.Description, ticket.Offset, ticket.Result, ticket.Attempts));
+        if (ticket.Job is PopulateJob job && ticket.Deadline == long.MaxValue)
+        {
+            job.Error ??= new EngineError(EngineErrorKind.Source, ticket.Result, $"{ticket.Source.Description} at offset {ticket.Offset}: {ticket.Result.Describe()}");
+            job.Cursor = job.End;
+            ResetInFlight(ticket.Session, ticket.Start, ticket.End);
+            Remove(ticket);
+            return;
+        }
+
+        Policy policy = ticket.Policy;
+        long backoff = Math.Min((long)policy.RetryBackoff.TotalNanoseconds << Math.Min(ticket.Attempts - 1, 20), MaximumRetryBackoff);
+
+        // Beyond the end of the source there is nothing that a later attempt could find.
+        bool hopeless = ticket.Result == Errno.ENXIO && policy.OnUnavailable != Verdict.Wait;
+        if (hopeless || _now + backoff >= ticket.Deadline)
+        {
+            Judge(ticket, $"{ticket.Source.Description} at offset {ticket.Offset}: {ticket.Result.Describe()} after {ticket.Attempts} attempts");
+            return;
+        }
+
+        ticket.Phase = FetchPhase.Backoff;
+        ticket.DueAt = _now + backoff;
+        _nextTicket = Math.Min(_nextTicket, ticket.DueAt);
+    }
+
+    private void CheckTickets()
+    {
+        _nextTicket = long.MaxValue;
+        for (int i = _tickets.Count - 1; i >= 0; i--)
+        {
+            FetchTicket ticket = _tickets[i];
+            if (ticket.Deadline <= _now && (ticket.Phase is FetchPhase.AtWorker or FetchPhase.Backoff))
+            {
+                Judge(ticket, $"{ticket.Source.Description} at offset {ticket.Offset} did not answer within the policy's deadline");
+                continue;
+            }
+
+            if (ticket.Phase == FetchPhase.Backoff && ticket.DueAt <= _now)
+            {
+                Submit(ticket);
+            }
+            else if (ticket.Phase == FetchPhase.Installing && ticket.DueAt <= _now && ticket.Job is null)
+            {
+                Install(ticket, int.MaxValue);
+            }
+
+            if (i < _tickets.Count && ReferenceEquals(_tickets[i], ticket))
+            {
+                _nextTicket = Math.Min(_nextTicket, ticket.Phase == FetchPhase.AtWorker ? ticket.Deadline : Math.Min(ticket.DueAt, ticket.Deadline));
+            }
+        }
+    }
+
+    // The verdict: those who wait get what the policy says, pages that were only fetched alongside start over.
+    private void Judge(FetchTicket ticket, string why)
+    {
+        Session session = ticket.Session;
+        ulong cursor = ticket.Start;
+        Region region = ticket.Region;
+        bool current = session.Regions.Find(ticket.Start)?.Generation == region.Generation;
+        while (current && session.Pages.NextRun(cursor, ticket.End, out ulong stop, out PageState state))
+        {
+            bool waited = (state & PageState.Waited) != 0 && (state & PageState.StateMask) == PageState.InFlight;
+            for (ulong page = cursor; waited && page < stop && session.State == SessionState.Serving; page += region.PageBytes)
+            {
+                _ = session.Pages.TrySet(page, PageState.Absent);
+                GiveUp(new FaultContext(session, region, page, UffdFaultFlags.None, FaultKind.Missing, PageState.Absent, ticket.ReadAt, 0), why);
+            }
+
+            if (!waited && (state & PageState.StateMask) == PageState.InFlight)
+            {
+                _ = session.Pages.TrySetRange(cursor, stop, PageState.Absent);
+            }
+
+            cursor = stop;
+        }
+
+        Remove(ticket);
+    }
+
+    private void Conclude(FetchTicket ticket, FaultOutcome outcome)
+    {
+        if (ticket.Deadline != long.MaxValue || ticket.Job is null)
+        {
+            Account(ticket.Session, FaultKind.Missing, outcome, ticket.ReadAt);
+        }
+
+        Remove(ticket);
+    }
+
+    // Takes a ticket off the books. If a worker still has it, it is thrown away when it comes back.
+    private void Remove(FetchTicket ticket)
+    {
+        _tickets.Remove(ticket);
+        ticket.Session.Tickets.Remove(ticket);
+        if (ticket.Job is PopulateJob job)
+        {
+            job.FetchesInFlight--;
+        }
+
+        if (ticket.Phase == FetchPhase.AtWorker)
+        {
+            ticket.Phase = FetchPhase.Abandoned;
+            return;
+        }
+
+        ticket.Image?.EndClaimIfUnfilled(ticket.Region.OffsetOf(ticket.Start));
+        Recycle(ticket);
+    }
+
+    private void Abandon(FetchTicket ticket)
+    {
+        if (ticket.Deadline != long.MaxValue || ticket.Job is null)
+        {
+            Account(ticket.Session, FaultKind.Missing, FaultOutcome.ClientGone, ticket.ReadAt);
+        }
+
+        Remove(ticket);
+    }
+
+    private void Recycle(FetchTicket ticket)
+    {
+        ticket.Session.Tenant.Usage.RemoveFetch(ticket.PageCount);
+        _buffers.Return(ticket.Buffer, ticket.BufferBytes);
+        ticket.Source.Dispose();
+        ticket.Image?.Dispose();
+        ticket.Session = null!;
+        ticket.Region = null!;
+        ticket.Image = null;
+        ticket.Job = null;
+        ticket.Buffer = 0;
+        _spareTickets.Push(ticket);
+    }
+}

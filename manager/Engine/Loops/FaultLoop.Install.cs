@@ -1,0 +1,324 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Filling pages: the system calls, their partial results, and what the page table learns from them.</content>
+internal sealed partial class FaultLoop
+{
+    private void InstallCopy(in FaultContext fault, ulong start, nuint address, ulong length)
+    {
+        UffdCopyModes mode = CopyMode(fault.Region, fault.IsWrite);
+        InstallOutcome outcome = Fill(fault.Session, fault.Region, fault.Page, start, length, address, mode, out ulong installed);
+        AddCopied(fault.Session, (long)installed);
+        Charge(fault.Session, installed);
+        Conclude(in fault, start, outcome, FaultOutcome.Copied);
+    }
+
+    private void InstallZeros(in FaultContext fault, ulong start, ulong length)
+    {
+        Region region = fault.Region;
+
+        // The zero page costs no memory, but the first write then takes a second fault in the kernel: it is for single reads. In a
+        // write-protected region it would leave a moment in which a write goes unseen.
+        bool shared = length == region.PageBytes && !fault.IsWrite && (region.Flags & RegionFlags.WriteProtected) == 0 && HasZeroPage(region);
+        InstallOutcome outcome = Fill(fault.Session, region, fault.Page, start, length, shared ? 0 : _zeros, CopyMode(region, fault.IsWrite), out ulong installed);
+        AddZeroed(fault.Session, (long)installed);
+        Charge(fault.Session, installed);
+        Conclude(in fault, start, outcome, FaultOutcome.Zeroed);
+    }
+
+    private void InstallMailbox(in FaultContext fault)
+    {
+        NativePages.Clear(_scratch, (nuint)fault.Region.PageBytes);
+        NativePages.At<ulong>(_scratch) = fault.Session.ForkToken;
+        InstallOutcome outcome = Fill(fault.Session, fault.Region, fault.Page, fault.Page, fault.Region.PageBytes, _scratch, UffdCopyModes.None, out _);
+        Conclude(in fault, fault.Page, outcome, FaultOutcome.Copied);
+    }
+
+    private void InstallPoison(in FaultContext fault)
+    {
+        if ((fault.Session.Features & UffdFeatures.Poison) == 0 && (_engine.KernelFeatures & UffdFeatures.Poison) == 0)
+        {
+            KillInstead(in fault, "cannot be had, and this kernel knows no UFFDIO_POISON");
+            return;
+        }
+
+        UffdResult result = Userfaultfd.Poison(fault.Session.Lease, fault.Page, fault.Region.PageBytes);
+        InstallOutcome outcome = InstallOutcomes.From(result.Errno);
+        switch (outcome)
+        {
+            case InstallOutcome.Installed:
+                fault.Session.PoisonedPages++;
+                fault.Session.Counters.PoisonedPages++;
+                break;
+            case InstallOutcome.AlreadyPresent:
+                _ = Userfaultfd.Wake(fault.Session.Lease, fault.Page, fault.Region.PageBytes);
+                break;
+            case InstallOutcome.Refused:
+                KillInstead(in fault, $"cannot be had, and UFFDIO_POISON said {result.Errno.Describe()}");
+                return;
+            default:
+                break;
+        }
+
+        Conclude(in fault, fault.Page, outcome, FaultOutcome.Poisoned);
+    }
+
+    private void KillInstead(in FaultContext fault, string reason)
+    {
+        Kill(fault.Session, fault.Page, reason);
+        Account(fault.Session, fault.Kind, FaultOutcome.ClientKilled, fault.ReadAt);
+    }
+
+    private static InstallOutcome InstallContinue(Session session, Region region, ulong page, ulong length)
+    {
+        UffdResult result = Userfaultfd.Continue(session.Lease, page, length, CopyMode(region, isWrite: false));
+        if (result.Errno == Errno.EINVAL)
+        {
+            // Kernels before 5.14 cannot map a page of shared memory for somebody else, but the page is in the cache now: a fault
+            // that is tried again finds it.
+            _ = Userfaultfd.Wake(session.Lease, page, length);
+            return InstallOutcome.Installed;
+        }
+
+        if (result.Errno == Errno.EEXIST)
+        {
+            _ = Userfaultfd.Wake(session.Lease, page, length);
+        }
+
+        if (result.Errno is Errno.OK or Errno.EEXIST)
+        {
+            MarkPresent(session, region, page, page + length);
+        }
+
+        return InstallOutcomes.From(result.Errno);
+    }
+
+    // One page of a shared image: filled once for everybody, then mapped for this client.
+    private void ServeShared(in FaultContext fault)
+    {
+        SharedImage image = fault.Region.Image!;
+        long offset = fault.Region.OffsetOf(fault.Page);
+        if (!image.IsFilled(offset))
+        {
+            if (!image.TryClaim(offset))
+            {
+                if (image.IsFilled(offset))
+                {
+                    MapShared(in fault, image, offset);
+                    return;
+                }
+
+                Defer(in fault, DeferralReason.SharedFill);
+                return;
+            }
+
+            int length = (int)fault.Region.PageBytes;
+            SourceAnswer answer = image.Source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages);
+            if (answer == SourceAnswer.Slow)
+            {
+                // The claim goes with the ticket.
+                StartFetch(in fault, fault.Page, length);
+                return;
+            }
+
+            Errno stored = answer == SourceAnswer.Zero ? image.StoreZero(offset, length) : image.Store(offset, pages.Address, length);
+            image.EndClaim(offset, stored == Errno.OK);
+            if (stored != Errno.OK)
+            {
+                Conclude(in fault, fault.Page, InstallOutcome.NoMemory, FaultOutcome.Continued);
+                return;
+            }
+
+            AddCopied(fault.Session, length);
+            Charge(fault.Session, (ulong)length);
+        }
+
+        MapShared(in fault, image, offset);
+    }
+
+    private void MapShared(in FaultContext fault, SharedImage image, long offset)
+    {
+        InstallOutcome outcome = InstallContinue(fault.Session, fault.Region, fault.Page, fault.Region.PageBytes);
+        if (outcome == InstallOutcome.SourceFault && image.StoreZero(offset, (int)fault.Region.PageBytes) == Errno.OK)
+        {
+            // Filled once, and a hole now: a client punched it (MADV_REMOVE), which means zeros.
+            outcome = InstallContinue(fault.Session, fault.Region, fault.Page, fault.Region.PageBytes);
+        }
+
+        Conclude(in fault, fault.Page, outcome, FaultOutcome.Continued);
+    }
+
+    /// <summary>
+    /// Installs [start, start + length) from a buffer (0: the kernel's zero page) and marks what was done.
+    /// </summary>
+    /// <returns>What became of <paramref name="page"/>, the one somebody waits for; the rest of the window is a bonus.</returns>
+    private static InstallOutcome Fill(Session session, Region region, ulong page, ulong start, ulong length, nuint address, UffdCopyModes mode, out ulong installed)
+    {
+        ulong cursor = start;
+        ulong end = start + length;
+        InstallOutcome ofPage = InstallOutcome.Installed;
+        installed = 0;
+        while (cursor < end)
+        {
+            UffdResult result = address == 0
+                ? Userfaultfd.ZeroPage(session.Lease, cursor, end - cursor)
+                : Userfaultfd.Copy(session.Lease, cursor, address + (nuint)(cursor - start), end - cursor, mode);
+            ulong progress = result.Errno == Errno.OK ? end - cursor : (ulong)result.Progress;
+            if (progress > 0)
+            {
+                MarkPresent(session, region, cursor, cursor + progress);
+                installed += progress;
+                cursor += progress;
+                continue;
+            }
+
+            InstallOutcome outcome = InstallOutcomes.From(result.Errno);
+            switch (outcome)
+            {
+                case InstallOutcome.AlreadyPresent:
+                    outcome = MeetPresent(session, region, cursor);
+                    if (outcome == InstallOutcome.AlreadyPresent)
+                    {
+                        ofPage = cursor == page ? outcome : ofPage;
+                        cursor += region.PageBytes;
+                        continue;
+                    }
+
+                    break;
+                case InstallOutcome.Stale when end - cursor > region.PageBytes && cursor <= page:
+                    // The window crosses the border of a mapping. The page itself may be fine.
+                    start = AdvanceTo(page, start, ref address);
+                    cursor = page;
+                    end = page + region.PageBytes;
+                    continue;
+                case InstallOutcome.Stale when cursor <= page:
+                    _ = Userfaultfd.Wake(session.Lease, page, region.PageBytes);
+                    break;
+                default:
+                    break;
+            }
+
+            return cursor > page ? ofPage : outcome;
+        }
+
+        return ofPage;
+    }
+
+    private static ulong AdvanceTo(ulong page, ulong start, ref nuint address)
+    {
+        if (address != 0)
+        {
+            address += (nuint)(page - start);
+        }
+
+        return page;
+    }
+
+    // EEXIST. On base pages it means what it says. On huge pages it is also how the kernel says that the pool is empty, so the first one is
+    // only noted, and its waiters sent round once more: if the page really is there they never come back.
+    private static InstallOutcome MeetPresent(Session session, Region region, ulong page)
+    {
+        if (region.IsHuge)
+        {
+            PageState state = session.Pages.Get(page) & PageState.StateMask;
+            if (state == PageState.Suspect)
+            {
+                return InstallOutcome.HugePoolEmpty;
+            }
+
+            if (state != PageState.Present)
+            {
+                _ = session.Pages.TrySet(page, PageState.Suspect);
+                _ = Userfaultfd.Wake(session.Lease, page, region.PageBytes);
+                return InstallOutcome.AlreadyPresent;
+            }
+        }
+
+        MarkPresent(session, region, page, page + region.PageBytes);
+        _ = Userfaultfd.Wake(session.Lease, page, region.PageBytes);
+        return InstallOutcome.AlreadyPresent;
+    }
+
+    private static void MarkPresent(Session session, Region region, ulong start, ulong end)
+    {
+        if (end - start == region.PageBytes)
+        {
+            if ((session.Pages.Get(start) & PageState.StateMask) != PageState.Present)
+            {
+                AddResident(session, (long)region.PageBytes);
+            }
+
+            _ = session.Pages.TrySet(start, PageState.Present);
+            return;
+        }
+
+        for (ulong page = start; page < end; page += region.PageBytes)
+        {
+            if ((session.Pages.Get(page) & PageState.StateMask) != PageState.Present)
+            {
+                AddResident(session, (long)region.PageBytes);
+                _ = session.Pages.TrySet(page, PageState.Present);
+            }
+        }
+    }
+
+    private void Conclude(in FaultContext fault, ulong start, InstallOutcome outcome, FaultOutcome success)
+    {
+        switch (outcome)
+        {
+            case InstallOutcome.Installed:
+                Account(fault.Session, fault.Kind, success, fault.ReadAt);
+                break;
+            case InstallOutcome.AlreadyPresent:
+                Account(fault.Session, fault.Kind, FaultOutcome.AlreadyPresent, fault.ReadAt);
+                break;
+            case InstallOutcome.Changing:
+                Defer(in fault, DeferralReason.Changing);
+                break;
+            case InstallOutcome.Stale:
+                Account(fault.Session, fault.Kind, FaultOutcome.Stale, fault.ReadAt);
+                break;
+            case InstallOutcome.ClientGone:
+                Account(fault.Session, fault.Kind, FaultOutcome.ClientGone, fault.ReadAt);
+                break;
+            case InstallOutcome.NoMemory:
+                DeferOrGiveUp(in fault, DeferralReason.NoMemory, "no memory is left in the client's control group or on the machine");
+                break;
+            case InstallOutcome.HugePoolEmpty:
+                if (fault.Attempts == 0)
+                {
+                    _engine.Publish(new HugePoolExhausted(_now, fault.Session, fault.Page));
+                }
+
+                DeferOrGiveUp(in fault, DeferralReason.HugePoolEmpty, "the pool of huge pages is empty");
+                break;
+            case InstallOutcome.SourceFault when !fault.Region.Source.IsZero && fault.Region.Image is null:
+                StartFetch(in fault, fault.Page, (int)fault.Region.PageBytes);
+                break;
+            case InstallOutcome.SourceFault:
+            default:
+                GiveUp(in fault, $"the kernel refused to fill it ({outcome})");
+                break;
+        }
+    }
+
+    private static UffdCopyModes CopyMode(Region region, bool isWrite) =>
+        (region.Flags & RegionFlags.WriteProtected) != 0 && !isWrite ? UffdCopyModes.WriteProtect : UffdCopyModes.None;
+
+    private static bool HasZeroPage(Region region) => (region.Ioctls & UffdIoctls.ZeroPage) != 0;
+
+    private void Charge(Session session, ulong bytes)
+    {
+        long limit = session.Tenant.Limits.CopiedBytesPerSecond;
+        if (limit > 0 && bytes > 0)
+        {
+            // Already installed: the debt makes the next fault wait.
+            session.Tenant.Usage.CopiedBytes.Owe((long)bytes, limit, _now);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+using UffdManager.Engine.Fetch;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Filling ranges ahead of their faults, one slice a turn, so that a fault waits for one slice at most.</content>
+internal sealed partial class FaultLoop
+{
+    // Some 60 us of copying.
+    private const int SliceBytes = 64 * 1024;
+
+    // Mapping the zero page is twenty times cheaper than copying.
+    private const int ZeroSliceBytes = 1024 * 1024;
+
+    private const int FetchBytes = 256 * 1024;
+
+    private readonly List<PopulateJob> _jobs = [];
+    private int _nextJob;
+    private bool _populateIdle = true;
+
+    private bool HasPopulateWork => _jobs.Count > 0 && !_populateIdle;
+
+    private long NextPopulateDue
+    {
+        get
+        {
+            long due = long.MaxValue;
+            foreach (PopulateJob job in _jobs)
+            {
+                due = Math.Min(due, job.DueAt == 0 ? long.MaxValue : job.DueAt);
+            }
+
+            return due;
+        }
+    }
+
+    public void Add(PopulateJob job)
+    {
+        job.Session.Jobs.Add(job);
+        _jobs.Add(job);
+        _populateIdle = false;
+    }
+
+    private void PopulateSlice()
+    {
+        _populateIdle = true;
+        for (int tried = 0; tried < _jobs.Count; tried++)
+        {
+            PopulateJob job = _jobs[_nextJob++ % _jobs.Count];
+            if (job.DueAt > _now)
+            {
+                continue;
+            }
+
+            job.DueAt = 0;
+            if (Advance(job))
+            {
+                _populateIdle = false;
+                return;
+            }
+        }
+    }
+
+    // One slice of one job; false when it can do nothing now.
+    private bool Advance(PopulateJob job)
+    {
+        FetchTicket? ready = null;
+        foreach (FetchTicket ticket in job.Session.Tickets)
+        {
+            if (ReferenceEquals(ticket.Job, job) && ticket.Phase == FetchPhase.Installing && (ready is null || ticket.Start < ready.Start))
+            {
+                ready = ticket;
+            }
+        }
+
+        if (ready is not null)
+        {
+            if (ready.DueAt > _now)
+            {
+                job.DueAt = ready.DueAt;
+                return false;
+            }
+
+            Install(ready, SliceBytes);
+            return true;
+        }
+
+        if (job.Cursor >= job.End || job.Session.State != SessionState.Serving)
+        {
+            if (job.FetchesInFlight == 0)
+            {
+                Finish(job);
+                return true;
+            }
+
+            return false;
+        }
+
+        return Extend(job);
+    }
+
+    private bool Extend(PopulateJob job)
+    {
+        Session session = job.Session;
+        Region? region = session.Regions.FindOverlap(job.Cursor, job.End);
+        if (region is null)
+        {
+            job.Cursor = job.End;
+            return true;
+        }
+
+        job.Cursor = Math.Max(job.Cursor, region.Start);
+        ulong end = Math.Min(job.End, region.End);
+        if (!session.Pages.NextRun(job.Cursor, end, out ulong stop, out PageState state))
+        {
+            return true;
+        }
+
+        if (state != PageState.Absent || (region.Flags & RegionFlags.Mailbox) != 0)
+        {
+            job.Cursor = stop;
+            return true;
+        }
+
+        if (region.Image is not null)
+        {
+            return ExtendShared(job, region);
+        }
+
+        if (region.Source.IsZero)
+        {
+            return InstallSlice(job, region, (nuint)0, Math.Min(stop - job.Cursor, ZeroSliceBytes));
+        }
+
+        if (region.Source.AlwaysReady)
+        {
+            int wanted = (int)Math.Min(stop - job.Cursor, (ulong)Math.Max(SliceBytes, (int)region.PageBytes));
+            if (region.Source.TryGet(region.OffsetOf(job.Cursor), wanted, _scratch, out SourcePages pages) == SourceAnswer.Ready)
+            {
+                return InstallSlice(job, region, pages.Address, (ulong)pages.Length);
+            }
+        }
+
+        if (job.FetchesInFlight >= PopulateJob.MaximumFetches)
+        {
+            return false;
+        }
+
+        int length = (int)Math.Min(stop - job.Cursor, (ulong)Math.Max(FetchBytes, (int)region.PageBytes));
+        FetchTicket? ticket = TryIssue(session, region, job.Cursor, length, out _);
+        if (ticket is null)
+        {
+            job.DueAt = _now + FirstScarcityBackoff;
+            return false;
+        }
+
+        ticket.Job = job;
+        job.FetchesInFlight++;
+        job.Cursor += (ulong)length;
+        Submit(ticket);
+        return true;
+    }
+
+    private bool InstallSlice(PopulateJob job, Region region, nuint address, ulong length)
+    {
+        Session session = job.Session;
+        bool zero = region.Source.IsZero;
+        nuint from = zero && !HasZeroPage(region) ? _zeros : address;
+        InstallOutcome outcome = Fill(session, region, job.Cursor, job.Cursor, length, from, CopyMode(region, isWrite: false), out ulong installed);
+        job.InstalledBytes += installed;
+        if (zero)
+        {
+            AddZeroed(session, (long)installed);
+        }
+        else
+        {
+            AddCopied(session, (long)installed);
+        }
+
+        Charge(session, installed);
+        switch (outcome)
+        {
+            case InstallOutcome.Installed or InstallOutcome.AlreadyPresent:
+                return true;
+            case InstallOutcome.Changing:
+                job.DueAt = _now + FirstChangingBackoff;
+                return false;
+            case InstallOutcome.NoMemory or InstallOutcome.HugePoolEmpty:
+                job.Error = new EngineError(EngineErrorKind.Kernel, Errno.ENOMEM, $"no memory for the page at 0x{job.Cursor:x}");
+                job.Cursor = job.End;
+                return true;
+            case InstallOutcome.Stale:
+                job.Cursor += region.PageBytes;
+                return true;
+            default:
+                job.Error = new EngineError(EngineErrorKind.Kernel, Errno.ESRCH, "the address space is gone or refuses to be filled");
+                job.Cursor = job.End;
+                return true;
+        }
+    }
+
+    // Shared images are filled page by page: another session may hold any of them.
+    private bool ExtendShared(PopulateJob job, Region region)
+    {
+        SharedImage image = region.Image!;
+        long offset = region.OffsetOf(job.Cursor);
+        if (!image.IsFilled(offset))
+        {
+            if (!image.TryClaim(offset))
+            {
+                job.DueAt = _now + FirstChangingBackoff;
+                return image.IsFilled(offset);
+            }
+
+            FetchTicket? ticket = job.FetchesInFlight < PopulateJob.MaximumFetches
+                ? TryIssue(job.Session, region, job.Cursor, (int)region.PageBytes, out _)
+                : null;
+            if (ticket is null)
+            {
+                image.EndClaim(offset, filled: false);
+                job.DueAt = _now + FirstScarcityBackoff;
+                return false;
+            }
+
+            ticket.Job = job;
+            job.FetchesInFlight++;
+            job.Cursor += region.PageBytes;
+            Submit(ticket);
+            return true;
+        }
+
+        InstallOutcome outcome = InstallContinue(job.Session, region, job.Cursor, region.PageBytes);
+        if (outcome == InstallOutcome.Changing)
+        {
+            job.DueAt = _now + FirstChangingBackoff;
+            return false;
+        }
+
+        job.InstalledBytes += outcome == InstallOutcome.Installed ? region.PageBytes : 0;
+        job.Cursor += region.PageBytes;
+        return true;
+    }
+
+    private void Finish(PopulateJob job)
+    {
+        _jobs.Remove(job);
+        job.Session.Jobs.Remove(job);
+        job.Completion?.TrySetResult(new EngineResult(job.Error, job.InstalledBytes));
+    }
+
+    private void FailJobs(Session session)
+    {
+        foreach (PopulateJob job in session.Jobs.ToArray())
+        {
+            job.Error ??= new EngineError(EngineErrorKind.State, Errno.ESRCH, "the session ended");
+            Finish(job);
+        }
+    }
+}

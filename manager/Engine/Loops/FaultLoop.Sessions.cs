@@ -1,0 +1,249 @@
+using UffdManager.Engine.Fetch;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Sessions come, are watched, and go.</content>
+internal sealed partial class FaultLoop
+{
+    private const int MaximumNonBlockRepairs = 64;
+    private const ulong ProcessBit = 1UL << 63;
+
+    // How long a descriptor that cannot be read for lack of descriptor numbers is left alone.
+    private const long MuteNanoseconds = 10_000_000;
+
+    private readonly List<Slot> _slots = [];
+    private readonly Stack<int> _freeSlots = new();
+    private readonly List<Session> _muted = [];
+    private int _sessionCount;
+
+    /// <summary>Sessions of this loop, in no order.</summary>
+    public IEnumerable<Session> LiveSessions()
+    {
+        foreach (Slot slot in _slots)
+        {
+            if (slot.Session is not null)
+            {
+                yield return slot.Session;
+            }
+        }
+    }
+
+    /// <summary>Takes a session on; its descriptors are watched from now on.</summary>
+    public void Add(Session session)
+    {
+        if (!_freeSlots.TryPop(out int index))
+        {
+            index = _slots.Count;
+            _slots.Add(default);
+        }
+
+        uint generation = _slots[index].Generation + 1;
+        _slots[index] = new Slot(session, generation);
+        session.Slot = index;
+        session.SlotGeneration = generation;
+        _sessionCount++;
+        if (_nextSweep == long.MaxValue)
+        {
+            _nextSweep = _now + _sweepNanoseconds;
+        }
+
+        if (session.PidFd is SafePidFd pidFd)
+        {
+            Epoll.Add(_epoll, pidFd, EpollEvents.In, Key(session) | ProcessBit);
+        }
+
+        if (session.State == SessionState.Serving)
+        {
+            Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
+        }
+    }
+
+    /// <summary>Begins to read a session that was adopted.</summary>
+    public void BeginServing(Session session)
+    {
+        session.State = SessionState.Serving;
+        Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
+        foreach (Region region in session.Regions.All)
+        {
+            // Faults that the manager before us had read are lost; a wake makes the kernel report them again.
+            _ = Userfaultfd.Wake(session.Lease, region.Start, region.Length);
+        }
+    }
+
+    /// <summary>Watches a forked child's process from now on.</summary>
+    public void Identify(Session session, int pid, ulong startTime, SafePidFd pidFd)
+    {
+        session.Identify(pid, startTime, pidFd);
+        Epoll.Add(_epoll, pidFd, EpollEvents.In, Key(session) | ProcessBit);
+        _engine.Identified(session);
+        if (session.State == SessionState.Condemned)
+        {
+            _ = PidFd.SendSignal(pidFd, Signals.Kill);
+        }
+    }
+
+    /// <summary>Ends a session: every descriptor closed, everything given back. Its process must be gone, or safe without us.</summary>
+    public void End(Session session, SessionEndReason reason)
+    {
+        if (session.State == SessionState.Ended)
+        {
+            return;
+        }
+
+        bool watched = session.State != SessionState.Adopting;
+        SessionEndReason told = session.State == SessionState.Condemned && reason == SessionEndReason.ClientExited
+            ? SessionEndReason.ClientKilled
+            : reason;
+        session.State = SessionState.Ended;
+        _slots[session.Slot] = new Slot(null, session.SlotGeneration);
+        _freeSlots.Push(session.Slot);
+        _sessionCount--;
+        if (_lastFaulted == session)
+        {
+            _lastFaulted = null;
+        }
+
+        AccountGone(session);
+        session.Deferred.Clear();
+        _deferring.Remove(session);
+        _muted.Remove(session);
+        FailJobs(session);
+        foreach (FetchTicket ticket in session.Tickets.ToArray())
+        {
+            Abandon(ticket);
+        }
+
+        // The client may hold duplicates of both: without EPOLL_CTL_DEL the entries would outlive our descriptors and report under
+        // whatever takes their numbers.
+        if (watched)
+        {
+            Epoll.Remove(_epoll, session.Uffd);
+        }
+
+        if (session.PidFd is SafePidFd pidFd)
+        {
+            Epoll.Remove(_epoll, pidFd);
+            pidFd.Dispose();
+        }
+
+        ReleaseRegions(session);
+        session.Pages.Dispose();
+        session.Lease.Dispose();
+        session.Uffd.Dispose();
+        session.Tenant.Usage.RemoveSession();
+        _engine.Ended(session, told);
+    }
+
+    /// <summary>Kills the client of a session that cannot be served.</summary>
+    /// <remarks>A forked child that is not yet known by its pid is sent round once more: its next fault says who it is.</remarks>
+    public void Kill(Session session, ulong address, string reason)
+    {
+        if (session.State is SessionState.Condemned or SessionState.Ended)
+        {
+            return;
+        }
+
+        bool adopting = session.State == SessionState.Adopting;
+        session.State = SessionState.Condemned;
+        if (adopting)
+        {
+            Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
+        }
+
+        session.Counters.KilledClients++;
+        _engine.Publish(new ClientKilled(MonotonicClock.NowNanoseconds, session, address, reason));
+        if (session.PidFd is SafePidFd pidFd)
+        {
+            _ = PidFd.SendSignal(pidFd, Signals.Kill);
+            return;
+        }
+
+        foreach (Region region in session.Regions.All)
+        {
+            _ = Userfaultfd.Wake(session.Lease, region.Start, region.Length);
+        }
+    }
+
+    private static ulong Key(Session session) => ((ulong)session.SlotGeneration << 24) | (uint)session.Slot;
+
+    private Session? FindSlot(ulong key, out bool isProcess)
+    {
+        isProcess = (key & ProcessBit) != 0;
+        key &= ~ProcessBit;
+        Slot slot = _slots[(int)(key & 0xff_ffff)];
+        return slot.Generation == (uint)(key >> 24) ? slot.Session : null;
+    }
+
+    private void ProcessExited(Session session) => End(session, SessionEndReason.ClientExited);
+
+    // The flag sits in the open file, which the client shares: it can be cleared at any time, and poll then only says POLLERR.
+    private void RepairNonBlock(Session session)
+    {
+        FileIo.SetNonBlocking(session.Uffd);
+        if (++session.NonBlockRepairs == MaximumNonBlockRepairs)
+        {
+            _engine.Publish(new ClientMisbehaved(_now, session, "clears O_NONBLOCK of its userfaultfd again and again"));
+            Kill(session, 0, "clears O_NONBLOCK of its userfaultfd again and again, so that it cannot be polled");
+        }
+    }
+
+    // A fork event needs a descriptor number; without one the kernel keeps the event, and epoll would report it without end.
+    private void Mute(Session session)
+    {
+        Epoll.Modify(_epoll, session.Uffd, EpollEvents.None, Key(session));
+        _muted.Add(session);
+        _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
+    }
+
+    private void Sweep()
+    {
+        _nextSweep = _sessionCount == 0 ? long.MaxValue : _now + _sweepNanoseconds;
+        foreach (Session muted in _muted)
+        {
+            Epoll.Modify(_epoll, muted.Uffd, EpollEvents.In, Key(muted));
+        }
+
+        _muted.Clear();
+        for (int i = 0; i < _slots.Count; i++)
+        {
+            if (_slots[i].Session is not Session session)
+            {
+                continue;
+            }
+
+            session.NonBlockRepairs = 0;
+            if (Userfaultfd.IsOwnerGone(session.Lease))
+            {
+                bool exited = session.PidFd is null || PidFd.HasExited(session.PidFd);
+                End(session, exited ? SessionEndReason.ClientExited : SessionEndReason.AddressSpaceGone);
+            }
+            else if (session.State == SessionState.Adopting && _now >= session.AdoptionDeadline)
+            {
+                Kill(session, 0, "was adopted from an earlier manager and never said what its ranges contain");
+            }
+        }
+    }
+
+    private static void AccountGone(Session session)
+    {
+        for (int i = 0; i < session.Deferred.Count; i++)
+        {
+            session.Counters.CountFault(Telemetry.FaultKind.Missing, Telemetry.FaultOutcome.ClientGone);
+        }
+
+        session.Counters.ResidentBytes -= session.ResidentBytes;
+    }
+
+    private void CloseSessions()
+    {
+        foreach (Session session in LiveSessions().ToArray())
+        {
+            End(session, SessionEndReason.LeftToKeeper);
+        }
+    }
+
+    private readonly record struct Slot(Session? Session, uint Generation);
+}

@@ -1,0 +1,97 @@
+using UffdManager.Engine.Sessions;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Waiting for epoll, or spinning where a policy asks for it and it pays.</content>
+internal sealed partial class FaultLoop
+{
+    // One wait in so many spins although faults come too slowly for it, to notice when that changes.
+    private const int ProbeEvery = 64;
+
+    // epoll is asked once in so many reads of the session that faulted last: everybody else's latency while spinning.
+    private const int EpollEvery = 8;
+
+    private long _idleSince;
+    private long _gapAverage;
+    private int _waits;
+    private Session? _lastFaulted;
+
+    private int Wait()
+    {
+        long timeout = NextTimeout();
+        if (timeout != 0)
+        {
+            Session? hot = _lastFaulted;
+            long spin = hot is null ? 0 : (long)hot.DefaultPolicy.BusyPoll.TotalNanoseconds;
+            if (spin > 0 && hot!.State == SessionState.Serving)
+            {
+                return SpinThenWait(hot, spin, timeout);
+            }
+        }
+
+        int ready = Epoll.Wait(_epollLease, _events, timeout);
+        _now = MonotonicClock.NowNanoseconds;
+        return ready;
+    }
+
+    private int SpinThenWait(Session hot, long spin, long timeout)
+    {
+        bool worthwhile = _gapAverage <= spin || ++_waits % ProbeEvery == 0;
+        int ready = 0;
+        if (worthwhile)
+        {
+            ready = Spin(hot, timeout < 0 ? spin : Math.Min(spin, timeout));
+        }
+
+        if (ready == 0)
+        {
+            ready = Epoll.Wait(_epollLease, _events, NextTimeout());
+            _now = MonotonicClock.NowNanoseconds;
+        }
+
+        // A gap beyond four spins says no more than "long", and must not take hundreds of short ones to be forgotten.
+        long gap = Math.Min(_now - _idleSince, spin * 4);
+        _gapAverage += (gap - _gapAverage) / 8;
+        return ready;
+    }
+
+    // Returns ready events; serves the hot session's faults itself on the way.
+    private int Spin(Session hot, long spin)
+    {
+        long began = MonotonicClock.NowNanoseconds;
+        long limit = began + spin;
+        int turn = 0;
+        int ready = 0;
+        do
+        {
+            int read = Userfaultfd.Read(hot.Lease, _messages, out _);
+            _now = MonotonicClock.NowNanoseconds;
+            if (read > 0)
+            {
+                long gap = Math.Min(_now - _idleSince, spin * 4);
+                _gapAverage += (gap - _gapAverage) / 8;
+                ServeBatch(hot, read);
+                _now = MonotonicClock.NowNanoseconds;
+                _idleSince = _now;
+                _busy += _now - began;
+                began = _now;
+                limit = _now + spin;
+                if (hot.State != SessionState.Serving || _now >= _nextDeferred || _now >= _nextTicket || _now >= _nextSweep)
+                {
+                    return Epoll.Wait(_epollLease, _events, 0);
+                }
+            }
+
+            if (++turn % EpollEvery == 0)
+            {
+                ready = Epoll.Wait(_epollLease, _events, 0);
+            }
+        }
+        while (ready == 0 && _now < limit);
+
+        _spun += _now - began;
+        _busy += _now - began;
+        return ready;
+    }
+}

@@ -1,0 +1,26 @@
+namespace UffdManager.Engine.Policies;
+
+/// <summary>What one tenant may make the engine hold or do. Hitting a limit is an error, or a wait, of that tenant alone.</summary>
+public sealed record TenantLimits
+{
+    /// <summary>Sessions at a time.</summary>
+    public int Sessions { get; init; } = 1024;
+
+    /// <summary>Regions at a time, over all sessions.</summary>
+    public int Regions { get; init; } = 65536;
+
+    /// <summary>Registered bytes at a time, over all sessions.</summary>
+    public long RegisteredBytes { get; init; } = 16L << 40;
+
+    /// <summary>Pages being fetched from a slow source at a time; further faults wait.</summary>
+    public int PagesInFlight { get; init; } = 8192;
+
+    /// <summary>Fetches queued or running at a time; further faults wait.</summary>
+    public int FetchQueueDepth { get; init; } = 1024;
+
+    /// <summary>Faults resolved per second; 0 for no limit. Faults above it wait.</summary>
+    public long FaultsPerSecond { get; init; }
+
+    /// <summary>Bytes installed per second; 0 for no limit. Faults above it wait.</summary>
+    public long CopiedBytesPerSecond { get; init; }
+}

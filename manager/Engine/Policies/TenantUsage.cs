@@ -1,0 +1,84 @@
+namespace UffdManager.Engine.Policies;
+
+/// <summary>
+/// What a tenant holds right now. One object per tenant name for the life of the engine, shared by all versions of the tenant that
+/// configuration reloads make. Written with interlocked operations by every fault loop.
+/// </summary>
+public sealed class TenantUsage
+{
+    private long _sessions;
+    private long _regions;
+    private long _registeredBytes;
+    private long _pagesInFlight;
+    private long _fetches;
+
+    internal RateLimiter Faults { get; } = new();
+
+    internal RateLimiter CopiedBytes { get; } = new();
+
+    /// <summary>Sessions at this moment.</summary>
+    public long Sessions => Volatile.Read(ref _sessions);
+
+    /// <summary>Regions at this moment.</summary>
+    public long Regions => Volatile.Read(ref _regions);
+
+    /// <summary>Registered bytes at this moment.</summary>
+    public long RegisteredBytes => Volatile.Read(ref _registeredBytes);
+
+    /// <summary>Pages being fetched at this moment.</summary>
+    public long PagesInFlight => Volatile.Read(ref _pagesInFlight);
+
+    /// <summary>Fetches queued or running at this moment.</summary>
+    public long Fetches => Volatile.Read(ref _fetches);
+
+    internal bool TryAddSession(long limit) => TryAdd(ref _sessions, 1, limit);
+
+    internal void AddSession() => Interlocked.Increment(ref _sessions);
+
+    internal void RemoveSession() => Interlocked.Decrement(ref _sessions);
+
+    internal bool TryAddRegion(long limit) => TryAdd(ref _regions, 1, limit);
+
+    internal bool TryAddRegisteredBytes(long bytes, long limit) => TryAdd(ref _registeredBytes, bytes, limit);
+
+    // Events of the kernel (fork, remap, split by an unmap) change the map whether a limit allows it or not.
+    internal void ForceRegions(long regions, long bytes)
+    {
+        Interlocked.Add(ref _regions, regions);
+        Interlocked.Add(ref _registeredBytes, bytes);
+    }
+
+    internal bool TryAddFetch(int pages, int pageLimit, int fetchLimit)
+    {
+        if (!TryAdd(ref _fetches, 1, fetchLimit))
+        {
+            return false;
+        }
+
+        // A single window larger than the limit must still be possible when nothing else is in flight.
+        if (TryAdd(ref _pagesInFlight, pages, Math.Max(pageLimit, pages)))
+        {
+            return true;
+        }
+
+        Interlocked.Decrement(ref _fetches);
+        return false;
+    }
+
+    internal void RemoveFetch(int pages)
+    {
+        Interlocked.Add(ref _pagesInFlight, -pages);
+        Interlocked.Decrement(ref _fetches);
+    }
+
+    private static bool TryAdd(ref long counter, long amount, long limit)
+    {
+        if (Interlocked.Add(ref counter, amount) <= limit)
+        {
+            return true;
+        }
+
+        Interlocked.Add(ref counter, -amount);
+        return false;
+    }
+}

@@ -1,0 +1,67 @@
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Regions;
+
+/// <summary>
+/// A registered range of one session. Belongs to the fault loop of the session. A region that is cut gives new regions; a fetch
+/// remembers the <see cref="Generation"/> it started under and finds out by it that the ground has moved. Owns one reference to its source
+/// and one to its image.
+/// </summary>
+internal sealed class Region
+{
+    public required ulong Start { get; set; }
+
+    public required ulong End { get; set; }
+
+    /// <summary>Bytes: the base page, or the huge page of a hugetlb mapping.</summary>
+    public required ulong PageBytes { get; init; }
+
+    public required UffdRegisterModes Modes { get; init; }
+
+    public required UffdIoctls Ioctls { get; init; }
+
+    public required RegionFlags Flags { get; init; }
+
+    public required Policy Policy { get; init; }
+
+    public required PageSource Source { get; init; }
+
+    public SharedImage? Image { get; init; }
+
+    /// <summary>Source offset of the region's first byte.</summary>
+    public required long SourceOffset { get; set; }
+
+    /// <summary>Unique within the engine; never reused.</summary>
+    public required long Generation { get; init; }
+
+    public ulong Length => End - Start;
+
+    public bool IsHuge => PageBytes != (ulong)PageSize.Base;
+
+    public long OffsetOf(ulong address) => SourceOffset + (long)(address - Start);
+
+    /// <summary>The same registration over another piece of memory; holds references of its own.</summary>
+    public Region Derive(ulong start, ulong end, long sourceOffset, long generation) => new()
+    {
+        Start = start,
+        End = end,
+        PageBytes = PageBytes,
+        Modes = Modes,
+        Ioctls = Ioctls,
+        Flags = Flags,
+        Policy = Policy,
+        Source = Source.AddReference(),
+        Image = Image?.AddReference(),
+        SourceOffset = sourceOffset,
+        Generation = generation,
+    };
+
+    /// <summary>Drops the references to source and image; called once, by the map that owned the region.</summary>
+    public void Release()
+    {
+        Source.Dispose();
+        Image?.Dispose();
+    }
+}

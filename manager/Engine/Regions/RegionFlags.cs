@@ -1,0 +1,18 @@
+namespace UffdManager.Engine.Regions;
+
+/// <summary>What is special about a region.</summary>
+[Flags]
+public enum RegionFlags
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+
+    /// <summary>Every page starts with the session's fork token, a non-zero 64-bit number: how a forked child learns who it is.</summary>
+    Mailbox = 1,
+
+    /// <summary>Pages given back by madvise come from the source again, as in a private file mapping, not as zeros.</summary>
+    RemoveMeansSource = 2,
+
+    /// <summary>Pages that are filled for a read are installed write-protected, so that the first write is seen. Needs the mode WriteProtect.</summary>
+    WriteProtected = 4,
+}

@@ -1,0 +1,143 @@
+namespace UffdManager.Engine.Regions;
+
+/// <summary>
+/// The regions of one session, disjoint, ordered by address: an interval map. Owns its regions: what it drops it releases. Not thread safe.
+/// </summary>
+internal sealed class RegionMap
+{
+    private readonly List<Region> _regions = [];
+    private Region? _last;
+
+    public int Count => _regions.Count;
+
+    public ulong Bytes { get; private set; }
+
+    public IReadOnlyList<Region> All => _regions;
+
+    /// <summary>The region that holds an address, or null.</summary>
+    public Region? Find(ulong address)
+    {
+        Region? last = _last;
+        if (last is not null && address >= last.Start && address < last.End)
+        {
+            return last;
+        }
+
+        int index = LowerBound(address);
+        if (index < _regions.Count && _regions[index].Start <= address)
+        {
+            return _last = _regions[index];
+        }
+
+        return null;
+    }
+
+    /// <summary>The first region that overlaps [start, end), or null.</summary>
+    public Region? FindOverlap(ulong start, ulong end)
+    {
+        int index = LowerBound(start);
+        return index < _regions.Count && _regions[index].Start < end ? _regions[index] : null;
+    }
+
+    /// <summary>The last region that ends at or below an address, or null.</summary>
+    public Region? FindBelow(ulong address)
+    {
+        int index = LowerBound(address) - 1;
+        return index >= 0 ? _regions[index] : null;
+    }
+
+    /// <summary>Adds a region that overlaps no other.</summary>
+    public void Add(Region region)
+    {
+        int index = LowerBound(region.Start);
+        if (index < _regions.Count && _regions[index].Start < region.End)
+        {
+            throw new InvalidOperationException("regions of one session must not overlap");
+        }
+
+        _regions.Insert(index, region);
+        Bytes += region.Length;
+    }
+
+    /// <summary>
+    /// Takes [start, end) out. Regions that it cuts are replaced by what is left of them, under new generations, and released.
+    /// </summary>
+    /// <param name="start">First byte.</param>
+    /// <param name="end">First byte after.</param>
+    /// <param name="newGeneration">Gives a generation to each remaining piece.</param>
+    public void Cut(ulong start, ulong end, Func<long> newGeneration)
+    {
+        _last = null;
+        int index = LowerBound(start);
+        while (index < _regions.Count && _regions[index].Start < end)
+        {
+            Region region = _regions[index];
+            _regions.RemoveAt(index);
+            Bytes -= Math.Min(end, region.End) - Math.Max(start, region.Start);
+            if (region.Start < start)
+            {
+                _regions.Insert(index++, region.Derive(region.Start, start, region.SourceOffset, newGeneration()));
+            }
+
+            if (end < region.End)
+            {
+                _regions.Insert(index++, region.Derive(end, region.End, region.OffsetOf(end), newGeneration()));
+            }
+
+            region.Release();
+        }
+    }
+
+    /// <summary>Gives new generations to all regions that overlap [start, end), so that fetches under way come back to nobody.</summary>
+    public void Renew(ulong start, ulong end, Func<long> newGeneration)
+    {
+        _last = null;
+        for (int index = LowerBound(start); index < _regions.Count && _regions[index].Start < end; index++)
+        {
+            Region region = _regions[index];
+            _regions[index] = region.Derive(region.Start, region.End, region.SourceOffset, newGeneration());
+            region.Release();
+        }
+    }
+
+    /// <summary>Takes everything out.</summary>
+    public void Clear()
+    {
+        _last = null;
+        foreach (Region region in _regions)
+        {
+            region.Release();
+        }
+
+        _regions.Clear();
+        Bytes = 0;
+    }
+
+    /// <summary>Moves the end of a region up, after the kernel grew its mapping.</summary>
+    public void Extend(Region region, ulong end)
+    {
+        Bytes += end - region.End;
+        region.End = end;
+    }
+
+    // Index of the first region that ends above the address.
+    private int LowerBound(ulong address)
+    {
+        int low = 0;
+        int high = _regions.Count;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (_regions[middle].End <= address)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+}

@@ -1,0 +1,131 @@
+using UffdManager.Engine.Loops;
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Sessions;
+
+/// <summary>
+/// One received userfaultfd, from hand-over until its process is gone. Public members may be read from any thread; everything
+/// else belongs to the session's fault loop.
+/// </summary>
+public sealed class Session
+{
+    private int _pid;
+    private int _state;
+
+    internal Session(long id, SafeUffd uffd, FaultLoop loop, Tenant tenant, Policy defaultPolicy, string label, UffdFeatures features, ulong forkToken, TenantCounters counters)
+    {
+        Id = id;
+        Uffd = uffd;
+        Loop = loop;
+        Tenant = tenant;
+        DefaultPolicy = defaultPolicy;
+        Label = label;
+        Features = features;
+        ForkToken = forkToken;
+        Counters = counters;
+        StartedAt = MonotonicClock.NowNanoseconds;
+        Pages = new PageTable(loop.Arena);
+        Lease = uffd.Lease();
+    }
+
+    /// <summary>Unique within the life of the engine; never 0.</summary>
+    public long Id { get; }
+
+    /// <summary>Process id in the manager's pid namespace; 0 for a forked child that is not yet identified.</summary>
+    public int Pid => Volatile.Read(ref _pid);
+
+    /// <summary>Start time of the process, clock ticks since boot; with the pid it names an address space for ever.</summary>
+    public ulong ProcessStartTime { get; internal set; }
+
+    /// <summary>Who is accounted.</summary>
+    public Tenant Tenant { get; }
+
+    /// <summary>Policy of regions that name none.</summary>
+    public Policy DefaultPolicy { get; }
+
+    /// <summary>The client's own name for it, at most 64 bytes, for logs.</summary>
+    public string Label { get; }
+
+    /// <summary>Features that UFFDIO_API enabled.</summary>
+    public UffdFeatures Features { get; }
+
+    /// <summary>Whether somebody on the client's side keeps a duplicate of the descriptor.</summary>
+    public bool HasKeeper { get; internal set; }
+
+    /// <summary>Where it stands.</summary>
+    public SessionState State
+    {
+        get => (SessionState)Volatile.Read(ref _state);
+        internal set => Volatile.Write(ref _state, (int)value);
+    }
+
+    /// <summary>Monotonic nanoseconds.</summary>
+    public long StartedAt { get; }
+
+    /// <summary>Session this one was forked from; 0 for none.</summary>
+    public long ParentId { get; internal init; }
+
+    internal SafeUffd Uffd { get; }
+
+    internal FdLease Lease { get; }
+
+    internal SafePidFd? PidFd { get; set; }
+
+    /// <summary>Null for a forked child that is not yet identified, or whose address space lives on another loop.</summary>
+    internal AddressSpace? Space { get; set; }
+
+    internal FaultLoop Loop { get; }
+
+    internal TenantCounters Counters { get; }
+
+    internal ulong ForkToken { get; }
+
+    internal int ParentPid { get; init; }
+
+    internal RegionMap Regions { get; } = new();
+
+    internal PageTable Pages { get; }
+
+    internal DeferredQueue Deferred { get; } = new();
+
+    internal List<Fetch.FetchTicket> Tickets { get; } = [];
+
+    internal List<PopulateJob> Jobs { get; } = [];
+
+    internal int Slot { get; set; } = -1;
+
+    internal uint SlotGeneration { get; set; }
+
+    internal long AdoptionDeadline { get; set; }
+
+    internal long ResidentBytes { get; set; }
+
+    internal long FaultCount { get; set; }
+
+    internal long CopiedBytes { get; set; }
+
+    internal long ZeroedBytes { get; set; }
+
+    internal long DeferralCount { get; set; }
+
+    internal long PoisonedPages { get; set; }
+
+    /// <summary>Times that the peer had cleared O_NONBLOCK in the current sweep period.</summary>
+    internal int NonBlockRepairs { get; set; }
+
+    /// <summary>Faults in a row at addresses that no region holds.</summary>
+    internal int StaleFaults { get; set; }
+
+    /// <summary>A name for logs: "session 7 (pid 123, redis-server, tenant web)".</summary>
+    public override string ToString() => $"session {Id} (pid {Pid}, {Label}, tenant {Tenant.Name})";
+
+    internal void Identify(int pid, ulong startTime, SafePidFd? pidFd)
+    {
+        ProcessStartTime = startTime;
+        PidFd = pidFd;
+        Volatile.Write(ref _pid, pid);
+    }
+}

@@ -1,0 +1,170 @@
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Sources;
+
+/// <summary>
+/// A raw memory image in a file: offset n of the source is byte n of the file.
+/// </summary>
+/// <remarks>
+/// The daemon never loads from its own mapping of the file: a file truncated behind our back would raise SIGBUS. Small windows are
+/// read with preadv2(RWF_NOWAIT) on the fault loop when the page cache has them, and with pread on a fetch thread when it has not.
+/// Large pieces are brought into a mapping by MADV_POPULATE_READ on a fetch thread and handed to UFFDIO_COPY from there, which saves one
+/// copy; both calls answer EFAULT where user code would get SIGBUS.
+/// </remarks>
+public sealed class FileSource : PageSource
+{
+    /// <summary>From this many bytes on, the mapping pays for its page-table work.</summary>
+    private const int MappedFrom = 128 * 1024;
+
+    private readonly SafeFile _file;
+    private readonly FdLease _lease;
+    private readonly nuint _mapping;
+    private readonly ulong _mappedBytes;
+    private volatile bool _noWaitUnsupported;
+
+    /// <summary>Takes a file over.</summary>
+    /// <param name="file">Opened for reading; owned by the source from now on, also when the constructor throws.</param>
+    /// <param name="description">For logs and status.</param>
+    /// <exception cref="SyscallException">The file cannot be examined.</exception>
+    /// <exception cref="ArgumentException">Not a regular file.</exception>
+    public FileSource(SafeFile file, string description)
+    {
+        _file = file;
+        Description = description;
+        try
+        {
+            FileStatus status = FileIo.Stat(file);
+            if (!status.IsRegular)
+            {
+                throw new ArgumentException($"{description} is not a regular file", nameof(file));
+            }
+
+            Length = status.Size;
+            _mappedBytes = (ulong)Length & ~(ulong)(PageSize.Base - 1);
+            _mapping = _mappedBytes >= MappedFrom ? NativePages.MapShared(file, 0, _mappedBytes, writable: false) : 0;
+            _lease = file.Lease();
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override string Description { get; }
+
+    /// <summary>Size of the file when it was opened; pages past the end are unavailable, the rest of the last page reads as zeros.</summary>
+    public override long Length { get; }
+
+    /// <inheritdoc/>
+    public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
+    {
+        page = default;
+        if (_noWaitUnsupported || offset >= Length)
+        {
+            return SourceAnswer.Slow;
+        }
+
+        int wanted = (int)Math.Min(length, Length - offset);
+        Errno errno = FileIo.ReadNoWait(_lease, scratch, wanted, offset, out int read);
+        if (errno == Errno.EOPNOTSUPP)
+        {
+            _noWaitUnsupported = true;
+        }
+
+        if (errno != Errno.OK || read <= 0)
+        {
+            return SourceAnswer.Slow;
+        }
+
+        return Complete(offset, read, scratch, out page) ? SourceAnswer.Ready : SourceAnswer.Slow;
+    }
+
+    /// <inheritdoc/>
+    public override Errno Fetch(long offset, int length, nuint buffer, out SourcePages page)
+    {
+        page = default;
+        if (offset >= Length)
+        {
+            return Errno.ENXIO;
+        }
+
+        if (length >= MappedFrom && (ulong)(offset + length) <= _mappedBytes)
+        {
+            nuint address = _mapping + (nuint)offset;
+            Errno populated = NativePages.Advise(address, (ulong)length, MemoryAdvice.PopulateRead);
+            if (populated == Errno.OK)
+            {
+                page = new SourcePages(address, length);
+                return Errno.OK;
+            }
+
+            // EFAULT: truncated or a failing device; the read below says which. EINVAL: before 5.14.
+        }
+
+        int wanted = (int)Math.Min(length, Length - offset);
+        int done = 0;
+        while (done < wanted)
+        {
+            Errno errno = FileIo.Read(_lease, buffer + (nuint)done, wanted - done, offset + done, out int read);
+            if (errno != Errno.OK)
+            {
+                return errno;
+            }
+
+            if (read == 0)
+            {
+                // The file is shorter than it was when it was opened: its missing part is not zeros, it is lost.
+                return Errno.EIO;
+            }
+
+            done += read;
+        }
+
+        return Complete(offset, done, buffer, out page) ? Errno.OK : Errno.EIO;
+    }
+
+    /// <inheritdoc/>
+    public override void WillNeed(long offset, long length)
+    {
+        long end = Math.Min(offset + length, (long)_mappedBytes);
+        if (_mapping != 0 && offset < end)
+        {
+            _ = NativePages.Advise(_mapping + (nuint)offset, (ulong)(end - offset), MemoryAdvice.WillNeed);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Close()
+    {
+        if (_mapping != 0)
+        {
+            NativePages.Unmap(_mapping, _mappedBytes);
+        }
+
+        _lease.Dispose();
+        _file.Dispose();
+    }
+
+    // Cuts to whole pages; only the end of the file may be rounded up, with zeros.
+    private bool Complete(long offset, int read, nuint buffer, out SourcePages page)
+    {
+        int tail = read & (PageSize.Base - 1);
+        if (tail != 0)
+        {
+            if (offset + read == Length)
+            {
+                NativePages.Clear(buffer + (nuint)read, (nuint)(PageSize.Base - tail));
+                read += PageSize.Base - tail;
+            }
+            else
+            {
+                read -= tail;
+            }
+        }
+
+        page = new SourcePages(buffer, read);
+        return read > 0;
+    }
+}

@@ -1,0 +1,100 @@
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Sources;
+
+/// <summary>Where the contents of pages come from. Shared by sessions of several fault loops; every method may run on any thread.</summary>
+public abstract class PageSource : IDisposable
+{
+    private int _references = 1;
+
+    /// <summary>Short text for logs and status: "zero", "file /srv/image.mem".</summary>
+    public abstract string Description { get; }
+
+    /// <summary>Bytes that can be read; <see cref="long.MaxValue"/> for sources without an end.</summary>
+    public abstract long Length { get; }
+
+    /// <summary>Whether every page reads as zeros, so that the kernel's own zero fill is an equal substitute.</summary>
+    public virtual bool IsZero => false;
+
+    /// <summary>Whether the source is one for the life of the process, so that references to it are not counted.</summary>
+    private protected virtual bool IsImmortal => false;
+
+    /// <summary>Whether <see cref="TryGet"/> never says <see cref="SourceAnswer.Slow"/> within the source's length.</summary>
+    public virtual bool AlwaysReady => false;
+
+    /// <summary>
+    /// Answers from memory, on a fault loop: must not wait for anything.
+    /// </summary>
+    /// <param name="offset">Byte offset in the source, page aligned.</param>
+    /// <param name="length">Bytes wanted, page aligned.</param>
+    /// <param name="scratch">A buffer of the calling loop of at least <paramref name="length"/> bytes.</param>
+    /// <param name="page">On <see cref="SourceAnswer.Ready"/>: where the bytes are, and how many (page aligned, at least one page).</param>
+    public abstract SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page);
+
+    /// <summary>Reads from wherever the bytes are, on a fetch thread: may wait.</summary>
+    /// <param name="offset">Byte offset in the source, page aligned.</param>
+    /// <param name="length">Bytes wanted, page aligned.</param>
+    /// <param name="buffer">A buffer of at least <paramref name="length"/> bytes that stays valid until the pages are installed.</param>
+    /// <param name="page">On success: where the bytes are (the buffer or memory of the source) and how many.</param>
+    /// <returns><see cref="Errno.OK"/>, or why the bytes cannot be had: <see cref="Errno.EIO"/> for a failing device,
+    /// <see cref="Errno.ENXIO"/> for an offset beyond the end.</returns>
+    public abstract Errno Fetch(long offset, int length, nuint buffer, out SourcePages page);
+
+    /// <summary>Starts reading ahead, without waiting; a hint.</summary>
+    public virtual void WillNeed(long offset, long length)
+    {
+    }
+
+    /// <summary>
+    /// Called once, on whatever thread drops the last reference, after the descriptors are closed. Set by the creator before the source
+    /// is shared.
+    /// </summary>
+    public Action? Released { get; set; }
+
+    /// <summary>
+    /// Takes one more reference, dropped by <see cref="Dispose()"/>. A source is born with one, its creator's; every region and every shared image
+    /// takes its own.
+    /// </summary>
+    /// <returns>This source.</returns>
+    /// <exception cref="ObjectDisposedException">The last reference was dropped already.</exception>
+    public PageSource AddReference()
+    {
+        if (IsImmortal)
+        {
+            return this;
+        }
+
+        int seen = Volatile.Read(ref _references);
+        while (true)
+        {
+            ObjectDisposedException.ThrowIf(seen <= 0, this);
+            int found = Interlocked.CompareExchange(ref _references, seen + 1, seen);
+            if (found == seen)
+            {
+                return this;
+            }
+
+            seen = found;
+        }
+    }
+
+    /// <summary>Drops one reference; the last one closes descriptors and mappings.</summary>
+    public void Dispose()
+    {
+        Dispose(disposing: true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Releases descriptors and mappings; called once.</summary>
+    protected abstract void Close();
+
+    /// <summary>Drops one reference.</summary>
+    protected virtual void Dispose(bool disposing)
+    {
+        if (!IsImmortal && Interlocked.Decrement(ref _references) == 0)
+        {
+            Close();
+            Released?.Invoke();
+        }
+    }
+}
