@@ -32,11 +32,11 @@ nothing_left() {
 
 append_blank_line() { [ -s "$1" ] && echo >>"$1"; }
 
-# Every long option that the program prints is in its page, and the page has no others.
+# The page's OPTIONS are those that the program prints.
 page_has_options() {
     local program=$1 page=$2
     diff <("$program" --help | grep -oE -- '--[a-z]+' | sort -u) \
-        <(sed 's/\\//g' "$page" | grep -oE -- '--[a-z]+' | sort -u)
+        <(sed -n '/^\.SH OPTIONS/,/^\.SH "EXIT/s/\\//gp' "$page" | grep -oE -- '--[a-z]+' | sort -u)
 }
 
 stage_make() {
