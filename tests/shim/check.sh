@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# usage: check.sh BUILD
+# Runs the programs of this folder without and with the shim, under a stand-in for the manager that can be
+# stopped, killed and made to say unusual things. Every comparison also wants proof that the manager was there.
+set -u
+
+build=$1
+run=$build/uffd-run
+programs=$build/tests/shim
+folder=$(mktemp -d)
+socket=$folder/manager.sock
+passed=0 failed=0 skipped=0
+manager=
+
+stop_manager() {
+    [ -n "$manager" ] && kill -"${1:-TERM}" "$manager" 2>/dev/null && wait "$manager" 2>/dev/null
+    manager=
+}
+trap 'stop_manager KILL; rm -rf "$folder"' EXIT
+
+# await SECONDS COMMAND...: until the command succeeds
+await() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+        read -r -t 0.02 <> <(:) || :
+    done
+}
+
+start_manager() {
+    rm -f "$socket"
+    "$programs/stand_in_manager" "$socket" >"$folder/manager.log" 2>"$folder/manager.err" &
+    manager=$!
+    await 10 grep -q ready "$folder/manager.log"
+}
+
+# count NAME: what the stopped manager has counted
+count() { sed -n "s/.*\b$1=\([0-9]*\).*/\1/p" "$folder/manager.log"; }
+
+verdict() { # NAME RESULT
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $1"
+        sed 's/^/    /' "$folder"/*.diff "$folder"/manager.err "$folder"/stderr 2>/dev/null | head -40
+    fi
+}
+
+managed() { timeout 120 "$run" --socket="$socket" --require "$@"; }
+
+# alike NAME COUNTER MINIMUM [OPTION]... -- PROGRAM...: same output and status, and the counter shows the manager's part
+alike() {
+    local name=$1 counter=$2 minimum=$3 result=0 status_native status_managed
+    shift 3
+    local options=()
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    "$@" >"$folder/native" 2>"$folder/native.err" </dev/null
+    status_native=$?
+    start_manager
+    managed "${options[@]}" -- "$@" >"$folder/managed" 2>"$folder/managed.err" </dev/null
+    status_managed=$?
+    stop_manager
+    : >"$folder/out.diff"
+    [ $status_native = $status_managed ] || result=1
+    diff "$folder/native" "$folder/managed" >"$folder/out.diff" || result=1
+    diff "$folder/native.err" "$folder/managed.err" >>"$folder/out.diff" || result=1
+    [ "$(count "$counter")" -ge "$minimum" ] || result=1
+    echo "status $status_native, $status_managed; $(tail -1 "$folder/manager.log")" >>"$folder/out.diff"
+    verdict "$name" $result
+}
+
+no_agent_is_left() {
+    ! pgrep -f "$programs/(probe|torture)" >/dev/null # an agent has its program's command line
+}
+
+probe=$programs/probe
+head -c 6000001 /dev/urandom >"$folder/file"
+
+alike "descriptors keep their numbers" faults 2000 -- "$probe" descriptors
+alike "wait sees the program's own children only" faults 2000 -- "$probe" children
+alike "errno is left alone" faults 2000 -- "$probe" errno
+alike "read into missing pages survives a storm of signals" faults 2000 -- "$probe" signals
+alike "the heap grows and shrinks as ever" faults 2000 -- "$probe" heap
+alike "threads, signal masks and session look the same" faults 2000 -- "$probe" identity
+alike "a user namespace can be unshared" faults 2000 -- "$probe" unshare
+alike "children and grandchildren have memory of their own" bound 24 -- "$probe" forks
+alike "a child that no fork handler has seen is served" forks 1 -- "$probe" raw-fork
+alike "vfork and posix_spawn need nothing" faults 2000 -- "$probe" spawn
+alike "exec begins a session of its own" sessions 6 -- "$probe" exec
+alike "a thread may exec when the main thread is gone" sessions 3 -- "$probe" thread-exec
+alike "the main thread may end before the program" faults 60000 -- "$probe" main-thread-ends
+alike "a lazily mapped file behaves like the file" lazy 4000 --lazy="$folder" -- "$probe" lazy "$folder/file"
+alike "a file outside the directory is mapped as ever" faults 0 --lazy="$folder/file2" -- "$probe" lazy "$folder/file"
+alike "small mappings can be managed too" faults 2000 --min=4K -- "$probe" heap
+for seed in 1 2 3; do
+    alike "torture with seed $seed" faults 50000 -- "$programs/torture" $seed 60
+done
+
+# ---- the manager goes away ----
+
+# halves NAME ACTION COUNTER: the program runs its first half, the action happens, the rest must not differ
+halves() {
+    local name=$1 action=$2 counter=$3 minimum=$4 result=0
+    echo go | "$probe" halves "$folder/file8" >"$folder/native"
+    start_manager
+    mkfifo "$folder/go"
+    managed --lazy="$folder" -- "$probe" halves "$folder/file8" <"$folder/go" >"$folder/managed" 2>"$folder/stderr" &
+    local program=$!
+    exec 9>"$folder/go"
+    await 20 grep -q first "$folder/managed"
+    $action
+    echo go >&9
+    exec 9>&-
+    wait $program || result=1
+    rm -f "$folder/go"
+    stop_manager
+    diff "$folder/native" "$folder/managed" >"$folder/out.diff" || result=1
+    [ "$(count "$counter")" -ge "$minimum" ] || result=1
+    tail -1 "$folder/manager.log" >>"$folder/out.diff"
+    verdict "$name" $result
+}
+head -c $((8 * 1024 * 1024)) /dev/urandom >"$folder/file8"
+
+restart() { stop_manager KILL; start_manager; }
+late_restart() {
+    stop_manager KILL
+    (read -r -t 1 <> <(:); :)
+    start_manager
+}
+kill_agent() {
+    local agent
+    for agent in $(pgrep -f "$probe halves"); do
+        [ "$(cat "/proc/$agent/comm")" = uffd-agent ] && kill -KILL "$agent"
+    done
+    await 5 no_agent_of_probe
+}
+no_agent_of_probe() {
+    local agent
+    for agent in $(pgrep -f "$probe halves"); do
+        [ "$(cat "/proc/$agent/comm" 2>/dev/null)" = uffd-agent ] &&
+            [ "$(cut -d' ' -f3 "/proc/$agent/stat")" != Z ] && return 1
+    done
+    return 0
+}
+command_agent() { kill -USR1 "$manager"; }
+
+halves "a program outlives its manager" restart adopted 1
+halves "a program waits for a manager that comes late" late_restart adopted 1
+halves "a program outlives its agent" kill_agent faults 1000
+halves "the agent refuses commands that it does not know" command_agent refused_commands 1
+
+# ---- uffd-run ----
+
+expect() { # NAME STATUS OUTPUT COMMAND...
+    local name=$1 status=$2 output=$3 result=0
+    shift 3
+    "$@" >"$folder/managed" 2>"$folder/stderr" </dev/null
+    local got=$?
+    [ $got = "$status" ] || result=1
+    [ -z "$output" ] || grep -q -- "$output" "$folder/managed" "$folder/stderr" || result=1
+    echo "status $got" >"$folder/out.diff"
+    verdict "$name" $result
+}
+
+expect "without a manager --require exits with 125 and the reason" 125 "no manager at" \
+    "$run" --socket="$socket" --require -- echo hello
+expect "without a manager --optional runs the program" 0 "^hello$" "$run" --socket="$socket" -- echo hello
+start_manager
+expect "--help exits with 0" 0 "Usage" "$run" --help
+expect "--version exits with 0" 0 "uffd-run [0-9]" "$run" --version
+expect "an unknown option is wrong usage" 64 "--help" "$run" --nonsense -- true
+expect "no program is wrong usage" 64 "no program" "$run" --
+expect "a bad size is wrong usage" 64 "--min" "$run" --min=lots -- true
+expect "a missing program is 127" 127 "No such file" "$run" --socket="$socket" -- /no/such/program
+touch "$folder/plain"
+expect "a file that cannot be run is 126" 126 "Permission denied" "$run" --socket="$socket" -- "$folder/plain"
+expect "the program's status is passed on" 7 "" "$run" --socket="$socket" -- sh -c 'exit 7'
+expect "a static program runs unmanaged" 3 "^static$" "$run" --socket="$socket" -- "$programs/static_program"
+expect "a static program is refused under --require" 125 "statically linked" \
+    "$run" --socket="$socket" --require -- "$programs/static_program"
+expect "a static program is refused by --static=refuse" 125 "statically linked" \
+    "$run" --socket="$socket" --static=refuse -- "$programs/static_program"
+expect "--static=unmanaged wins over --require" 3 "^static$" \
+    "$run" --socket="$socket" --require --static=unmanaged -- "$programs/static_program"
+printf '#!%s\n' "$programs/static_program" >"$folder/script"
+chmod +x "$folder/script"
+expect "a script is judged by its interpreter" 125 "statically linked" \
+    "$run" --socket="$socket" --static=refuse -- "$folder/script"
+cp "$probe" "$folder/other_user"
+if [ "$(id -u)" = 0 ] && chown 65534 "$folder/other_user" && chmod 4755 "$folder/other_user"; then
+    expect "a set-user-id program is refused under --require" 125 "set-user-id" \
+        "$run" --socket="$socket" --require -- "$folder/other_user" errno
+    expect "a set-user-id program runs unmanaged" 0 "at start: 0" \
+        "$run" --socket="$socket" -- "$folder/other_user" errno
+else
+    skipped=$((skipped + 2))
+fi
+expect "LD_PRELOAD of the caller stays" 0 "libuffd-shim.so:/lib/x86_64-linux-gnu/libm.so.6" \
+    env LD_PRELOAD=/lib/x86_64-linux-gnu/libm.so.6 "$run" --socket="$socket" -- env
+expect "--verbose says so" 0 "uffd-shim: managed" "$run" --socket="$socket" --verbose -- true
+expect "the output ends with the program" 0 "^before$" timeout 10 bash -c "x=\$('$run' --socket='$socket' -- echo before); echo \$x"
+stop_manager
+
+# The agents end with their programs.
+await 5 no_agent_is_left
+verdict "no agent is left" $?
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
