@@ -40,7 +40,7 @@ static bool read_path(struct shim_slot *slot, int file)
 	while (count > 0)
 		*end++ = digits[--count];
 	*end = 0;
-	length = sys3(SYS_readlink, link, slot->path, sizeof(slot->path) - 1);
+	length = sys4(SYS_readlinkat, AT_FDCWD, link, slot->path, sizeof(slot->path) - 1);
 	if (length <= 0)
 		return false;
 	slot->path[length] = 0;
