@@ -16,6 +16,12 @@ internal sealed partial class FaultLoop
     private void Account(Session session, FaultKind kind, FaultOutcome outcome, long readAt)
     {
         session.Counters.CountFault(kind, outcome);
+        if (outcome == FaultOutcome.Duplicate)
+        {
+            // Its time is that of the fault it joined; a spinning thread would fill the ring with nothing.
+            return;
+        }
+
         long now = MonotonicClock.NowNanoseconds;
         Samples.Write(new FaultSample
         {

@@ -40,8 +40,9 @@ internal sealed partial class FaultLoop
     {
         // Without memory for the flag the fault is still kept; a duplicate then costs one more entry.
         _ = session.Pages.TrySet(fault.Address, session.Pages.Get(fault.Address) | PageState.Deferred);
-        if (session.Deferred.Count == 0)
+        if (!session.IsDeferring)
         {
+            session.IsDeferring = true;
             _deferring.Add(session);
         }
 
@@ -91,6 +92,7 @@ internal sealed partial class FaultLoop
 
             if (session.Deferred.Count == 0)
             {
+                session.IsDeferring = false;
                 _deferring.Remove(session);
             }
             else

@@ -13,10 +13,13 @@ internal sealed partial class FaultLoop
     // So many faults in a row at addresses that we know nothing of are no race with an unmap any more.
     private const int MaximumStaleFaults = 1000;
 
+    // A client that makes events as fast as we read them must not keep the loop for itself.
+    private const int MaximumRounds = 32;
+
     /// <summary>Drains a userfaultfd: events of each batch are applied first, its faults served afterwards.</summary>
     private void Pump(Session session)
     {
-        while (session.State != SessionState.Ended)
+        for (int round = 0; round < MaximumRounds && session.State != SessionState.Ended; round++)
         {
             int read = Userfaultfd.Read(session.Lease, _messages, out Errno errno);
             if (read == 0)

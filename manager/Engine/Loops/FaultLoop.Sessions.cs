@@ -50,22 +50,14 @@ internal sealed partial class FaultLoop
             _nextSweep = _now + _sweepNanoseconds;
         }
 
-        if (session.PidFd is SafePidFd pidFd)
-        {
-            Epoll.Add(_epoll, pidFd, EpollEvents.In, Key(session) | ProcessBit);
-        }
-
-        if (session.State == SessionState.Serving)
-        {
-            Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
-        }
+        Watch(session);
     }
 
     /// <summary>Begins to read a session that was adopted.</summary>
     public void BeginServing(Session session)
     {
         session.State = SessionState.Serving;
-        Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
+        Watch(session);
         foreach (Region region in session.Regions.All)
         {
             // Faults that the manager before us had read are lost; a wake makes the kernel report them again.
@@ -77,7 +69,7 @@ internal sealed partial class FaultLoop
     public void Identify(Session session, int pid, ulong startTime, SafePidFd pidFd)
     {
         session.Identify(pid, startTime, pidFd);
-        Epoll.Add(_epoll, pidFd, EpollEvents.In, Key(session) | ProcessBit);
+        Watch(session);
         _engine.Identified(session);
         if (session.State == SessionState.Condemned)
         {
@@ -93,7 +85,6 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        bool watched = session.State != SessionState.Adopting;
         SessionEndReason told = session.State == SessionState.Condemned && reason == SessionEndReason.ClientExited
             ? SessionEndReason.ClientKilled
             : reason;
@@ -108,6 +99,7 @@ internal sealed partial class FaultLoop
 
         AccountGone(session);
         session.Deferred.Clear();
+        session.IsDeferring = false;
         _deferring.Remove(session);
         _muted.Remove(session);
         FailJobs(session);
@@ -118,16 +110,17 @@ internal sealed partial class FaultLoop
 
         // The client may hold duplicates of both: without EPOLL_CTL_DEL the entries would outlive our descriptors and report under
         // whatever takes their numbers.
-        if (watched)
+        if (session.IsUffdWatched)
         {
             Epoll.Remove(_epoll, session.Uffd);
         }
 
-        if (session.PidFd is SafePidFd pidFd)
+        if (session.IsProcessWatched)
         {
-            Epoll.Remove(_epoll, pidFd);
-            pidFd.Dispose();
+            Epoll.Remove(_epoll, session.PidFd!);
         }
+
+        session.PidFd?.Dispose();
 
         ReleaseRegions(session);
         session.Pages.Dispose();
@@ -146,13 +139,8 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        bool adopting = session.State == SessionState.Adopting;
         session.State = SessionState.Condemned;
-        if (adopting)
-        {
-            Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
-        }
-
+        Watch(session);
         session.Counters.KilledClients++;
         _engine.Publish(new ClientKilled(MonotonicClock.NowNanoseconds, session, address, reason));
         if (session.PidFd is SafePidFd pidFd)
@@ -164,6 +152,30 @@ internal sealed partial class FaultLoop
         foreach (Region region in session.Regions.All)
         {
             _ = Userfaultfd.Wake(session.Lease, region.Start, region.Length);
+        }
+    }
+
+    // Puts into the epoll set what of a session belongs there and is not yet in it. The set can be full (fs.epoll.max_user_watches) or out of
+    // memory: the session then waits for the next sweep, and nobody else is harmed.
+    private void Watch(Session session)
+    {
+        try
+        {
+            if (session.PidFd is SafePidFd pidFd && !session.IsProcessWatched)
+            {
+                Epoll.Add(_epoll, pidFd, EpollEvents.In, Key(session) | ProcessBit);
+                session.IsProcessWatched = true;
+            }
+
+            if (session.State != SessionState.Adopting && !session.IsUffdWatched)
+            {
+                Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
+                session.IsUffdWatched = true;
+            }
+        }
+        catch (SyscallException)
+        {
+            _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
         }
     }
 
@@ -201,7 +213,7 @@ internal sealed partial class FaultLoop
     private void Sweep()
     {
         _nextSweep = _sessionCount == 0 ? long.MaxValue : _now + _sweepNanoseconds;
-        foreach (Session muted in _muted)
+        foreach (Session muted in _muted.Where(session => session.IsUffdWatched))
         {
             Epoll.Modify(_epoll, muted.Uffd, EpollEvents.In, Key(muted));
         }
@@ -215,6 +227,7 @@ internal sealed partial class FaultLoop
             }
 
             session.NonBlockRepairs = 0;
+            Watch(session);
             if (Userfaultfd.IsOwnerGone(session.Lease))
             {
                 bool exited = session.PidFd is null || PidFd.HasExited(session.PidFd);

@@ -1,3 +1,5 @@
+using UffdManager.Linux;
+
 namespace UffdManager.Engine.Loops;
 
 /// <summary>Something that another thread wants done on a fault loop.</summary>
@@ -20,7 +22,15 @@ internal sealed class LoopCommand<T>(Func<FaultLoop, T> work) : LoopCommand
 
     public override bool TryRun(FaultLoop loop, long now)
     {
-        _completion.SetResult(work(loop));
+        try
+        {
+            _completion.SetResult(work(loop));
+        }
+        catch (SyscallException failure)
+        {
+            _completion.SetException(failure);
+        }
+
         return true;
     }
 }

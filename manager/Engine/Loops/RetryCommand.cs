@@ -1,3 +1,5 @@
+using UffdManager.Linux;
+
 namespace UffdManager.Engine.Loops;
 
 /// <summary>A command that the kernel may refuse for the moment (EAGAIN), and that is then tried again with backoff.</summary>
@@ -20,14 +22,22 @@ internal sealed class RetryCommand<T>(Func<FaultLoop, bool, T?> attempt, long pa
             _deadline = now + patienceNanoseconds;
         }
 
-        T? result = attempt(loop, now >= _deadline);
-        if (result is null)
+        try
         {
-            DueAt = now + Backoff;
-            return false;
+            T? result = attempt(loop, now >= _deadline);
+            if (result is null)
+            {
+                DueAt = now + Backoff;
+                return false;
+            }
+
+            _completion.SetResult(result);
+        }
+        catch (SyscallException failure)
+        {
+            _completion.SetException(failure);
         }
 
-        _completion.SetResult(result);
         return true;
     }
 }

@@ -95,6 +95,15 @@ public sealed class Session
 
     internal List<PopulateJob> Jobs { get; } = [];
 
+    /// <summary>Whether it is on its loop's list of sessions with deferred faults.</summary>
+    internal bool IsDeferring { get; set; }
+
+    /// <summary>Whether its userfaultfd is in the epoll set.</summary>
+    internal bool IsUffdWatched { get; set; }
+
+    /// <summary>Whether its pidfd is in the epoll set.</summary>
+    internal bool IsProcessWatched { get; set; }
+
     internal int Slot { get; set; } = -1;
 
     internal uint SlotGeneration { get; set; }
