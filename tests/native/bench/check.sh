@@ -39,8 +39,8 @@ expect() {
     fi
 }
 
-"$build/uffd-bench-client" make-image --image "$scratch/image" --length 4194304 || exit 1
-start image --image "$scratch/image"
+"$build/uffd-bench-client" make-image --image "$scratch/image.raw" --length 4194304 || exit 1
+start image --image "$scratch/image.raw"
 start zero --zero
 
 expect 0 'latency' client latency image --faults 1024

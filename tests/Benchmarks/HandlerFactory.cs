@@ -1,0 +1,82 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace UffdManager.Benchmarks;
+
+/// <summary>Starts the two handlers, each with a socket of its own in a fresh directory.</summary>
+internal sealed partial class HandlerFactory(BenchOptions options, string image)
+{
+    private static readonly TimeSpan s_startPatience = TimeSpan.FromSeconds(30);
+
+    /// <summary>The reference handler; <paramref name="zero"/>: it serves zero pages instead of the image.</summary>
+    public async Task<Handler> StartReferenceAsync(int? cpu, bool zero = false, HandlerRole role = HandlerRole.Reference)
+    {
+        string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
+        string socket = Path.Combine(directory, "reference.sock");
+        string[] contents = zero ? ["--zero"] : ["--image", image];
+        ChildProcess process = ChildProcess.Start(
+            Path.Combine(options.Native, "uffd-bench-reference"), ["--socket", socket, .. contents], cpu);
+        await AwaitLineAsync(process, line => line == "ready");
+        return new Handler(role, "reference", socket, process, directory);
+    }
+
+    /// <summary>The manager, or what stands in for it.</summary>
+    /// <param name="cpu">The CPU that it may use.</param>
+    /// <param name="zero">Only for the stand-in: the manager is told by the policy that the client names.</param>
+    /// <param name="logLevel">Least level that it logs.</param>
+    public async Task<Handler> StartManagerAsync(int? cpu, bool zero = false, string logLevel = "information")
+    {
+        if (options.SelfCheck)
+            return await StartReferenceAsync(cpu, zero, HandlerRole.Manager);
+        string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
+        string socket = Path.Combine(directory, "manager.sock");
+        string configuration = Path.Combine(directory, "config.json");
+        await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(Configuration(socket, logLevel)));
+        ChildProcess process = ChildProcess.Start(
+            options.Daemon, ["run", "--config", configuration], cpu, options.ManagerEnvironment, errorsAreLines: true);
+        string ready = await AwaitLineAsync(process, line => line.Contains("Ready", StringComparison.Ordinal));
+        Match url = Url().Match(ready);
+        process.DiscardLines();
+        return new Handler(HandlerRole.Manager, "native", socket, process, directory)
+        {
+            Metrics = url.Success ? new Uri(url.Value) : null,
+        };
+    }
+
+    private static object Configuration(string socket, string logLevel) => new
+    {
+        listen = new { socket },
+        metrics = new { port = 0 },
+        logging = new { level = logLevel },
+        policies = new Dictionary<string, object>(StringComparer.Ordinal)
+        {
+            ["image"] = new { source = new { kind = "client" } },
+            ["image-poll"] = new { source = new { kind = "client" }, busyPoll = "200us" },
+            ["zero"] = new { source = new { kind = "zero" } },
+        },
+        tenants = new
+        {
+            bench = new
+            {
+                @default = true,
+                defaultPolicy = "image",
+                policies = new[] { "*" },
+                limits = new { sessions = 4096, connections = 4096, sources = 4096 },
+            },
+        },
+    };
+
+    private static async Task<string> AwaitLineAsync(ChildProcess process, Func<string, bool> isIt)
+    {
+        while (true)
+        {
+            string line = await process.ReadLineAsync(s_startPatience)
+                ?? throw new BenchException($"the handler ended before it was ready{process.LastErrors()}");
+            if (isIt(line))
+                return line;
+        }
+    }
+
+    [GeneratedRegex(@"https?://[^\s,]+", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex Url();
+}

@@ -1,0 +1,50 @@
+namespace UffdManager.Benchmarks;
+
+/// <summary>What the load client is asked to do.</summary>
+/// <param name="Mode">Its mode.</param>
+internal sealed record Load(string Mode)
+{
+    public string Policy { get; init; } = "image";
+
+    /// <summary>"file", "memfd", or "policy" for what the policy says.</summary>
+    public string Source { get; init; } = "file";
+
+    public int? Cpu { get; init; }
+
+    public long? Faults { get; init; }
+
+    public int? Clients { get; init; }
+
+    public int? Threads { get; init; }
+
+    public long? Length { get; init; }
+
+    public int? Repeat { get; init; }
+
+    public IEnumerable<string> Arguments(string image)
+    {
+        yield return "--policy";
+        yield return Policy;
+        yield return "--source";
+        yield return Source;
+        if (Source == "file")
+        {
+            yield return "--image";
+            yield return image;
+        }
+
+        if (Source == "policy")
+            yield return "--zero";
+        foreach ((string name, long? value) in new (string, long?)[]
+        {
+            ("--cpu", Cpu), ("--faults", Faults), ("--clients", Clients), ("--threads", Threads), ("--length", Length), ("--repeat", Repeat),
+        })
+        {
+            if (value is { } number)
+            {
+                yield return name;
+                yield return $"{number}";
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+using System.Text.Json;
+
+namespace UffdManager.Benchmarks;
+
+/// <summary>Runs the load client against a handler and reads the line that it prints.</summary>
+internal sealed class LoadClient(BenchOptions options, string image)
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
+    private readonly string _program = Path.Combine(options.Native, "uffd-bench-client");
+
+    /// <summary>Writes the image that all handlers serve.</summary>
+    public async Task MakeImageAsync(long bytes)
+    {
+        await using ChildProcess process = ChildProcess.Start(_program, ["make-image", "--image", image, "--length", $"{bytes}"]);
+        await process.WaitAsync(s_patience);
+    }
+
+    /// <summary>One measurement.</summary>
+    /// <param name="handler">Who serves.</param>
+    /// <param name="load">What is asked of it.</param>
+    /// <returns>Every number of the client's JSON line.</returns>
+    public async Task<IReadOnlyDictionary<string, double>> RunAsync(Handler handler, Load load)
+    {
+        await using ChildProcess process = Start(handler, load);
+        try
+        {
+            process.CloseInput();
+            IReadOnlyDictionary<string, double> measured = await ReadAsync(process);
+            await process.WaitAsync(s_patience);
+            return measured;
+        }
+        catch (BenchException e) when (handler.Process.HasExited)
+        {
+            throw new BenchException($"the {handler.Role} died{handler.Process.LastErrors()}; {e.Message}", e);
+        }
+    }
+
+    /// <summary>Starts a client that prints its line and then stays until its input is closed (mode idle).</summary>
+    public ChildProcess Start(Handler handler, Load load)
+    {
+        var arguments = new List<string> { load.Mode, "--socket", handler.Socket, "--protocol", handler.Protocol };
+        arguments.AddRange(load.Arguments(image));
+        return ChildProcess.Start(_program, arguments);
+    }
+
+    public static async Task<IReadOnlyDictionary<string, double>> ReadAsync(ChildProcess process)
+    {
+        string? line = await process.ReadLineAsync(s_patience);
+        if (line is null)
+        {
+            await process.WaitAsync(s_patience);
+            throw new BenchException("the load client printed nothing");
+        }
+
+        using JsonDocument document = JsonDocument.Parse(line);
+        return document.RootElement.EnumerateObject()
+            .Where(property => property.Value.ValueKind == JsonValueKind.Number)
+            .ToDictionary(property => property.Name, property => property.Value.GetDouble(), StringComparer.Ordinal);
+    }
+}

@@ -1,0 +1,32 @@
+namespace UffdManager.Benchmarks.Scenarios;
+
+/// <summary>Every scenario, in the order of the table.</summary>
+internal static class Catalogue
+{
+    public static IReadOnlyList<Scenario> All { get; } =
+    [
+        new RoundTrip(Placement.SameCpu),
+        new RoundTrip(Placement.DifferentCpus),
+        new RoundTrip(Placement.Unpinned),
+        new RoundTrip(Placement.DifferentCpus) { BusyPoll = true },
+        new RoundTrip(Placement.Unpinned) { BusyPoll = true },
+        new ControlSideBusy(Placement.Unpinned),
+        new Throughput(1, 1),
+        new Throughput(2, 1),
+        new Throughput(8, 1),
+        new Throughput(64, 1),
+        new Throughput(1, 8),
+        new Throughput(8, 4),
+        new Populate("file"),
+        new Populate("memfd"),
+        new IdleSessions(),
+        new RegisterHuge(),
+    ];
+
+    public static IReadOnlyList<Scenario> Select(BenchOptions options) =>
+    [
+        .. All.Where(scenario => !options.SelfCheck || !scenario.NeedsManager)
+            .Where(scenario => options.Only.Count == 0
+                || options.Only.Any(text => scenario.Name.Contains(text, StringComparison.OrdinalIgnoreCase))),
+    ];
+}
