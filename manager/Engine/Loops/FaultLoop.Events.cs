@@ -226,21 +226,7 @@ internal sealed partial class FaultLoop
         }
     }
 
-    private void CollectTouched(Session session, ulong start, ulong end)
-    {
-        _touched.Clear();
-        foreach (Region region in session.Regions.All)
-        {
-            if (region.Start < end && start < region.End)
-            {
-                _touched.Add(region);
-            }
-            else if (region.Start >= end)
-            {
-                break;
-            }
-        }
-    }
+    private void CollectTouched(Session session, ulong start, ulong end) => session.Regions.CollectOverlaps(start, end, _touched);
 
     private void LiftDeferred(Session session, ulong start, ulong end)
     {

@@ -39,6 +39,16 @@ internal sealed class RegionMap
         return index < _regions.Count && _regions[index].Start < end ? _regions[index] : null;
     }
 
+    /// <summary>Puts the regions that overlap [start, end) into a list, by address.</summary>
+    public void CollectOverlaps(ulong start, ulong end, List<Region> into)
+    {
+        into.Clear();
+        for (int index = LowerBound(start); index < _regions.Count && _regions[index].Start < end; index++)
+        {
+            into.Add(_regions[index]);
+        }
+    }
+
     /// <summary>The last region that ends at or below an address, or null.</summary>
     public Region? FindBelow(ulong address)
     {
