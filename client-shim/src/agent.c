@@ -11,12 +11,14 @@
 #include <time.h>
 #include "agent.h"
 #include "area.h"
+#include "doorbell.h"
 #include "lazy.h"
 
 /* The agent's descriptor table, from the moment it serves. */
 enum { AGENT_SOCKET, AGENT_UFFD, AGENT_PROC, AGENT_FIRST_FREE };
 
 #define START_PATIENCE_MS 5000u
+#define STOP_PATIENCE_MS 100u
 #define RETRY_FIRST_MS 10u
 #define RETRY_LAST_MS 1000u
 #define WATCH_MS 1000u
@@ -213,6 +215,8 @@ static int serve(const struct shim_slot *slot)
 	struct wire_events events = {0};
 	int result;
 
+	if (slot->kind == SHIM_STOP)
+		quit();
 	if (slot->kind == SHIM_MAP_LAZY)
 		return lazy_map(AGENT_SOCKET, AGENT_PROC, slot, &events);
 	const struct wire_register range = {.start = slot->start, .length = slot->length};
@@ -369,6 +373,36 @@ static _Noreturn int lead(void *unused)
 	store(&control()->state, SHIM_LINK_UP);
 	shim_wake(&control()->state, 1);
 	watch();
+}
+
+/* The kernel wakes the word that it clears as a futex shared between processes. */
+static void await_end(unsigned timeout_ms)
+{
+	struct timespec timeout = {.tv_nsec = (long)timeout_ms * 1000000};
+	int leader = __atomic_load_n(&control()->leader, __ATOMIC_ACQUIRE);
+
+	if (leader != 0)
+		sys4(SYS_futex, &control()->leader, FUTEX_WAIT, leader, &timeout);
+}
+
+void agent_stop(void)
+{
+	int leader = __atomic_load_n(&control()->leader, __ATOMIC_ACQUIRE);
+	struct shim_slot *slot;
+	uint64_t signals;
+
+	if (leader <= 0)
+		return;
+	shim_block_signals(&signals);
+	slot = doorbell_claim();
+	if (slot) {
+		slot->kind = SHIM_STOP;
+		doorbell_post(slot);
+		await_end(STOP_PATIENCE_MS);
+		if (__atomic_load_n(&control()->leader, __ATOMIC_ACQUIRE) == 0)
+			sys4(SYS_wait4, leader, NULL, __WALL, NULL);
+	}
+	shim_restore_signals(&signals);
 }
 
 bool agent_is_alive(void)

@@ -24,6 +24,13 @@
  */
 int agent_start(const struct shim_session *session);
 
+/*
+ * At the end of the program: ends the agent and takes its exit status away, so that no orphan of a
+ * program that ends in order is left to init, and its memory goes with it. Gives up after a moment;
+ * the agent sees the program's death by itself.
+ */
+void agent_stop(void);
+
 /* Whether this address space has an agent that is alive. */
 bool agent_is_alive(void);
 

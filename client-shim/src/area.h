@@ -43,7 +43,7 @@ enum shim_slot_state {
 	SHIM_SLOT_ANSWERED, /* result is valid */
 };
 
-enum shim_slot_kind { SHIM_REGISTER_ANONYMOUS, SHIM_MAP_LAZY };
+enum shim_slot_kind { SHIM_REGISTER_ANONYMOUS, SHIM_MAP_LAZY, SHIM_STOP };
 
 /* One request of a hook. Everything but state belongs to who the state says. */
 struct shim_slot {

@@ -30,14 +30,19 @@ void doorbell_release(struct shim_slot *slot)
 	__atomic_store_n(&slot->state, SHIM_SLOT_FREE, __ATOMIC_RELEASE);
 }
 
+void doorbell_post(struct shim_slot *slot)
+{
+	__atomic_store_n(&slot->state, SHIM_SLOT_POSTED, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&shim_area->control.bell, 1, __ATOMIC_ACQ_REL);
+	shim_wake(&shim_area->control.bell, 1);
+}
+
 int doorbell_ring(struct shim_slot *slot)
 {
 	unsigned patience = SHIM_PATIENCE_MS / LOOK_MS;
 	int result = -ECHILD;
 
-	__atomic_store_n(&slot->state, SHIM_SLOT_POSTED, __ATOMIC_RELEASE);
-	__atomic_add_fetch(&shim_area->control.bell, 1, __ATOMIC_ACQ_REL);
-	shim_wake(&shim_area->control.bell, 1);
+	doorbell_post(slot);
 	for (;;) {
 		uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
 

@@ -15,6 +15,9 @@ bool doorbell_works(void);
 struct shim_slot *doorbell_claim(void);
 void doorbell_release(struct shim_slot *slot);
 
+/* Posts the request and does not wait; the slot stays with the agent. */
+void doorbell_post(struct shim_slot *slot);
+
 /*
  * Posts the request and waits for the agent. Gives the slot back. Returns the agent's result, or
  * -ETIMEDOUT if it did not take the request up in time (there is no manager at the moment), or

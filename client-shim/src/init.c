@@ -93,3 +93,13 @@ __attribute__((constructor)) static void initialise(void)
 	shim_restore_signals(&signals);
 	errno = saved;
 }
+
+/* Not run when the program ends by _exit or a signal; its agent then notices by itself. */
+__attribute__((destructor)) static void finish(void)
+{
+	int saved = errno;
+
+	if (shim_area)
+		agent_stop();
+	errno = saved;
+}

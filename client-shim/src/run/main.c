@@ -273,8 +273,8 @@ int main(int count, char **arguments)
 			fprintf(stderr, NAME ": no manager at %s: %s: runs unmanaged\n",
 				options.socket, reason);
 	}
-	/* Also for a program that is not managed itself: those that it starts may be. But the loader
-	 * of another machine's program would complain. */
+	/* Also for a program that is not managed itself: those that it starts may be. But the
+	 * loader of another machine's program would complain. */
 	export_options(&options);
 	if (!program.is_foreign)
 		preload(shim);
