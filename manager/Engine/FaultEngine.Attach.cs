@@ -51,13 +51,29 @@ public sealed partial class FaultEngine
             session.Identify(request.Pid, request.ProcessStartTime, request.PidFd);
             IReadOnlyList<VmaInfo> mappings = request.Adopt ? ProcessInfo.ReadSmaps(request.Pid) : [];
             _registry.Add(session);
-            await RunAsync(space.Loop, loop =>
+            Session? twin = await RunAsync(space.Loop, loop =>
             {
+                if (space.Sessions.Find(other => OpenFileIdentity.IsSame(other.Uffd, session.Uffd)) is Session served)
+                {
+                    return served;
+                }
+
                 space.Sessions.Add(session);
                 AdoptRegions(session, mappings);
                 loop.Add(session);
-                return true;
+                return null;
             }).ConfigureAwait(false);
+            if (twin is not null)
+            {
+                // Two readers of one queue would each miss what the other one reads.
+                _registry.Remove(session);
+                _registry.Leave(space);
+                request.Tenant.Usage.RemoveSession();
+                session.Lease.Dispose();
+                Discard(request);
+                return new AttachResult(null, new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, $"this userfaultfd is served by session {twin.Id} already", new RangeHolder(twin.Id, twin.Pid, twin.Tenant.Name, 0, 0)));
+            }
+
             Publish(new SessionStarted(MonotonicClock.NowNanoseconds, session));
             return new AttachResult(session, null);
         }

@@ -16,6 +16,7 @@ internal sealed partial class FaultLoop
     private readonly Stack<FetchTicket> _spareTickets = new();
     private readonly List<FetchTicket> _tickets = [];
     private long _nextTicket = long.MaxValue;
+    private int _atWorkers;
 
     private void StartFetch(in FaultContext fault, ulong start, int length)
     {
@@ -92,6 +93,7 @@ internal sealed partial class FaultLoop
     private void Submit(FetchTicket ticket)
     {
         ticket.Phase = FetchPhase.AtWorker;
+        _atWorkers++;
         ticket.QueuedAt = _now;
         _nextTicket = Math.Min(_nextTicket, ticket.Deadline);
         _engine.Fetches.Enqueue(ticket);
@@ -114,6 +116,7 @@ internal sealed partial class FaultLoop
     private void FinishFetch(FetchTicket ticket)
     {
         Session session = ticket.Session;
+        _atWorkers--;
         session.Counters.FetchesStarted++;
         session.Counters.FetchWaitNanoseconds += ticket.StartedAt - ticket.QueuedAt;
         if (ticket.Image is SharedImage image)

@@ -18,7 +18,7 @@ internal sealed partial class FaultLoop
     private const int FetchBytes = 256 * 1024;
 
     private readonly List<PopulateJob> _jobs = [];
-    private int _nextJob;
+    private uint _nextJob;
     private bool _populateIdle = true;
 
     private bool HasPopulateWork => _jobs.Count > 0 && !_populateIdle;
@@ -49,7 +49,7 @@ internal sealed partial class FaultLoop
         _populateIdle = true;
         for (int tried = 0; tried < _jobs.Count; tried++)
         {
-            PopulateJob job = _jobs[_nextJob++ % _jobs.Count];
+            PopulateJob job = _jobs[(int)(_nextJob++ % (uint)_jobs.Count)];
             if (job.DueAt > _now)
             {
                 continue;

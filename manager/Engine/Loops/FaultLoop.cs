@@ -120,7 +120,12 @@ internal sealed partial class FaultLoop : IDisposable
         _wakeupLease.Dispose();
         _wakeup.Dispose();
         _epoll.Dispose();
-        _buffers.Dispose();
+        if (_atWorkers == 0)
+        {
+            // A worker that hangs in a source may still write to its buffer one day.
+            _buffers.Dispose();
+        }
+
         Arena.Dispose();
         NativePages.Unmap(_scratch, ScratchBytes);
         NativePages.Unmap(_zeros, ScratchBytes);
