@@ -30,9 +30,9 @@ public sealed class ConnectionQuota
         public void Dispose()
         {
             // A second Dispose must not give back somebody else's place.
-            ConnectionQuota? quota = Interlocked.Exchange(ref _quota, null);
-            if (quota is not null)
-                Interlocked.Decrement(ref quota._open);
+            ConnectionQuota? held = Interlocked.Exchange(ref _quota, null);
+            if (held is not null)
+                Interlocked.Decrement(ref held._open);
         }
     }
 }
