@@ -15,12 +15,12 @@ public static unsafe partial class UnixSocket
     [CName("SO_PEERPIDFD")] private const int PeerPidFd = 77;
 
     /// <summary>
-    /// Listens at <paramref name="path"/>, not blocking, close-on-exec. The socket gets <paramref name="mode"/> before the first client can
-    /// connect. A socket left behind by a dead listener is removed; anything else at the path, and a living listener, is not.
+    /// Listens at <paramref name="path"/>, not blocking, close-on-exec. The socket gets <paramref name="mode"/>, and <paramref name="group"/>
+    /// unless null, before the first client can connect. A socket left behind by a dead listener is removed; anything else at the path, and a living listener, is not.
     /// </summary>
     /// <exception cref="SyscallException">EADDRINUSE somebody listens, EEXIST something else is there, EACCES, ENOENT no such directory,
-    /// ENAMETOOLONG last component longer than about 80 bytes.</exception>
-    public static SafeSocketFd Listen(string path, UnixSocketType type, int backlog, uint mode)
+    /// EPERM not allowed to give it to the group, ENAMETOOLONG last component longer than about 80 bytes.</exception>
+    public static SafeSocketFd Listen(string path, UnixSocketType type, int backlog, uint mode, uint? group = null)
     {
         using UnixAddress address = UnixAddress.Of(path);
         SafeSocketFd socket = Create(type, NonBlock);
@@ -192,6 +192,10 @@ public static unsafe partial class UnixSocket
 
     [LibraryImport(Libc.Name, EntryPoint = "setsockopt", SetLastError = true)]
     private static partial int SetSockOpt(int fd, int level, int name, void* value, uint length);
+
+    // uint.MaxValue is (uid_t)-1: leave the owner.
+    [LibraryImport(Libc.Name, EntryPoint = "chown", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Chown(string path, uint owner, uint group);
 
     [LibraryImport(Libc.Name, EntryPoint = "unlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Unlink(string path);
