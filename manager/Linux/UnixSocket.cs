@@ -35,6 +35,8 @@ public static unsafe partial class UnixSocket
 
             if (errno != Errno.OK)
                 throw new SyscallException(errno, "bind", path);
+            if (group is { } gid && Chown(address.Path, uint.MaxValue, gid) < 0)
+                throw LastError.Exception("chown", path);
             FileIo.ChangeMode(address.Path, mode);
             using FdLease lease = socket.Lease();
             if (Listen(lease.Fd, backlog) < 0)
