@@ -11,7 +11,7 @@ public sealed class DecoderFuzzTests
     private const int Seed = 20240917;
 
     // Lengths that some type has when all of its strings are empty.
-    private static readonly int[] _emptyStringBodies = [0, 8, 10, 16, 24, 28, 30, 44, 60, 126];
+    private static readonly int[] s_emptyStringBodies = [0, 8, 10, 16, 24, 28, 30, 44, 60, 126];
 
     [Fact]
     public void Random_bytes_behind_a_valid_header_never_throw_and_never_decode_to_something_else()
@@ -21,7 +21,7 @@ public sealed class DecoderFuzzTests
         int decoded = 0;
         for (int round = 0; round < 200_000; round++)
         {
-            int body = random.Next(2) == 0 ? random.Next(160) : _emptyStringBodies[random.Next(_emptyStringBodies.Length)];
+            int body = random.Next(2) == 0 ? random.Next(160) : s_emptyStringBodies[random.Next(s_emptyStringBodies.Length)];
             byte[] packet = new byte[ProtocolLimits.HeaderSize + body];
             random.NextBytes(packet.AsSpan(ProtocolLimits.HeaderSize));
             // Mostly zero bodies get past flags and lengths and reach the last fields.

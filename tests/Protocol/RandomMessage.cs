@@ -6,14 +6,14 @@ namespace UffdManager.Protocol.Tests;
 /// <summary>Messages with random but allowed fields, one for each seed; made from the constructors, so that none can be forgotten.</summary>
 internal static class RandomMessage
 {
-    private static readonly Type[] _types =
+    private static readonly Type[] s_types =
         [.. typeof(Message).Assembly.GetTypes().Where(type => type.IsSubclassOf(typeof(Message))).OrderBy(type => type.Name, StringComparer.Ordinal)];
 
-    public static int TypeCount => _types.Length;
+    public static int TypeCount => s_types.Length;
 
     public static Message Create(Random random)
     {
-        Type type = _types[random.Next(_types.Length)];
+        Type type = s_types[random.Next(s_types.Length)];
         ConstructorInfo constructor = type.GetConstructors().OrderByDescending(candidate => candidate.GetParameters().Length).First();
         return (Message)constructor.Invoke([.. constructor.GetParameters().Select(parameter => Value(type, parameter, random))]);
     }

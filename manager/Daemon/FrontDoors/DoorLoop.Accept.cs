@@ -1,0 +1,140 @@
+using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Linux;
+using UffdManager.Protocol;
+
+namespace UffdManager.Daemon.FrontDoors;
+
+/// <content>Who comes in.</content>
+internal sealed partial class DoorLoop
+{
+    // Between two batches of this many, connections that are already in get their turn.
+    private const int AcceptBudget = 32;
+
+    private static readonly TimeSpan s_acceptPause = TimeSpan.FromMilliseconds(100);
+
+    private int _open;
+    private long _acceptAgain;
+    private SafeFile? _device;
+
+    /// <summary>A descriptor of /dev/userfaultfd for a client; owned by the caller.</summary>
+    /// <exception cref="SyscallException">The kernel or the administrator does not offer it.</exception>
+    public SafeFile HandOutDevice()
+    {
+        _device ??= Userfaultfd.OpenDevice();
+        return _device.Duplicate<SafeFile>();
+    }
+
+    private void Accept()
+    {
+        for (int i = 0; i < AcceptBudget && _listener is not null && _acceptAgain == 0; i++)
+        {
+            SafeSocketFd? socket = UnixSocket.TryAccept(_listener, out Errno errno);
+            if (socket is not null)
+            {
+                Admit(socket);
+                continue;
+            }
+
+            if (errno == Errno.EAGAIN)
+                return;
+
+            // A peer that gave up while it waited is nobody's trouble.
+            if (errno == Errno.ECONNABORTED)
+                continue;
+
+            // No descriptor or memory left: the listener stays readable, and without a pause this loop would spin.
+            _acceptAgain = Deadline(s_acceptPause);
+            Epoll.Modify(_epoll, _listener, EpollEvents.None, ListenerKey);
+            if (_logThrottle.TryEnter(typeof(SafeSocketFd), "", out long suppressed))
+                LogAcceptFailed(Services.Logger, errno.Describe(), suppressed);
+        }
+    }
+
+    private void ResumeAccepting()
+    {
+        if (_acceptAgain == 0 || _listener is null)
+            return;
+        _acceptAgain = 0;
+        Epoll.Modify(_epoll, _listener, EpollEvents.In, ListenerKey);
+    }
+
+    private void Admit(SafeSocketFd socket)
+    {
+        if (_open >= Services.Options.MaxConnections)
+        {
+            TurnAway(socket, null, PeerRefusal.ListenerFull, ErrorCode.Limit, Errno.EMFILE, "the manager has as many connections as it may");
+            return;
+        }
+
+        PeerProcess? peer = PeerProcess.TryIdentify(socket, out uint uid);
+        if (peer is null)
+        {
+            TurnAway(
+                socket, null, PeerRefusal.PeerGone, ErrorCode.RefusedPeer, Errno.EACCES,
+                $"the process (uid {uid}) has gone or is outside the manager's pid namespace");
+            return;
+        }
+
+        TenantDecision decision = Services.Tenants.Resolve(peer.Identity);
+        if (!decision.IsGranted)
+        {
+            TurnAway(socket, peer, PeerRefusal.UnknownPeer, ErrorCode.RefusedPeer, Errno.EACCES, decision.Refusal);
+            return;
+        }
+
+        IDisposable? place = decision.Grant.TryEnter();
+        if (place is null)
+        {
+            TurnAway(
+                socket, peer, PeerRefusal.ConnectionLimit, ErrorCode.Limit, Errno.EMFILE,
+                $"tenant {decision.Grant.Name} has {decision.Grant.Limits.Connections} connections, which is its limit");
+            return;
+        }
+
+        _open++;
+        Services.Telemetry.ConnectionOpened(Door, decision.Grant.Name);
+        LogOpened(Services.Logger, peer.Identity, decision.Grant.Name);
+        _ = new Connection(this, socket, peer, decision.Grant, place);
+    }
+
+    private void TurnAway(SafeSocketFd socket, PeerProcess? peer, PeerRefusal reason, ErrorCode code, Errno errno, string text)
+    {
+        Services.Telemetry.PeerRefused(Door, reason);
+        if (_logThrottle.TryEnter(typeof(PeerRefusal), "", out long suppressed))
+            LogRefused(Services.Logger, peer?.Identity.ToString() ?? "a peer", text, suppressed);
+        Reply reply = Reply.Error(code, errno, text);
+        int length = MessageCodec.Encode(reply.Message, 0, HeaderFlags.None, SendBuffer);
+
+        // Whether it arrives is the peer's business; the socket is new, so its buffer has room.
+        _ = UnixSocket.Send(socket, SendBuffer.AsSpan(0, length), [], dontWait: true);
+        Discard(socket);
+        socket.Dispose();
+        peer?.Dispose();
+    }
+
+    private void CloseListener()
+    {
+        if (_listener is null)
+            return;
+        Epoll.Remove(_epoll, _listener);
+        _listener.Dispose();
+        _listener = null;
+    }
+
+    /// <summary>
+    /// Reads away what has arrived. Closing a socket with unread messages makes the peer's next receive fail with ECONNRESET before
+    /// it comes to the answer that says why.
+    /// </summary>
+    public void Discard(SafeSocketFd socket)
+    {
+        const int Enough = 64;
+        using var descriptors = new DescriptorSet();
+        for (int i = 0; i < Enough; i++)
+        {
+            if (UnixSocket.Receive(socket, ReceiveBuffer, descriptors, dontWait: true, out ReceivedMessage message) != Errno.OK || message.EndOfStream)
+                return;
+            descriptors.Clear();
+        }
+    }
+}

@@ -1,0 +1,97 @@
+using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.Sources;
+using UffdManager.Daemon.Telemetry;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.FrontDoors;
+
+/// <summary>
+/// The front door of the native protocol (protocol/PROTOCOL.md): one thread, one epoll instance, one listening socket. It is to be told the engine's
+/// events, so that the connection of a session that has ended hears of it.
+/// </summary>
+public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
+{
+    internal const string DoorName = "native";
+
+    private readonly ListenOptions _options;
+    private readonly DoorLoop _loop;
+    private SafeSocketFd? _given;
+    private bool _started;
+    private bool _ownsPath;
+
+    /// <summary>Makes a front door; <see cref="Start"/> opens it.</summary>
+    /// <param name="engine">Gets the sessions. Not owned.</param>
+    /// <param name="tenants">Tells who a peer is.</param>
+    /// <param name="policies">Tells what a tenant may ask for.</param>
+    /// <param name="sources">Opens what clients name.</param>
+    /// <param name="telemetry">Counts.</param>
+    /// <param name="serviceTimes">Percentiles for STATUS.</param>
+    /// <param name="options">Where to listen.</param>
+    /// <param name="logger">Hears of misbehaving peers, within bounds.</param>
+    /// <param name="time">Measures deadlines.</param>
+    /// <param name="listening">A SOCK_SEQPACKET socket that listens already (socket activation), taken over; null to listen at the path
+    /// of <paramref name="options"/>.</param>
+    public NativeFrontDoor(
+        FaultEngine engine,
+        ITenantResolver tenants,
+        IPolicyCatalog policies,
+        ISourceCatalog sources,
+        IFrontDoorTelemetry telemetry,
+        IServiceTimePercentiles serviceTimes,
+        ListenOptions options,
+        ILogger<NativeFrontDoor> logger,
+        TimeProvider time,
+        SafeSocketFd? listening = null)
+    {
+        _options = options;
+        _given = listening;
+        _loop = new DoorLoop(new DoorServices(engine, tenants, policies, sources, telemetry, serviceTimes, options, logger, time));
+    }
+
+    /// <inheritdoc/>
+    public string Name => DoorName;
+
+    /// <inheritdoc/>
+    public void Start()
+    {
+        ObjectDisposedException.ThrowIf(_started, this);
+        SafeSocketFd listener = _given ?? UnixSocket.Listen(_options.Socket, UnixSocketType.SeqPacket, _options.Backlog, _options.Mode, _options.GroupId);
+        _ownsPath = _given is null;
+        _given = null;
+
+        // A socket that was handed in may be one that blocks: accept must never wait.
+        FileIo.SetNonBlocking(listener);
+        _loop.Start(listener);
+        _started = true;
+    }
+
+    /// <inheritdoc/>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (!_started)
+            return;
+
+        // First the path: a client that connects from here on finds nobody, and not somebody who never answers.
+        if (_ownsPath)
+            File.Delete(_options.Socket);
+        await _loop.StopAsync().WaitAsync(cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public void OnEvent(EngineEvent engineEvent)
+    {
+        if (engineEvent is SessionEnded ended)
+            _loop.Post(() => _loop.EndSession(ended.Session, ended.Reason));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _given?.Dispose();
+        _loop.Dispose();
+    }
+}

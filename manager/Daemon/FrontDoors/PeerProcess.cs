@@ -1,0 +1,111 @@
+using System.Globalization;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.FrontDoors;
+
+/// <summary>
+/// A process at the other end of a connection, held by a pidfd so that its number cannot become somebody else's unnoticed. Pid, start time and
+/// pidfd name the same process: each is read while the pidfd says that it lives.
+/// </summary>
+internal sealed class PeerProcess : IDisposable
+{
+    private SafePidFd? _pidFd;
+
+    private PeerProcess(PeerIdentity identity, ulong startTime, SafePidFd pidFd)
+    {
+        Identity = identity;
+        StartTime = startTime;
+        _pidFd = pidFd;
+    }
+
+    /// <summary>What tenants are matched by.</summary>
+    public PeerIdentity Identity { get; }
+
+    public int Pid => Identity.Pid;
+
+    /// <summary>Clock ticks since boot.</summary>
+    public ulong StartTime { get; }
+
+    /// <summary>Identifies who connected.</summary>
+    /// <returns>Null if the process has gone or lies outside the pid namespace; the uid is then all that is known.</returns>
+    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid)
+    {
+        PeerCredentials credentials = UnixSocket.GetPeerCredentials(socket);
+        uid = credentials.Uid;
+        if (credentials.Pid <= 0)
+            return null;
+
+        // Before 6.5 the number is all there is: opened as a pidfd here, it is checked to have named one process all the while.
+        SafePidFd? pidFd = UnixSocket.TryGetPeerPidFd(socket) ?? PidFd.TryOpen(credentials.Pid, out _);
+        return pidFd is null ? null : Hold(credentials.Pid, credentials.Uid, credentials.Gid, pidFd);
+    }
+
+    /// <summary>
+    /// The parent of this process, on whose behalf it speaks. Refused unless it has the same effective uid, and is still the parent after its
+    /// pidfd was opened.
+    /// </summary>
+    public PeerProcess? TryIdentifyParent()
+    {
+        if (!ProcessInfo.TryReadParent(Pid, out int parent) || parent <= 1)
+            return null;
+        if (PidFd.TryOpen(parent, out _) is not { } pidFd)
+            return null;
+        PeerProcess? process = Hold(parent, Identity.Uid, Identity.Gid, pidFd);
+        if (process is null)
+            return null;
+        if (ReadEffectiveUid(parent) == Identity.Uid && ProcessInfo.TryReadParent(Pid, out int again) && again == parent && process.IsAlive && IsAlive)
+            return process;
+        process.Dispose();
+        return null;
+    }
+
+    public bool IsAlive => _pidFd is { } pidFd && !PidFd.HasExited(pidFd);
+
+    /// <summary>Gives the pidfd away; the caller owns it.</summary>
+    public SafePidFd TakePidFd()
+    {
+        SafePidFd pidFd = _pidFd ?? throw new InvalidOperationException("The pidfd was taken before.");
+        _pidFd = null;
+        return pidFd;
+    }
+
+    /// <summary>The same process, held by a pidfd of its own.</summary>
+    public PeerProcess Duplicate() => new(
+        Identity, StartTime, (_pidFd ?? throw new InvalidOperationException("The pidfd was taken before.")).Duplicate<SafePidFd>());
+
+    public void Dispose() => _pidFd?.Dispose();
+
+    private static PeerProcess? Hold(int pid, uint uid, uint gid, SafePidFd pidFd)
+    {
+        if (ProcessInfo.TryReadStartTime(pid, out ulong startTime))
+        {
+            var process = new PeerProcess(new PeerIdentity(pid, uid, gid, ProcessInfo.ReadCgroup(pid)), startTime, pidFd);
+            if (process.IsAlive && ProcessInfo.TryReadStartTime(pid, out ulong again) && again == startTime)
+                return process;
+        }
+
+        pidFd.Dispose();
+        return null;
+    }
+
+    private static uint? ReadEffectiveUid(int pid)
+    {
+        try
+        {
+            foreach (string line in File.ReadLines($"/proc/{pid}/status"))
+            {
+                // Uid: real, effective, saved, file system.
+                string[] fields = line.Split('\t');
+                if (fields[0] == "Uid:")
+                    return uint.Parse(fields[2], CultureInfo.InvariantCulture);
+            }
+        }
+        catch (IOException)
+        {
+            // The process is gone.
+        }
+
+        return null;
+    }
+}

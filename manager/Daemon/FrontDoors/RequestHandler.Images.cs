@@ -1,0 +1,72 @@
+using UffdManager.Daemon.Sources;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+using UffdManager.Protocol;
+
+namespace UffdManager.Daemon.FrontDoors;
+
+/// <content>MAP: objects that clients of a tenant share.</content>
+internal sealed partial class RequestHandler
+{
+    private async Task<Reply> MapAsync(SessionEntry entry, MapMessage message, DescriptorSet descriptors)
+    {
+        bool byDescriptor = (message.Flags & MapFlags.SourceFd) != MapFlags.None;
+        bool writable = (message.Flags & MapFlags.Writable) != MapFlags.None;
+        bool ownSource = message.Source.Length > 0 || byDescriptor;
+        ulong page = (ulong)Environment.SystemPageSize;
+        if (byDescriptor && message.Source.Length > 0)
+            return Invalid("MAP names at most one of a path and a descriptor");
+        if (message.Length == 0 || ((message.Length | message.SourceOffset) & (page - 1)) != 0)
+            return Invalid($"length {message.Length} and offset {message.SourceOffset} must be multiples of the page size, and length above 0");
+        PolicyDecision decision = FindPolicy(entry, message.Policy);
+        if (!decision.IsGranted)
+            return Reply.Error(ErrorCode.Policy, Errno.ENOENT, decision.Refusal);
+        PolicyGrant policy = decision.Grant;
+        long offsetOfPolicy = ownSource ? 0 : policy.SourceOffset;
+        if (message.Length > long.MaxValue || message.SourceOffset > (ulong)(long.MaxValue - offsetOfPolicy) - message.Length)
+            return Invalid($"{message.Length} bytes from offset {message.SourceOffset} on are too many");
+
+        SourceDecision? opened = ownSource ? await OpenAsync(entry.Tenant, message.Source, byDescriptor ? descriptors : null) : null;
+        if (opened is { IsGranted: false } refused)
+            return Refused(refused);
+        using SourceLease? lease = opened?.Lease;
+        if ((lease?.Source ?? policy.Policy.Source) is not { } source)
+            return Reply.Error(ErrorCode.Source, Errno.EINVAL, $"policy {policy.Policy.Name} has no source of its own: name one");
+
+        long offset = (long)message.SourceOffset + offsetOfPolicy;
+        ImageKey? key = KeyOf(entry.Tenant, message, lease?.Identity ?? $"policy {policy.Policy.Name} {policy.Policy.Version}", offset, writable);
+        ImageDecision image = loop.Images.GetOrCreate(entry.Tenant, key, source, offset, (long)message.Length, writable);
+        return image.Lease is null ? Reply.Error(image.Code, image.Errno, image.Text) : Mapped(entry, image.Lease, writable);
+    }
+
+    private static ImageKey? KeyOf(TenantGrant tenant, MapMessage message, string source, long offset, bool writable)
+    {
+        if (message.Name.Length > 0)
+            return new ImageKey(tenant.Name, message.Name, "", 0, 0);
+
+        // What one client writes into an object, no other may come upon who has not asked for it by name.
+        return writable ? null : new ImageKey(tenant.Name, "", source, offset, (long)message.Length);
+    }
+
+    private static Reply Mapped(SessionEntry entry, ImageLease lease, bool writable)
+    {
+        SharedImage image = lease.Image;
+        SafeFd descriptor;
+        try
+        {
+            descriptor = image.HandOut(writable);
+        }
+        catch
+        {
+            lease.Dispose();
+            throw;
+        }
+
+        // A session holds each object once, however often it asks; one that ended meanwhile holds none.
+        if (entry.Session.State is Engine.Sessions.SessionState.Ended || !entry.Images.TryAdd(image.Id, lease))
+            lease.Dispose();
+        MapFlags flags = writable ? MapFlags.Writable : MapFlags.None;
+        return new Reply(new MappedMessage((ulong)image.Id, (ulong)image.Length, flags), descriptor);
+    }
+}
