@@ -187,7 +187,7 @@ static int do_map(struct context *c)
 			return -1;
 	} else {
 		flags |= MAP_ANONYMOUS | MAP_NORESERVE | (huge ? MAP_HUGETLB : 0);
-		if (huge)
+		if (huge && !strstr(kind, "noreserve"))
 			flags &= ~MAP_NORESERVE;
 	}
 	address = mmap(NULL, length, prot, flags, fd, 0);
@@ -437,6 +437,18 @@ static int do_open(struct context *c)
 	return result(c, open(c->word[0], (int)c->arg[1] | O_CLOEXEC, 0600));
 }
 
+/* connect PATH: a SOCK_SEQPACKET connection; the listener sees this process's credentials */
+static int do_connect(struct context *c)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	strncpy(address.sun_path, c->word[0], sizeof(address.sun_path) - 1);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -1;
+	return result(c, fd);
+}
+
 static int do_close(struct context *c)
 {
 	return result(c, close((int)c->arg[0]));
@@ -527,24 +539,43 @@ static int do_tid(struct context *c)
 }
 
 static const struct verb verbs[] = {
-	{"map", 2, do_map},	      {"mapfd", 5, do_mapfd},
-	{"mapfixed", 2, do_mapfixed}, {"munmap", 2, do_munmap},
-	{"mremap", 3, do_mremap},     {"mprotect", 3, do_mprotect},
-	{"madvise", 3, do_madvise},   {"read", 1, do_read},
-	{"write", 2, do_write},	      {"touch", 2, do_touch},
-	{"fill", 3, do_fill},	      {"differ", 3, do_differ},
-	{"hash", 2, do_hash},	      {"add", 2, do_add},
-	{"shuffle", 4, do_shuffle},   {"kread", 2, do_kread},
-	{"kwrite", 2, do_kwrite},     {"uffd", 0, do_uffd},
-	{"uffddev", 1, do_uffddev},   {"api", 2, do_api},
-	{"register", 4, do_register}, {"unregister", 3, do_unregister},
-	{"nonblock", 2, do_nonblock}, {"steal", 1, do_steal},
-	{"sendfd", 1, do_sendfd},     {"recvfd", 0, do_recvfd},
-	{"open", 2, do_open},	      {"close", 1, do_close},
-	{"pwrite", 4, do_pwrite},     {"punch", 3, do_punch},
-	{"fork", 0, do_fork},	      {"forkquiet", 0, do_forkquiet},
-	{"waitpid", 1, do_waitpid},   {"exit", 1, do_exit},
-	{"exec", 0, do_exec},	      {"setuid", 1, do_setuid},
+	{"map", 2, do_map},
+	{"mapfd", 5, do_mapfd},
+	{"mapfixed", 2, do_mapfixed},
+	{"munmap", 2, do_munmap},
+	{"mremap", 3, do_mremap},
+	{"mprotect", 3, do_mprotect},
+	{"madvise", 3, do_madvise},
+	{"read", 1, do_read},
+	{"write", 2, do_write},
+	{"touch", 2, do_touch},
+	{"fill", 3, do_fill},
+	{"differ", 3, do_differ},
+	{"hash", 2, do_hash},
+	{"add", 2, do_add},
+	{"shuffle", 4, do_shuffle},
+	{"kread", 2, do_kread},
+	{"kwrite", 2, do_kwrite},
+	{"uffd", 0, do_uffd},
+	{"uffddev", 1, do_uffddev},
+	{"api", 2, do_api},
+	{"register", 4, do_register},
+	{"unregister", 3, do_unregister},
+	{"nonblock", 2, do_nonblock},
+	{"steal", 1, do_steal},
+	{"sendfd", 1, do_sendfd},
+	{"recvfd", 0, do_recvfd},
+	{"open", 2, do_open},
+	{"connect", 1, do_connect},
+	{"close", 1, do_close},
+	{"pwrite", 4, do_pwrite},
+	{"punch", 3, do_punch},
+	{"fork", 0, do_fork},
+	{"forkquiet", 0, do_forkquiet},
+	{"waitpid", 1, do_waitpid},
+	{"exit", 1, do_exit},
+	{"exec", 0, do_exec},
+	{"setuid", 1, do_setuid},
 	{"tid", 0, do_tid},
 };
 
