@@ -1,1 +1,3 @@
-return 0;
+using UffdManager.Daemon.Cli;
+
+return await CommandLine.InvokeAsync(args);

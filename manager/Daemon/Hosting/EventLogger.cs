@@ -1,0 +1,92 @@
+using Microsoft.Extensions.Logging;
+using UffdManager.Engine;
+using UffdManager.Engine.Sessions;
+
+namespace UffdManager.Daemon.Hosting;
+
+/// <summary>
+/// Says in the log what happens to clients. A healthy session costs two lines, its start and its end; the rest is about clients and
+/// sources that fail, and is throttled per tenant.
+/// </summary>
+internal sealed partial class EventLogger(ILogger<EventLogger> logger, TimeProvider time) : IEngineEventSink
+{
+    private readonly LogThrottle _throttle = new(time);
+
+    public void OnEvent(EngineEvent engineEvent)
+    {
+        switch (engineEvent)
+        {
+            case SessionStarted e:
+                LogSessionStarted(e.Session.Id, e.Session.Pid, e.Session.Tenant.Name, e.Session.Label, e.Session.DefaultPolicy.Name);
+                return;
+            case ForkAdopted e:
+                LogForkAdopted(e.Session.Id, e.Session.Tenant.Name, e.Parent.Id);
+                return;
+            case ForkIdentified e:
+                LogForkIdentified(e.Session.Id, e.Session.Pid);
+                return;
+            case SessionEnded { Reason: SessionEndReason.Released } e:
+                LogReleased(e.Session.Id, e.Session.Pid, e.Faults, e.CopiedBytes);
+                return;
+            case SessionEnded { Reason: SessionEndReason.LeftToKeeper } e:
+                LogLeftToKeeper(e.Session.Id, e.Session.Pid, e.Faults, e.CopiedBytes);
+                return;
+            case SessionEnded { Reason: SessionEndReason.ClientKilled } e:
+                LogEndedByKill(e.Session.Id, e.Session.Pid, e.Faults, e.CopiedBytes);
+                return;
+            case SessionEnded e:
+                LogSessionEnded(e.Session.Id, e.Session.Pid, Words(e.Reason), e.Faults, e.CopiedBytes);
+                return;
+        }
+
+        if (!_throttle.TryEnter(engineEvent.GetType(), engineEvent.Session.Tenant.Name, out long suppressed))
+            return;
+        if (suppressed > 0)
+            LogSuppressed(suppressed, engineEvent.GetType().Name, engineEvent.Session.Tenant.Name);
+        LogTrouble(engineEvent);
+    }
+
+    private void LogTrouble(EngineEvent engineEvent)
+    {
+        Session session = engineEvent.Session;
+        switch (engineEvent)
+        {
+            case ForkRefused e:
+                LogForkRefused(session.Id, session.Tenant.Name, e.Released ? "left to the kernel's zero fill" : "killed as soon as it needs a page");
+                break;
+            case RangeConflict e:
+                LogConflict(session.Id, session.Pid, e.Start, e.Length, Words(e.Holder));
+                break;
+            case ClientKilled e:
+                LogClientKilled(session.Id, session.Pid, session.Tenant.Name, e.Address, e.Reason);
+                break;
+            case PagePoisoned e:
+                LogPagePoisoned(session.Id, session.Pid, session.Tenant.Name, e.Address, e.Reason);
+                break;
+            case SourceFailed e:
+                LogSourceFailed(session.Id, session.Tenant.Name, e.Source, e.Offset, e.Errno, e.Attempts);
+                break;
+            case HugePoolExhausted e:
+                LogHugePoolExhausted(session.Id, session.Pid, e.Address);
+                break;
+            case ClientMisbehaved e:
+                LogMisbehaved(session.Id, session.Pid, session.Tenant.Name, e.What);
+                break;
+            default:
+                LogOther(session.Id, engineEvent);
+                break;
+        }
+    }
+
+    private static string Words(RangeHolder holder) => holder.SessionId == 0
+        ? "somebody outside this manager"
+        : $"session {holder.SessionId} of pid {holder.Pid}, tenant {holder.Tenant}, 0x{holder.Start:x}+0x{holder.Length:x}";
+
+    private static string Words(SessionEndReason reason) => reason switch
+    {
+        SessionEndReason.ClientExited => "the process is gone",
+        SessionEndReason.AddressSpaceGone => "the process has another address space now",
+        SessionEndReason.Bye => "the client took its leave",
+        _ => reason.ToString(),
+    };
+}

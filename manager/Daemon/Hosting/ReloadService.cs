@@ -1,0 +1,106 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Telemetry;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine;
+using UffdManager.Engine.Sources;
+
+namespace UffdManager.Daemon.Hosting;
+
+/// <summary>
+/// Reads the configuration again on SIGHUP. New connections and sessions live under the new one, existing ones keep theirs; a configuration with
+/// errors changes nothing.
+/// </summary>
+internal sealed partial class ReloadService(
+    ConfigurationFiles files,
+    ManagerConfiguration started,
+    TenantCatalog tenants,
+    PolicyCatalog policies,
+    FaultEngine engine,
+    LogLevelSwitch logLevel,
+    IConfigurationTelemetry telemetry,
+    TimeProvider time,
+    ILogger<ReloadService> logger) : IHostedService, IDisposable
+{
+    private readonly Lock _reloading = new();
+    private PosixSignalRegistration? _signal;
+    private ITimer? _retired;
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _signal = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
+        {
+            // Else the signal would end the process.
+            context.Cancel = true;
+            Reload();
+        });
+        _retired = time.CreateTimer(_ => CloseRetired(), state: null, PolicyCatalog.Retention, PolicyCatalog.Retention);
+        return Task.CompletedTask;
+    }
+
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        _signal?.Dispose();
+        _retired?.Dispose();
+        return Task.CompletedTask;
+    }
+
+    public void Dispose()
+    {
+        _signal?.Dispose();
+        _retired?.Dispose();
+    }
+
+    /// <summary>Reads the configuration again.</summary>
+    /// <returns>Whether it is in use now.</returns>
+    public bool Reload()
+    {
+        lock (_reloading)
+        {
+            LoadedConfiguration loaded = ConfigurationLoader.Load(files);
+            List<ConfigurationError> errors = [.. loaded.Errors];
+            PolicyCatalog.Prepared? prepared = loaded.Value is null ? null : policies.Prepare(loaded.Value, errors);
+            if (errors.Count > 0)
+            {
+                prepared?.Discard();
+                foreach (ConfigurationError error in errors)
+                    LogError(error);
+                LogRefused(errors.Count);
+                telemetry.Reloaded(succeeded: false);
+                return false;
+            }
+
+            // Policies first: a tenant may name one that only exists now.
+            ManagerConfiguration configuration = loaded.Value!;
+            policies.Commit(prepared!);
+            tenants.Apply(configuration);
+            logLevel.Level = configuration.Logging.Level;
+            foreach (string section in ChangedButFixed(configuration))
+                LogNeedsRestart(section);
+            LogReloaded(configuration.Tenants.Count, configuration.Policies.Count, string.Join(", ", loaded.Origins));
+            telemetry.Reloaded(succeeded: true);
+            return true;
+        }
+    }
+
+    private IEnumerable<string> ChangedButFixed(ManagerConfiguration now)
+    {
+        if (now.Listen != started.Listen)
+            yield return "listen";
+        if (now.Metrics != started.Metrics)
+            yield return "metrics";
+        if (now.Engine != started.Engine)
+            yield return "engine";
+        if (now.Otlp != started.Otlp)
+            yield return "otlp";
+        if (now.Shutdown != started.Shutdown)
+            yield return "shutdown";
+        if (now.Logging.Format != started.Logging.Format)
+            yield return "logging.format";
+    }
+
+    private void CloseRetired() =>
+        policies.CloseRetired(engine.Sessions().Select(session => session.DefaultPolicy.Source).OfType<PageSource>().ToHashSet());
+}
