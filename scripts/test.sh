@@ -82,7 +82,7 @@ run_project() {
     timeout --kill-after=30s "$project_timeout" \
         dotnet test "$project" -c "$configuration" --no-build --nologo \
         --logger 'console;verbosity=minimal' --logger "trx;LogFileName=$trx" \
-        --blame-crash --blame-crash-dump-type none --blame-hang --blame-hang-timeout "$hang_timeout" --blame-hang-dump-type none \
+        --blame --blame-hang-timeout "$hang_timeout" --blame-hang-dump-type none \
         --results-directory "$results/$name" </dev/null || rc=$?
 
     read -r total executed ok bad < <(
@@ -104,7 +104,7 @@ run_project() {
     fi
 }
 
-# run_counted NAME COMMAND...: a test program whose last line is its own `N passed, N failed, N skipped`.
+# run_counted NAME COMMAND...: a test program that ends with a line `N passed, N failed, N skipped` of its own.
 run_counted() {
     local name=$1 log=$results/$1.log rc=0 ok bad left
     shift
@@ -113,7 +113,7 @@ run_counted() {
     timeout --kill-after=30s "$project_timeout" "$@" </dev/null >"$log" 2>&1 || rc=$?
     cat "$log"
     read -r ok bad left < <(
-        tail -n 1 "$log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p'
+        sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log" | tail -n 1
     ) || true
     if [ -z "${left:-}" ]; then
         fail "$name: no summary (exit code $rc)"
