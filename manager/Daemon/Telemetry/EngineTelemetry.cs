@@ -1,0 +1,35 @@
+using UffdManager.Engine;
+using UffdManager.Engine.Telemetry;
+
+namespace UffdManager.Daemon.Telemetry;
+
+/// <summary>Reads the fault engine.</summary>
+internal sealed class EngineTelemetry(FaultEngine engine, TenantLabels labels) : IEngineTelemetry
+{
+    /// <inheritdoc/>
+    public IReadOnlyList<TenantTotals> Tenants()
+    {
+        var totals = new Dictionary<string, TenantTotals>(StringComparer.Ordinal);
+        foreach (var tenant in engine.Counters())
+        {
+            string label = labels.Of(tenant.Tenant);
+            if (!totals.TryGetValue(label, out var total))
+            {
+                totals[label] = total = new(label);
+            }
+
+            total.Add(tenant);
+        }
+
+        return [.. totals.Values.OrderBy(t => t.Label, StringComparer.Ordinal)];
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<LoopSnapshot> Loops() => engine.Loops();
+
+    /// <inheritdoc/>
+    public int DrainFaultSamples(Span<FaultSample> into) => engine.DrainFaultSamples(into);
+
+    /// <inheritdoc/>
+    public string TenantName(int index) => engine.TenantName(index);
+}

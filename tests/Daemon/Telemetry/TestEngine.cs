@@ -1,0 +1,45 @@
+using UffdManager.Daemon.Telemetry;
+using UffdManager.Engine.Telemetry;
+
+namespace UffdManager.Daemon.Tests.Telemetry;
+
+/// <summary>An engine that has counted exactly what the test says.</summary>
+internal sealed class TestEngine : IEngineTelemetry
+{
+    private readonly Queue<FaultSample> _samples = new();
+    private readonly Lock _lock = new();
+
+    public List<TenantTotals> TenantList { get; } = [];
+
+    public List<LoopSnapshot> LoopList { get; } = [];
+
+    public List<string> TenantNames { get; } = [];
+
+    public IReadOnlyList<TenantTotals> Tenants() => [.. TenantList];
+
+    public IReadOnlyList<LoopSnapshot> Loops() => [.. LoopList];
+
+    public string TenantName(int index) => TenantNames[index];
+
+    public void Enqueue(int tenant, FaultKind kind, FaultOutcome outcome, long nanoseconds, long endedAt = 0)
+    {
+        lock (_lock)
+        {
+            _samples.Enqueue(new() { Tenant = tenant, Kind = kind, Outcome = outcome, DurationNanoseconds = nanoseconds, EndedAt = endedAt });
+        }
+    }
+
+    public int DrainFaultSamples(Span<FaultSample> into)
+    {
+        lock (_lock)
+        {
+            int count = 0;
+            while (count < into.Length && _samples.TryDequeue(out var sample))
+            {
+                into[count++] = sample;
+            }
+
+            return count;
+        }
+    }
+}
