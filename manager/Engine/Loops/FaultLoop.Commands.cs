@@ -238,8 +238,7 @@ internal sealed partial class FaultLoop
         }
 
         // Registering again what this session holds already replaces its policy and source.
-        CutRegions(session, request.Start, end);
-        ForgetPages(session, request.Start, end);
+        ApplyUnmap(session, request.Start, end);
         Region region = new()
         {
             Start = request.Start,
@@ -249,7 +248,7 @@ internal sealed partial class FaultLoop
             Ioctls = ioctls,
             Flags = request.Flags,
             Policy = request.Policy,
-            Source = (request.Source ?? request.Policy.Source ?? ZeroSource.Instance).AddReference(),
+            Source = SourceOf(request).AddReference(),
             Image = request.Image?.AddReference(),
             SourceOffset = request.SourceOffset,
             Generation = _engine.NextGeneration(),
@@ -262,6 +261,11 @@ internal sealed partial class FaultLoop
 
         return new EngineResult(null, (ulong)ioctls);
     }
+
+    // What a mailbox contains is made up on the spot: the policy's source, which it has no part in, must not make its pages look like
+    // something that only that source has.
+    private static PageSource SourceOf(RegisterRequest request) =>
+        (request.Flags & RegionFlags.Mailbox) != 0 ? ZeroSource.Instance : request.Source ?? request.Policy.Source ?? ZeroSource.Instance;
 
     private static EngineError Taken(Session session, RegisterRequest request)
     {

@@ -1,0 +1,15 @@
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Harness;
+
+/// <summary>Waiting for the engine's answers with a deadline.</summary>
+public static class TaskExtensions
+{
+    /// <summary>The result; fails the test when it does not come.</summary>
+    public static T Finish<T>(this Task<T> task)
+    {
+        Assert.True(task.Wait(Eventually.DefaultDeadline), "the engine does not answer");
+        return task.Result;
+    }
+}
