@@ -49,8 +49,10 @@ public sealed class DescriptorWatch
         return result;
     }
 
-    // Assemblies and shared objects are loaded when first used, and listing /proc/self/fd opens it.
+    // Assemblies are loaded when first used, listing /proc/self/fd opens it, and the runtime has a pipe for each of its threads (the
+    // manager makes none).
     private static bool IsOfRuntime(string target) =>
+        target.StartsWith("pipe:", StringComparison.Ordinal) ||
         target.EndsWith(".dll", StringComparison.Ordinal) || target.EndsWith(".pdb", StringComparison.Ordinal)
         || target.Contains("/proc/", StringComparison.Ordinal) || target.Contains("doublemapper", StringComparison.Ordinal);
 }

@@ -8,8 +8,13 @@ public sealed class HugePages : IDisposable
     private const string Setting = "/proc/sys/vm/nr_hugepages";
 
     private readonly int _before;
+    private readonly FileStream _machineWide;
 
-    private HugePages(int before) => _before = before;
+    private HugePages(int before, FileStream machineWide)
+    {
+        _before = before;
+        _machineWide = machineWide;
+    }
 
     /// <summary>Bytes of one page.</summary>
     public const ulong PageSize = 2 * 1024 * 1024;
@@ -23,17 +28,25 @@ public sealed class HugePages : IDisposable
     public static HugePages AtLeast(int free)
     {
         Require.That(Read("Hugepagesize:") == 2048, "needs huge pages of 2 MiB");
+        FileStream machineWide = Lock();
         int before = Read("HugePages_Total:");
-        HugePages pool = new(before);
-        if (Free >= free)
+        HugePages pool = new(before, machineWide);
+        try
+        {
+            if (Free < free)
+            {
+                Require.Root();
+                Set(before + free - Free);
+                Require.That(Free >= free, $"the kernel could not gather {free} huge pages");
+            }
+
             return pool;
-        Require.Root();
-        Set(before + free - Free);
-        if (Free >= free)
-            return pool;
-        pool.Dispose();
-        Require.That(false, $"the kernel could not gather {free} huge pages");
-        return pool;
+        }
+        catch
+        {
+            pool.Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -41,6 +54,28 @@ public sealed class HugePages : IDisposable
     {
         if (Read("HugePages_Total:") != _before)
             Set(_before);
+        _machineWide.Dispose();
+    }
+
+    // The pool belongs to the machine: test processes that run side by side take turns (flock, which a dead process gives back).
+    private static FileStream Lock()
+    {
+        string path = Path.Combine(Path.GetTempPath(), "uffd-test-hugepages.lock");
+        FileStream? file = null;
+        Eventually.True(() => (file = TryLock(path)) is not null, TimeSpan.FromMinutes(2), "another test's huge pages");
+        return file!;
+    }
+
+    private static FileStream? TryLock(string path)
+    {
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException)
+        {
+            return null;
+        }
     }
 
     private static void Set(int pages) => File.WriteAllText(Setting, pages.ToString(CultureInfo.InvariantCulture));

@@ -14,6 +14,9 @@ public sealed class PendingReply
         _task = task;
     }
 
+    /// <summary>The answer to come; faulted when the client dies over it.</summary>
+    public Task<ClientReply> Completion => _task;
+
     /// <summary>True once the answer is here, or the client is gone.</summary>
     public bool IsCompleted => _task.IsCompleted;
 

@@ -18,6 +18,7 @@ internal static class CLayout
         #include <errno.h>
         #include <fcntl.h>
         #include <poll.h>
+        #include <signal.h>
         #include <stddef.h>
         #include <time.h>
         #include <unistd.h>
