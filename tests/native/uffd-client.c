@@ -230,6 +230,15 @@ static int do_mremap(struct context *c)
 	return address == MAP_FAILED ? -1 : answer(c, "%lu", (unsigned long)address);
 }
 
+/* dontunmap ADDRESS LENGTH: moves the pages and leaves the old range mapped and empty */
+static int do_dontunmap(struct context *c)
+{
+	void *address = mremap(pointer(c->arg[0]), c->arg[1], c->arg[1],
+			       MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+
+	return address == MAP_FAILED ? -1 : answer(c, "%lu", (unsigned long)address);
+}
+
 static int do_mprotect(struct context *c)
 {
 	return result(c, mprotect(pointer(c->arg[0]), c->arg[1], (int)c->arg[2]));
@@ -346,6 +355,32 @@ static int do_kwrite(struct context *c)
 	close(fd);
 	errno = error;
 	return result(c, count);
+}
+
+static void ignore_signal(int signal)
+{
+	(void)signal;
+}
+
+/* storm ADDRESS LENGTH MICROSECONDS: as kwrite, while a signal hits the thread that often; a
+ * kernel-mode fault then comes back to user space and is repeated for ever */
+static int do_storm(struct context *c)
+{
+	struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+	struct itimerspec period = {.it_interval.tv_nsec = (long)c->arg[2] * 1000};
+	timer_t timer;
+	int failed;
+
+	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	period.it_value = period.it_interval;
+	sigaction(SIGALRM, &action, NULL);
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
+		return -1;
+	timer_settime(timer, 0, &period, NULL);
+	failed = do_kwrite(c);
+	timer_delete(timer);
+	return failed;
 }
 
 /* ---- userfaultfd ---- */
@@ -544,6 +579,8 @@ static const struct verb verbs[] = {
 	{"mapfixed", 2, do_mapfixed},
 	{"munmap", 2, do_munmap},
 	{"mremap", 3, do_mremap},
+	{"dontunmap", 2, do_dontunmap},
+	{"storm", 3, do_storm},
 	{"mprotect", 3, do_mprotect},
 	{"madvise", 3, do_madvise},
 	{"read", 1, do_read},
