@@ -12,7 +12,7 @@ internal sealed record DaemonCommand(int ExitCode, string Output, string Error)
 
     public static async Task<DaemonCommand> RunAsync(string[] arguments, Dictionary<string, string> environment)
     {
-        ProcessStartInfo start = new("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
         start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "uffd-manager.dll"));
         foreach (string argument in arguments)
             start.ArgumentList.Add(argument);
