@@ -16,7 +16,7 @@ public sealed class SharedImage : IDisposable
     private const byte Filling = 1;
     private const byte Filled = 2;
 
-    private static long _lastId;
+    private static long s_lastId;
 
     private readonly SafeMemfd _memfd;
     private readonly nuint _mapping;
@@ -37,7 +37,7 @@ public sealed class SharedImage : IDisposable
         Length = length;
         Writable = writable;
         Name = name;
-        Id = Interlocked.Increment(ref _lastId);
+        Id = Interlocked.Increment(ref s_lastId);
     }
 
     /// <summary>Unique within the process.</summary>
