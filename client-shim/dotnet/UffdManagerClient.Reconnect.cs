@@ -1,0 +1,98 @@
+using UffdManager.Linux;
+using UffdManager.Protocol;
+
+namespace UffdManager.Client;
+
+/// <content>
+/// What happens when the connection is lost. While this process holds the userfaultfd, faults wait in the kernel; the next manager reads them. It
+/// is told the ranges again, then WAKE of everything says that it knows all of them.
+/// </content>
+public sealed partial class UffdManagerClient
+{
+    private async Task SuperviseAsync()
+    {
+        while (true)
+        {
+            Link link = Volatile.Read(ref _link);
+            UffdManagerException reason = await link.Connection.Ended.ConfigureAwait(false);
+            bool sessionOver = Volatile.Read(ref _over) || link.Connection.Goodbye is GoodbyeReason.SessionEnded or GoodbyeReason.Killed;
+            if (sessionOver || !_options.Reconnect || _disposing.IsCancellationRequested)
+            {
+                link.End(reason);
+                return;
+            }
+
+            try
+            {
+                (Link next, ReconnectedEventArgs report) = await ReconnectAsync(_disposing.Token).ConfigureAwait(false);
+                Volatile.Write(ref _link, next);
+                link.ReplaceBy(next);
+                Reconnected?.Invoke(this, report);
+            }
+            catch (OperationCanceledException)
+            {
+                link.End(reason);
+                return;
+            }
+        }
+    }
+
+    private async Task<(Link Link, ReconnectedEventArgs Report)> ReconnectAsync(CancellationToken cancellationToken)
+    {
+        TimeSpan backoff = _options.ReconnectBackoff;
+        for (int attempt = 1; ; attempt++)
+        {
+            ClientConnection? connection = null;
+            try
+            {
+                connection = await ClientConnection.OpenAsync(_path, cancellationToken).ConfigureAwait(false);
+                return await RestoreAsync(connection, attempt, cancellationToken).ConfigureAwait(false);
+            }
+            catch (UffdManagerException)
+            {
+                // Nobody there yet, stopping, or a configuration that does not know us any more: an administrator may mend it.
+                connection?.Dispose();
+            }
+            catch (OperationCanceledException)
+            {
+                connection?.Dispose();
+                throw;
+            }
+
+            await Task.Delay(backoff, cancellationToken).ConfigureAwait(false);
+            backoff = TimeSpan.FromTicks(Math.Min(backoff.Ticks * 2, _options.ReconnectBackoffLimit.Ticks));
+        }
+    }
+
+    private async Task<(Link Link, ReconnectedEventArgs Report)> RestoreAsync(ClientConnection connection, int attempt, CancellationToken cancellationToken)
+    {
+        const HelloFlags Flags = HelloFlags.Resume | HelloFlags.HasUffd | HelloFlags.ApiDone | HelloFlags.Adopt | HelloFlags.KeepsDescriptor;
+        Message hello = Hello(_options, Flags, Volatile.Read(ref _welcome).ResumeToken);
+        WelcomeMessage welcome = (await connection.AskAsync(hello, _uffd, cancellationToken).ConfigureAwait(false)).As<WelcomeMessage>();
+        Dictionary<ulong, UffdManagerException> failed = [];
+        bool resumed = (welcome.Flags & WelcomeFlags.Resumed) != WelcomeFlags.None;
+        if (!resumed)
+            await RegisterAgainAsync(connection, failed, cancellationToken).ConfigureAwait(false);
+        Volatile.Write(ref _welcome, welcome);
+        return (new Link(connection), new ReconnectedEventArgs(resumed, attempt, failed));
+    }
+
+    private async Task RegisterAgainAsync(ClientConnection connection, Dictionary<ulong, UffdManagerException> failed, CancellationToken cancellationToken)
+    {
+        foreach (Registration registration in _registrations.Snapshot())
+        {
+            try
+            {
+                (RegisterMessage message, SafeFile? source) = registration.ForAnotherManager();
+                (await connection.AskAsync(message, source, cancellationToken).ConfigureAwait(false)).As<RegisteredMessage>();
+            }
+            catch (UffdManagerException e) when (!e.IsConnectionLost)
+            {
+                failed.Add(registration.Request.Start, e);
+                _registrations.Remove(registration.Request.Start, registration.Request.Length);
+            }
+        }
+
+        (await connection.AskAsync(new WakeMessage(0, 0), null, cancellationToken).ConfigureAwait(false)).As<DoneMessage>();
+    }
+}

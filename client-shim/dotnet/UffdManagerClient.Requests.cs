@@ -1,0 +1,96 @@
+using UffdManager.Linux;
+using UffdManager.Protocol;
+
+namespace UffdManager.Client;
+
+/// <content>What can be asked of a session. Each request throws <see cref="UffdManagerException"/> when the manager refuses.</content>
+public sealed partial class UffdManagerClient
+{
+    /// <summary>Puts a range of this process under the manager.</summary>
+    /// <param name="start">First byte, page aligned.</param>
+    /// <param name="length">Bytes, a multiple of the page size.</param>
+    /// <param name="options">What it contains; null for anonymous memory under the session's default policy.</param>
+    /// <param name="cancellationToken">Ends the waiting; the range may be registered all the same.</param>
+    public async Task RegisterAsync(ulong start, ulong length, RegisterOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        options ??= RegisterOptions.Default;
+        var request = new RegisterMessage(start, length, options.Modes, options.Flags, options.SourceOffset, 0, options.Policy, options.SourcePath);
+        var registration = new Registration(request, options.SourceFile?.Duplicate<SafeFile>(), options.Object);
+
+        // Known before it is asked for: if the manager dies in between, the next one has to be told what the range contains.
+        _registrations.Add(registration);
+        try
+        {
+            (await RequestAsync(registration.Message, registration.Source, cancellationToken)).As<RegisteredMessage>();
+        }
+        catch (UffdManagerException e) when (e.Holder is { } holder && (ulong)holder.SessionId == SessionId && holder.Start <= start && registration.End <= holder.Start + holder.Length)
+        {
+            // Registered by the request whose answer was lost with the connection.
+        }
+        catch (UffdManagerException)
+        {
+            _registrations.Remove(start, length);
+            registration.Source?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Ends the manager's care of a range: pages that are missing read as zeros from then on.</summary>
+    public async Task UnregisterAsync(ulong start, ulong length, CancellationToken cancellationToken = default)
+    {
+        (await RequestAsync(new UnregisterMessage(start, length), null, cancellationToken)).As<DoneMessage>();
+        _registrations.Remove(start, length);
+    }
+
+    /// <summary>Asks for a memfd that the manager fills and that the clients of the tenant share.</summary>
+    /// <param name="length">Bytes, a multiple of the page size.</param>
+    /// <param name="options">What it contains; null for the source of the session's default policy.</param>
+    /// <param name="cancellationToken">Ends the waiting.</param>
+    /// <returns>The object; the caller owns it.</returns>
+    public async Task<MappedObject> MapAsync(ulong length, MapOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        options ??= new MapOptions();
+        var request = new MapMessage(length, options.SourceOffset, options.Flags, options.Policy, options.SourcePath, options.Name);
+        Answer answer = await RequestAsync(request, options.SourceFile, cancellationToken);
+        MappedMessage mapped = answer.As<MappedMessage>();
+        SafeFile memfd = answer.Descriptor ?? throw new UffdManagerException(Errno.EPROTO, "the manager did not send the object");
+        return new MappedObject(request, options.SourceFile?.Duplicate<SafeFile>(), mapped.MapId, memfd);
+    }
+
+    /// <summary>Fills a range ahead of its faults; completes when it is populated.</summary>
+    /// <returns>Bytes installed.</returns>
+    public async Task<ulong> PrefetchAsync(ulong start, ulong length, CancellationToken cancellationToken = default) =>
+        (await RequestAsync(new PrefetchMessage(start, length), null, cancellationToken)).As<DoneMessage>().Value;
+
+    /// <summary>Wakes the threads that wait in a range; a page that is still missing is asked for again.</summary>
+    public async Task WakeAsync(ulong start, ulong length, CancellationToken cancellationToken = default) =>
+        (await RequestAsync(new WakeMessage(start, length), null, cancellationToken)).As<DoneMessage>();
+
+    /// <summary>Protects the pages of a range against writing, or ends that. The range needs <see cref="RegisterModes.WriteProtect"/>.</summary>
+    public async Task WriteProtectAsync(ulong start, ulong length, bool protect, CancellationToken cancellationToken = default) =>
+        (await RequestAsync(new WriteProtectMessage(start, length, protect), null, cancellationToken)).As<DoneMessage>();
+
+    /// <summary>The session's numbers.</summary>
+    public async Task<StatusReplyMessage> StatusAsync(CancellationToken cancellationToken = default) =>
+        (await RequestAsync(new StatusMessage(), null, cancellationToken)).As<StatusReplyMessage>();
+
+    /// <summary>The range is gone: whoever unmaps registered memory need not tell the manager, the kernel does.</summary>
+    internal void Forget(ulong start, ulong length) => _registrations.Remove(start, length);
+
+    // All requests may be repeated: what a request asks for is a state, and the state is then already there.
+    private async Task<Answer> RequestAsync(Message message, SafeFd? descriptor, CancellationToken cancellationToken)
+    {
+        Link link = Volatile.Read(ref _link);
+        while (true)
+        {
+            try
+            {
+                return await link.Connection.AskAsync(message, descriptor, cancellationToken);
+            }
+            catch (UffdManagerException e) when (e.IsConnectionLost && _options.Reconnect)
+            {
+                link = await link.Next.WaitAsync(cancellationToken);
+            }
+        }
+    }
+}
