@@ -32,9 +32,5 @@ internal sealed class LoopHealth(FaultEngine engine, TimeProvider time) : IProce
         {
             return [$"a fault loop has not turned for {Bound.TotalSeconds:0} s"];
         }
-        catch (ObjectDisposedException)
-        {
-            return ["the fault loops have ended"];
-        }
     }
 }

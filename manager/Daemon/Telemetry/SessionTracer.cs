@@ -68,8 +68,7 @@ internal sealed class SessionTracer(TimeProvider time) : IEngineEventSink
 
     private void Begin(Session session, long parentId)
     {
-        // A forked child is announced twice, by its birth and by its start.
-        if (_spans.ContainsKey(session.Id) || (_spans.Count >= MaxSessions && Sweep() == 0))
+        if (_spans.Count >= MaxSessions && Sweep() == 0)
         {
             return;
         }
