@@ -14,7 +14,7 @@ gcc-aarch64-linux-gnu | aarch64-linux-gnu-gcc          | test                 | 
 libc6-dev-arm64-cross | /usr/aarch64-linux-gnu/include/sys/epoll.h | test    | headers for it
 make          | make                                   | build test bench run lint | this build
 binutils      | nm                                     | test                 | exported names of the shim are compared with exports.map
-python3       | python3                                | run test lint        | checks JSON files; a real program under the shim, with fork
+python3       | /usr/bin/python3                           | run test lint        | checks JSON files; a real program under the shim, with fork
 redis-server  | redis-server                           | test                 | a real program under the shim, with BGSAVE
 redis-tools   | redis-benchmark                        | test                 | load for redis-server
 sqlite3       | sqlite3                                | test                 | a real program under the shim
