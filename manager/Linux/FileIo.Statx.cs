@@ -37,15 +37,15 @@ public static unsafe partial class FileIo
 [StructLayout(LayoutKind.Explicit, Size = 256)]
 internal struct StatxBuffer
 {
-    [FieldOffset(0x04)] [CName("stx_blksize")] public uint BlockSize;
-    [FieldOffset(0x14)] [CName("stx_uid")] public uint Uid;
-    [FieldOffset(0x18)] [CName("stx_gid")] public uint Gid;
-    [FieldOffset(0x1C)] [CName("stx_mode")] public ushort Mode;
-    [FieldOffset(0x20)] [CName("stx_ino")] public ulong Inode;
-    [FieldOffset(0x28)] [CName("stx_size")] public ulong Size;
-    [FieldOffset(0x30)] [CName("stx_blocks")] public ulong Blocks;
-    [FieldOffset(0x70)] [CName("stx_mtime.tv_sec")] public long ModifiedSeconds;
-    [FieldOffset(0x78)] [CName("stx_mtime.tv_nsec")] public uint ModifiedNanoseconds;
-    [FieldOffset(0x88)] [CName("stx_dev_major")] public uint DeviceMajor;
-    [FieldOffset(0x8C)] [CName("stx_dev_minor")] public uint DeviceMinor;
+    [FieldOffset(0x04)][CName("stx_blksize")] public uint BlockSize;
+    [FieldOffset(0x14)][CName("stx_uid")] public uint Uid;
+    [FieldOffset(0x18)][CName("stx_gid")] public uint Gid;
+    [FieldOffset(0x1C)][CName("stx_mode")] public ushort Mode;
+    [FieldOffset(0x20)][CName("stx_ino")] public ulong Inode;
+    [FieldOffset(0x28)][CName("stx_size")] public ulong Size;
+    [FieldOffset(0x30)][CName("stx_blocks")] public ulong Blocks;
+    [FieldOffset(0x70)][CName("stx_mtime.tv_sec")] public long ModifiedSeconds;
+    [FieldOffset(0x78)][CName("stx_mtime.tv_nsec")] public uint ModifiedNanoseconds;
+    [FieldOffset(0x88)][CName("stx_dev_major")] public uint DeviceMajor;
+    [FieldOffset(0x8C)][CName("stx_dev_minor")] public uint DeviceMinor;
 }

@@ -11,32 +11,32 @@ namespace UffdManager.Linux;
 public struct UffdMessage
 {
     /// <summary>What happened.</summary>
-    [FieldOffset(0)] [CName("event")] public UffdEventKind Event;
+    [FieldOffset(0)][CName("event")] public UffdEventKind Event;
 
     /// <summary>PageFault: the kind of access.</summary>
-    [FieldOffset(8)] [CName("arg.pagefault.flags")] public UffdFaultFlags Flags;
+    [FieldOffset(8)][CName("arg.pagefault.flags")] public UffdFaultFlags Flags;
 
     /// <summary>PageFault: the address, rounded down to the page unless ExactAddress was asked for.</summary>
-    [FieldOffset(16)] [CName("arg.pagefault.address")] public ulong Address;
+    [FieldOffset(16)][CName("arg.pagefault.address")] public ulong Address;
 
     /// <summary>PageFault: the thread, with the ThreadId feature, in its own pid namespace; else 0.</summary>
-    [FieldOffset(24)] [CName("arg.pagefault.feat.ptid")] public uint ThreadId;
+    [FieldOffset(24)][CName("arg.pagefault.feat.ptid")] public uint ThreadId;
 
     /// <summary>Fork: the child's userfaultfd in this process.</summary>
-    [FieldOffset(8)] [CName("arg.fork.ufd")] public int ForkFd;
+    [FieldOffset(8)][CName("arg.fork.ufd")] public int ForkFd;
 
     /// <summary>Remap: the old start.</summary>
-    [FieldOffset(8)] [CName("arg.remap.from")] public ulong From;
+    [FieldOffset(8)][CName("arg.remap.from")] public ulong From;
 
     /// <summary>Remap: the new start.</summary>
-    [FieldOffset(16)] [CName("arg.remap.to")] public ulong To;
+    [FieldOffset(16)][CName("arg.remap.to")] public ulong To;
 
     /// <summary>Remap: bytes moved.</summary>
-    [FieldOffset(24)] [CName("arg.remap.len")] public ulong Length;
+    [FieldOffset(24)][CName("arg.remap.len")] public ulong Length;
 
     /// <summary>Remove and Unmap: the first byte.</summary>
-    [FieldOffset(8)] [CName("arg.remove.start")] public ulong Start;
+    [FieldOffset(8)][CName("arg.remove.start")] public ulong Start;
 
     /// <summary>Remove and Unmap: the byte after the last.</summary>
-    [FieldOffset(16)] [CName("arg.remove.end")] public ulong End;
+    [FieldOffset(16)][CName("arg.remove.end")] public ulong End;
 }

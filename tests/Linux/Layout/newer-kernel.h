@@ -1,6 +1,7 @@
 /*
- * What the manager uses and the headers of Debian 12 (Linux 6.1, glibc 2.36) do not have yet, written down from the kernel's
- * documentation. Each entry steps back as soon as the headers know the name, so that newer headers judge the C# side by themselves.
+ * What the manager uses and the headers of Debian 12 (Linux 6.1, glibc 2.36) do not have yet,
+ * written down from the kernel's documentation. Each entry steps back as soon as the headers know
+ * the name, so that newer headers judge the C# side by themselves.
  */
 
 /* linux/userfaultfd.h: 6.4, 6.6, 6.7, 6.8 */
