@@ -35,7 +35,7 @@ public sealed class ClientProcessTests
     {
         using ClientProcess client = ClientProcess.Start();
         (ulong address, _) = client.Map("anon", Page);
-        using SafeUffd uffd = client.OpenUffd();
+        using SafeUffd uffd = client.OpenUffd(UffdOpenFlags.UserModeOnly);
         Assert.Equal(Errno.OK, Userfaultfd.Api(uffd, UffdFeatures.None, out _, out _));
         Assert.Equal(Errno.OK, Userfaultfd.Register(uffd, address, Page, UffdRegisterModes.Missing, out _));
         PendingReply sleeper = client.Begin($"read {address}", thread: 3);
@@ -68,7 +68,7 @@ public sealed class ClientProcessTests
         {
             pid = client.Pid;
             (ulong address, _) = client.Map("anon", Page);
-            using SafeUffd uffd = client.OpenUffd();
+            using SafeUffd uffd = client.OpenUffd(UffdOpenFlags.UserModeOnly);
             Assert.Equal(Errno.OK, Userfaultfd.Api(uffd, UffdFeatures.None, out _, out _));
             Assert.Equal(Errno.OK, Userfaultfd.Register(uffd, address, Page, UffdRegisterModes.Missing, out _));
             PendingReply sleeper = client.Begin($"read {address}", thread: 1);

@@ -13,7 +13,7 @@ public sealed class HotPathTests
     {
         using ClientProcess client = ClientProcess.Start();
         (ulong start, _) = client.Map("anon", Pages * 4096UL);
-        using SafeUffd uffd = client.OpenUffd();
+        using SafeUffd uffd = client.OpenUffd(UffdOpenFlags.UserModeOnly);
         const UffdRegisterModes Modes = UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect;
         Assert.Equal(Errno.OK, Userfaultfd.Api(uffd, UffdFeatures.Poison, out _, out _));
         Assert.Equal(Errno.OK, Userfaultfd.Register(uffd, start, Pages * 4096UL, Modes, out _));

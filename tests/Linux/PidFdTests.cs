@@ -44,7 +44,7 @@ public sealed class PidFdTests
     public void Descriptor_of_another_process_is_duplicated()
     {
         using ClientProcess client = ClientProcess.Start();
-        int number = (int)client.Run("uffd");
+        int number = (int)client.Run("uffd 1");
         using SafeFile taken = PidFd.GetFd(client.Handle, number);
         Assert.True(Userfaultfd.IsUserfaultfd(taken));
         Assert.Equal(Errno.EBADF, Assert.Throws<SyscallException>(() => PidFd.GetFd(client.Handle, 9999)).Errno);

@@ -24,7 +24,7 @@ public sealed class ProcessInfoTests
         using ClientProcess client = ClientProcess.Start();
         (ulong anonymous, _) = client.Map("anon", 8 * 4096);
         (ulong shared, _) = client.Map("memfd-shared", 4 * 4096);
-        using SafeUffd uffd = client.OpenUffd();
+        using SafeUffd uffd = client.OpenUffd(UffdOpenFlags.UserModeOnly);
         Assert.Equal(Errno.OK, Userfaultfd.Api(uffd, UffdFeatures.WpHugetlbfsShmem, out _, out _));
         const UffdRegisterModes Both = UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect;
         Assert.Equal(Errno.OK, Userfaultfd.Register(uffd, anonymous + 4096, 2 * 4096, Both, out _));

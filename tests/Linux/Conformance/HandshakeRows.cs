@@ -198,13 +198,12 @@ internal static class HandshakeRows
     private static void FileOnDisk(Arena a)
     {
         a.Begin(UffdRegisterModes.None, UffdFeatures.WpAsync);
-        Directory.CreateDirectory(NativeProgram.OutputDirectory);
-        string path = Path.Combine(NativeProgram.OutputDirectory, $"on-disk-{a.Owner.Pid}");
+        string path = $"/var/tmp/uffd-test-on-disk-{a.Owner.Pid}";
         File.WriteAllBytes(path, new byte[8192]);
         try
         {
             using SafeFile file = FileIo.Open(path, OpenFlags.ReadWrite);
-            Require.That(FileIo.Stat(file).DeviceMajor != 0, "needs the repository on a disk");
+            Require.That(FileIo.Stat(file).DeviceMajor != 0, "needs /var/tmp on a disk");
             ulong address = a.Client.Run($"mapfd {a.Client.Give(file)} 0 8192 1 3");
             Assert.Equal(Errno.EINVAL, Userfaultfd.Register(a.Uffd, address, 8192, UffdRegisterModes.Missing, out _));
             Assert.Equal(Errno.OK, Userfaultfd.Register(a.Uffd, address, 8192, UffdRegisterModes.WriteProtect, out _));
