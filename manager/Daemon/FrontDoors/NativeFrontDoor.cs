@@ -18,6 +18,7 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     internal const string DoorName = "native";
 
     private readonly ListenOptions _options;
+    private bool _disposed;
     private readonly DoorLoop _loop;
     private SafeSocketFd? _given;
     private bool _started;
@@ -91,6 +92,11 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        // The container disposes once for every service that this object stands for.
+        if (_disposed)
+            return;
+
+        _disposed = true;
         _given?.Dispose();
         _loop.Dispose();
     }
