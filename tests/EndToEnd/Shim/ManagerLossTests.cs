@@ -1,0 +1,108 @@
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.EndToEnd.Tests.Shim;
+
+/// <summary>Neither the daemon nor the agent is part of the program: losing them costs it nothing but time.</summary>
+public sealed class ManagerLossTests(ShimFixture shim) : IClassFixture<ShimFixture>
+{
+    private const int HalfSize = 8 << 20;
+
+    [SkippableFact]
+    public async Task Program_goes_on_when_the_daemon_is_killed_and_started_again()
+    {
+        await AssertHalvesAsync("killed", async () =>
+        {
+            shim.KillDaemon();
+            await shim.StartDaemonAsync();
+        });
+    }
+
+    [SkippableFact]
+    public async Task Program_waits_when_the_daemon_is_away_for_a_while()
+    {
+        string file = CreateFile("waits");
+        string expected = await NativeAsync(file);
+        using RunningProgram program = StartHalves(file);
+        program.AwaitOutput("first");
+        shim.KillDaemon();
+        program.WriteLine("go");
+        Eventually.Never(() => program.Output.Contains("second", StringComparison.Ordinal) || program.HasExited, TimeSpan.FromSeconds(1));
+        await shim.StartDaemonAsync();
+        ProgramResult result = await program.FinishAsync();
+        Assert.Equal(expected, result.Output);
+        await shim.AssertFaultsAsync(0, 1000);
+    }
+
+    [SkippableFact]
+    public async Task Program_goes_on_when_its_agent_is_killed()
+    {
+        await AssertHalvesAsync("agent", () =>
+        {
+            int agent = Agents().Single();
+            RunToEnd("kill", "-KILL", $"{agent}");
+            Eventually.True(() => !Agents().Contains(agent), "the end of the agent");
+            return Task.CompletedTask;
+        });
+    }
+
+    private async Task AssertHalvesAsync(string name, Func<Task> between)
+    {
+        string file = CreateFile(name);
+        string expected = await NativeAsync(file);
+        using RunningProgram program = StartHalves(file);
+        program.AwaitOutput("first");
+        await between();
+        double before = await shim.FaultsAsync();
+        program.WriteLine("go");
+        ProgramResult result = await program.FinishAsync();
+        Assert.True(result.ExitCode == 0, result.ToString());
+        Assert.Equal(expected, result.Output);
+        await shim.AssertFaultsAsync(before, 1000);
+    }
+
+    private RunningProgram StartHalves(string file) => shim.Start(ShimFixture.Probe, ["halves", file], [$"--lazy={shim.Directory.Path}"]);
+
+    private static async Task<string> NativeAsync(string file)
+    {
+        using RunningProgram native = RunningProgram.Start(ShimFixture.Probe, ["halves", file]);
+        native.WriteLine("go");
+        return (await native.FinishAsync()).Output;
+    }
+
+    private string CreateFile(string name)
+    {
+        byte[] contents = new byte[HalfSize];
+        new Random(name.Length).NextBytes(contents);
+        return shim.Directory.WriteFile(name, contents);
+    }
+
+    /// <summary>Agents of the program that this test has started: it is the only one that has the fixture's directory on its command line.</summary>
+    private IEnumerable<int> Agents()
+    {
+        foreach (string directory in Directory.EnumerateDirectories("/proc").Where(d => int.TryParse(Path.GetFileName(d), out _)))
+        {
+            string name;
+            string command;
+            try
+            {
+                name = File.ReadAllText(Path.Combine(directory, "comm")).Trim();
+                command = File.ReadAllText(Path.Combine(directory, "cmdline"));
+            }
+            catch (IOException)
+            {
+                continue;
+            }
+
+            if (name == "uffd-agent" && command.Contains(shim.Directory.Path, StringComparison.Ordinal))
+                yield return int.Parse(Path.GetFileName(directory), System.Globalization.CultureInfo.InvariantCulture);
+        }
+    }
+
+    private static void RunToEnd(string file, params string[] arguments)
+    {
+        using RunningProgram program = RunningProgram.Start(file, arguments);
+        ProgramResult result = program.FinishAsync().GetAwaiter().GetResult();
+        Assert.True(result.ExitCode == 0, result.ToString());
+    }
+}

@@ -1,0 +1,98 @@
+using System.Globalization;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.EndToEnd.Tests.Shim;
+
+/// <summary>The real daemon and the real shim, for all tests of a class.</summary>
+public sealed class ShimFixture : IAsyncLifetime
+{
+    private const string Configuration = """
+        {
+          "listen": { "mode": "0666" },
+          "policies": {
+            "zero": { "source": { "kind": "zero" } },
+            "around": { "source": { "kind": "zero" }, "faultAroundBytes": "64KiB" }
+          },
+          "tenants": {
+            "default": { "default": true, "defaultPolicy": "zero", "policies": ["*"] }
+          }
+        }
+        """;
+
+    private DaemonProcess? _daemon;
+
+    public static string NativeDirectory { get; } =
+        Environment.GetEnvironmentVariable("UFFD_NATIVE_DIR") ?? Path.Combine(NativeProgram.RepositoryRoot, "artifacts", "native");
+
+    public static string Launcher => Path.Combine(NativeDirectory, "uffd-run");
+
+    public static string Probe => Path.Combine(NativeDirectory, "tests", "shim", "probe");
+
+    public static string Torture => Path.Combine(NativeDirectory, "tests", "shim", "torture");
+
+    /// <summary>Readable for every user, as a program of another user must be able to load the shim and to reach the socket.</summary>
+    public TempDirectory Directory { get; } = new();
+
+    public string SocketPath => Path.Combine(Directory.Path, "manager.sock");
+
+    public async Task InitializeAsync()
+    {
+        Require.Root();
+        File.SetUnixFileMode(
+            Directory.Path,
+            (UnixFileMode)0b111_101_101);
+        await StartDaemonAsync();
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (_daemon is not null)
+            await _daemon.DisposeAsync();
+        Directory.Dispose();
+    }
+
+    public async Task StartDaemonAsync() => _daemon = await DaemonProcess.StartAsync(Configuration, socketPath: SocketPath);
+
+    public void KillDaemon() => _daemon!.Kill();
+
+    /// <summary>Sum over all label values of a metric.</summary>
+    public async Task<double> MetricAsync(string name, string label = "")
+    {
+        string text = await _daemon!.GetAsync("/metrics");
+        return text.Split('\n')
+            .Where(line => line.StartsWith(name + "{", StringComparison.Ordinal) && line.Contains(label, StringComparison.Ordinal))
+            .Sum(line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
+    }
+
+    public Task<double> FaultsAsync() => MetricAsync("uffd_manager_faults_total");
+
+    /// <summary>Starts a program under the shim; it is an error there if it cannot be managed.</summary>
+    public RunningProgram Start(string file, IEnumerable<string> arguments, IEnumerable<string>? options = null, string? directory = null) =>
+        RunningProgram.Start(Launcher, [$"--socket={SocketPath}", "--require", .. options ?? [], "--", file, .. arguments], directory);
+
+    /// <summary>
+    /// Runs a program without and with the shim: exit code, output and messages must be the same, and at least
+    /// <paramref name="minimumFaults"/> of its page faults must have been resolved by the daemon.
+    /// </summary>
+    public async Task<ProgramResult> AssertAlikeAsync(
+        string file, string[] arguments, int minimumFaults, string[]? options = null, Action? between = null, string? directory = null)
+    {
+        using RunningProgram native = RunningProgram.Start(file, arguments, directory);
+        ProgramResult expected = await native.FinishAsync();
+        between?.Invoke();
+        double before = await FaultsAsync();
+        using RunningProgram managed = Start(file, arguments, options, directory);
+        ProgramResult actual = await managed.FinishAsync();
+        Assert.Equal(expected, actual);
+        await AssertFaultsAsync(before, minimumFaults);
+        return actual;
+    }
+
+    /// <summary>No test passes unmanaged: the daemon's own counters must have moved.</summary>
+    public async Task AssertFaultsAsync(double before, int minimum)
+    {
+        double faults = await FaultsAsync() - before;
+        Assert.True(faults >= minimum, $"The daemon resolved {faults} faults, at least {minimum} were expected");
+    }
+}
