@@ -40,7 +40,12 @@ public sealed class ConfigurationLoaderTests
         Assert.Equal(
             new ListenOptions
             {
-                Socket = "/srv/m.sock", Mode = 0x180, Group = "0", GroupId = 0, Backlog = 7, MaxConnections = 8,
+                Socket = "/srv/m.sock",
+                Mode = 0x180,
+                Group = "0",
+                GroupId = 0,
+                Backlog = 7,
+                MaxConnections = 8,
                 FirstMessageTimeout = TimeSpan.FromSeconds(3),
             },
             configuration.Listen);
@@ -49,7 +54,11 @@ public sealed class ConfigurationLoaderTests
         Assert.Equal(
             new EngineSettings
             {
-                FaultLoops = 2, FetchThreads = 3, FetchConcurrencyPerTenant = 2, PinLoops = true, LivenessSweep = TimeSpan.FromSeconds(2),
+                FaultLoops = 2,
+                FetchThreads = 3,
+                FetchConcurrencyPerTenant = 2,
+                PinLoops = true,
+                LivenessSweep = TimeSpan.FromSeconds(2),
                 AdoptionTimeout = TimeSpan.FromSeconds(9),
             },
             configuration.Engine);
@@ -57,8 +66,12 @@ public sealed class ConfigurationLoaderTests
         Assert.Equal(
             new OtlpOptions
             {
-                Enabled = true, Endpoint = "https://collector:4318", Protocol = "http/protobuf", Interval = TimeSpan.FromSeconds(5),
-                Metrics = false, Traces = false,
+                Enabled = true,
+                Endpoint = "https://collector:4318",
+                Protocol = "http/protobuf",
+                Interval = TimeSpan.FromSeconds(5),
+                Metrics = false,
+                Traces = false,
             },
             configuration.Otlp);
         Assert.Equal(TimeSpan.FromSeconds(1), configuration.Shutdown.Grace);
@@ -66,8 +79,12 @@ public sealed class ConfigurationLoaderTests
             new PolicyOptions
             {
                 Source = new PolicySourceOptions { Kind = PolicySourceKind.File, Path = "/srv/image", Offset = 8192 },
-                FaultAroundBytes = 65536, OnUnavailable = UnavailableAction.Poison, Deadline = TimeSpan.FromSeconds(1),
-                RetryBackoff = TimeSpan.FromMilliseconds(5), BusyPoll = TimeSpan.FromMicroseconds(50), PrefetchOnRegister = true,
+                FaultAroundBytes = 65536,
+                OnUnavailable = UnavailableAction.Poison,
+                Deadline = TimeSpan.FromSeconds(1),
+                RetryBackoff = TimeSpan.FromMilliseconds(5),
+                BusyPoll = TimeSpan.FromMicroseconds(50),
+                PrefetchOnRegister = true,
                 RemoveMeansSource = true,
             },
             configuration.Policies["image"]);
@@ -82,8 +99,17 @@ public sealed class ConfigurationLoaderTests
         Assert.Equal(
             new TenantLimitOptions
             {
-                Sessions = 1, Regions = 2, RegisteredBytes = 3 << 20, PagesInFlight = 4, FaultsPerSecond = 5, CopiedBytesPerSecond = 6 << 20,
-                FetchQueueDepth = 7, Connections = 8, Sources = 9, Maps = 10, MapBytes = 11 << 20,
+                Sessions = 1,
+                Regions = 2,
+                RegisteredBytes = 3 << 20,
+                PagesInFlight = 4,
+                FaultsPerSecond = 5,
+                CopiedBytesPerSecond = 6 << 20,
+                FetchQueueDepth = 7,
+                Connections = 8,
+                Sources = 9,
+                Maps = 10,
+                MapBytes = 11 << 20,
             },
             tenant.Limits);
     }
