@@ -13,7 +13,15 @@ public static unsafe partial class Epoll
     [CName("EPOLL_CTL_MOD")] private const int Modifying = 3;
 
     private static readonly bool s_packed = RuntimeInformation.ProcessArchitecture == Architecture.X64;
+
+    // Learnt once: a kernel before 5.11 (ENOSYS), or a container's filter that does not know the call (ENOSYS, older ones EPERM).
     private static bool s_pwait2Missing;
+
+    internal static bool IsPwait2Missing
+    {
+        get => s_pwait2Missing;
+        set => s_pwait2Missing = value;
+    }
 
     /// <summary>A new instance, close-on-exec.</summary>
     /// <exception cref="SyscallException">EMFILE, ENOMEM.</exception>
@@ -69,7 +77,7 @@ public static unsafe partial class Epoll
             TimeSpec timeout = TimeSpec.FromNanoseconds(timeoutNanoseconds);
             nint pointer = timeoutNanoseconds < 0 ? 0 : (nint)(&timeout);
             int count = (int)Libc.Syscall(SyscallNumber.EpollPwait2, epoll, (nint)events, capacity, pointer, 0, 0);
-            if (count >= 0 || LastError.Get() != Errno.ENOSYS)
+            if (count >= 0 || LastError.Get() is not (Errno.ENOSYS or Errno.EPERM))
                 return count;
             s_pwait2Missing = true;
         }

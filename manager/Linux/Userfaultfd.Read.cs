@@ -8,6 +8,12 @@ public static unsafe partial class Userfaultfd
     // Before 6.10 userfaultfd knows no RWF_NOWAIT; the answer is the same for every descriptor, so it is learnt once.
     private static bool s_noWaitMissing;
 
+    internal static bool IsNoWaitMissing
+    {
+        get => s_noWaitMissing;
+        set => s_noWaitMissing = value;
+    }
+
     /// <summary>
     /// Reads up to <paramref name="into"/>.Length messages without ever blocking. O_NONBLOCK lives in the open file, which the client
     /// shares and may clear, so the wish not to wait travels with the call (RWF_NOWAIT). On kernels before 6.10 the flag is set again

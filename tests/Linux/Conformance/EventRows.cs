@@ -16,6 +16,7 @@ internal static class EventRows
         new("fork-ufd-in-reader", MemoryKinds.Anonymous, Places.OtherProcess, ForkUfdInReader),
         new("fork-without-event", MemoryKinds.Anonymous, Places.OtherProcess, ForkWithoutEvent),
         new("remap-without-event", MemoryKinds.Anonymous, Places.Both, RemapWithoutEvent),
+        new("wp-mremap", MemoryKinds.Small, Places.Both, RemapWithoutEventLosesProtection),
         new("mmap-changing", MemoryKinds.All, Places.Both, MmapChanging),
         new("fault-before-event", MemoryKinds.All, Places.Both, FaultBeforeEvent),
     ];
@@ -161,6 +162,16 @@ internal static class EventRows
         a.Begin(UffdRegisterModes.Missing);
         ulong target = Arena.Get(a.Owner.Move(a.Start, a.Length)).Value;
         Assert.Equal(0UL, Arena.Get(a.Owner.Read(target)).Value);
+        a.AssertSilent();
+    }
+
+    private static void RemapWithoutEventLosesProtection(Arena a)
+    {
+        a.Begin(UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect, UffdFeatures.WpHugetlbfsShmem);
+        Assert.Equal(a.Done(), a.Copy(0, 1, UffdCopyModes.WriteProtect));
+        ulong target = Arena.Get(a.Owner.Move(a.Start, a.Length)).Value;
+        _ = Arena.Get(a.Owner.Write(target, 2)).Value;
+        Assert.Equal(2UL, Arena.Get(a.Owner.Read(target)).Value);
         a.AssertSilent();
     }
 

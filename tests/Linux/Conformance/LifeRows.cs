@@ -16,6 +16,8 @@ internal static class LifeRows
         new("close-with-pending", MemoryKinds.All, Places.OtherProcess, CloseWithPending),
         new("nonblock-toggle", MemoryKinds.Anonymous, Places.OtherProcess, NonBlockToggle),
         new("stolen-message", MemoryKinds.Anonymous, Places.OtherProcess, StolenMessage),
+        new("remote-memcg-charge", MemoryKinds.Anonymous, Places.OtherProcess, MemcgCharge),
+        new("remote-memcg-oom", MemoryKinds.Anonymous, Places.OtherProcess, MemcgOom),
         new("many-faults-in-one-read", MemoryKinds.Anonymous, Places.OtherProcess, ManyFaults),
     ];
 
@@ -164,5 +166,55 @@ internal static class LifeRows
         // One copy wakes everybody who waits for the page.
         Assert.Equal(a.Done(a.Pages), a.Copy(0, 5, pages: a.Pages));
         Assert.All(readers, r => Assert.Equal(5UL, Arena.Get(r).Value));
+    }
+
+    private static void MemcgCharge(Arena a)
+    {
+        const ulong Size = 16 << 20;
+        using MemoryCgroup group = MemoryCgroup.Create(64 << 20);
+        a.Begin(UffdRegisterModes.None);
+        group.Add(a.Client.Pid);
+        ulong start = a.Client.Run($"map anon {Size}");
+        long before = group.Usage;
+        Assert.Equal(Size, CopyAll(a, start, Size, out Errno errno));
+        Assert.Equal(Errno.OK, errno);
+
+        // Whose memory it is pays, not who fills it.
+        Assert.InRange(group.Usage - before, (long)Size * 9 / 10, (long)Size * 12 / 10);
+        a.Client.Kill();
+    }
+
+    private static void MemcgOom(Arena a)
+    {
+        const ulong Size = 64 << 20;
+        using MemoryCgroup group = MemoryCgroup.Create(16 << 20);
+        a.Begin(UffdRegisterModes.None);
+        group.Add(a.Client.Pid);
+        ulong start = a.Client.Run($"map anon {Size}");
+        ulong done = CopyAll(a, start, Size, out Errno errno);
+
+        // The client dies of its own limit; we hear of a part done, then of a process gone.
+        Assert.InRange(done, 1UL << 20, 16UL << 20);
+        Assert.True(errno is Errno.ESRCH or Errno.ENOMEM, errno.Describe());
+        a.Client.WaitForExit();
+        Eventually.True(() => Userfaultfd.IsOwnerGone(a.Lease), "the end of the address space");
+    }
+
+    private static ulong CopyAll(Arena a, ulong start, ulong size, out Errno errno)
+    {
+        const ulong Piece = 1 << 20;
+        nuint source = NativePages.Map(Piece);
+        Assert.Equal(Errno.OK, Userfaultfd.Register(a.Uffd, start, size, UffdRegisterModes.Missing, out _));
+        ulong done = 0;
+        errno = Errno.OK;
+        while (done < size && errno is Errno.OK or Errno.EAGAIN)
+        {
+            UffdResult result = Userfaultfd.Copy(a.Lease, start + done, source, Math.Min(Piece, size - done), UffdCopyModes.None);
+            errno = result.Errno;
+            done += (ulong)result.Progress;
+        }
+
+        NativePages.Unmap(source, Piece);
+        return done;
     }
 }
