@@ -21,8 +21,10 @@ public sealed class RealProgramTests(ShimFixture shim) : IClassFixture<ShimFixtu
             def work(n):
                 own = bytearray(8 << 20)
                 for i in range(0, len(own), 4096): own[i] = n
-                big[n] = 255
-                return sum(own) + sum(big[::4096]) + int(sum(lists[n]))
+                big[n], before = 255, big[n]
+                result = sum(own) + sum(big[:4096]) + sum(big[::4096]) + int(sum(lists[n]))
+                big[n] = before
+                return result
             with multiprocessing.get_context('fork').Pool(3) as pool:
                 print(pool.map(work, range(12)))
             pid = os.fork()
