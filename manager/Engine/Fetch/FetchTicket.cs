@@ -61,6 +61,9 @@ internal sealed class FetchTicket
 
     public int BufferBytes;
 
+    /// <summary>Whether the operator knows already that it waits for a huge page.</summary>
+    public bool PoolExhaustionTold;
+
     // Written by the worker, read by the loop after the hand-back.
     public Errno Result;
     public SourcePages Pages;

@@ -218,7 +218,7 @@ internal sealed partial class FaultLoop
 
                 if (kind == PageState.Present)
                 {
-                    AddResident(child, (long)(stop - cursor));
+                    AddResident(child, (long)(stop - cursor) / PageSize.Base * (long)region.PageBytes);
                 }
             }
 

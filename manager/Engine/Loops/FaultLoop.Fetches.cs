@@ -38,7 +38,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        _ = fault.Session.Pages.TrySet(fault.Page, PageState.InFlight | PageState.Waited);
+        _ = fault.Session.Pages.TrySet(fault.Page, PageState.InFlight | PageState.Waited | (fault.State & PageState.Suspect));
         ticket.ReadAt = fault.ReadAt;
         ticket.Deadline = DeadlineOf(policy, fault.ReadAt);
         Submit(ticket);
@@ -81,6 +81,7 @@ internal sealed partial class FaultLoop
         ticket.Length = length;
         ticket.Offset = region.Image is SharedImage image ? image.SourceOffsetOf(region.OffsetOf(start)) : region.OffsetOf(start);
         ticket.Attempts = 0;
+        ticket.PoolExhaustionTold = false;
         ticket.ReadAt = 0;
         ticket.Deadline = long.MaxValue;
         ticket.Buffer = buffer;
@@ -119,6 +120,12 @@ internal sealed partial class FaultLoop
         _atWorkers--;
         session.Counters.FetchesStarted++;
         session.Counters.FetchWaitNanoseconds += ticket.StartedAt - ticket.QueuedAt;
+        if (ticket.Result == Errno.OK && !TryTrim(ticket))
+        {
+            // Asked for again at once it would say the same, for ever; as a failure it meets the backoff and the deadline.
+            ticket.Result = Errno.EIO;
+        }
+
         if (ticket.Image is SharedImage image)
         {
             long offset = ticket.Region.OffsetOf(ticket.Start);
@@ -154,6 +161,15 @@ internal sealed partial class FaultLoop
         {
             Install(ticket, int.MaxValue);
         }
+    }
+
+    // Cuts an answer to whole pages of the region; false when not one is left.
+    private static bool TryTrim(FetchTicket ticket)
+    {
+        int page = (int)ticket.Region.PageBytes;
+        int usable = Math.Min(ticket.Pages.Length, ticket.Length) / page * page;
+        ticket.Pages = ticket.Pages with { Length = usable };
+        return usable > 0;
     }
 
     /// <summary>Installs what a ticket brought, at most so many bytes; the rest stays in flight.</summary>
@@ -208,6 +224,7 @@ internal sealed partial class FaultLoop
                     _nextTicket = Math.Min(_nextTicket, ticket.DueAt);
                     return;
                 case InstallOutcome.NoMemory or InstallOutcome.HugePoolEmpty:
+                    TellPoolExhausted(ticket, outcome, cursor);
                     ticket.DueAt = MonotonicClock.NowNanoseconds + FirstScarcityBackoff;
                     _nextTicket = Math.Min(_nextTicket, ticket.DueAt);
                     if (MonotonicClock.NowNanoseconds >= ticket.Deadline)
@@ -230,9 +247,22 @@ internal sealed partial class FaultLoop
         {
             // The source had less than was asked for: what nobody has brought can be asked for again.
             ResetInFlight(session, end, ticket.End);
+            if (ticket.Job is PopulateJob job)
+            {
+                job.Cursor = Math.Min(job.Cursor, end);
+            }
         }
 
         Conclude(ticket, ticket.Image is null ? FaultOutcome.Copied : FaultOutcome.Continued);
+    }
+
+    private void TellPoolExhausted(FetchTicket ticket, InstallOutcome outcome, ulong page)
+    {
+        if (outcome == InstallOutcome.HugePoolEmpty && !ticket.PoolExhaustionTold)
+        {
+            ticket.PoolExhaustionTold = true;
+            _engine.Publish(new HugePoolExhausted(_now, ticket.Session, page));
+        }
     }
 
     private InstallOutcome InstallRun(FetchTicket ticket, Region region, ulong start, ulong length)

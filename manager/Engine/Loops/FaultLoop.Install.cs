@@ -225,15 +225,17 @@ internal sealed partial class FaultLoop
     {
         if (region.IsHuge)
         {
-            PageState state = session.Pages.Get(page) & PageState.StateMask;
-            if (state == PageState.Suspect)
+            PageState known = session.Pages.Get(page);
+            if ((known & PageState.Suspect) != 0)
             {
                 return InstallOutcome.HugePoolEmpty;
             }
 
+            PageState state = known & PageState.StateMask;
             if (state != PageState.Present)
             {
-                _ = session.Pages.TrySet(page, PageState.Suspect);
+                // A page that was given back stays so: it is zeros that it waits for.
+                _ = session.Pages.TrySet(page, (state == PageState.InFlight ? PageState.Absent : state) | PageState.Suspect);
                 _ = Userfaultfd.Wake(session.Lease, page, region.PageBytes);
                 return InstallOutcome.AlreadyPresent;
             }

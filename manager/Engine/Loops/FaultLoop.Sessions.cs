@@ -206,7 +206,11 @@ internal sealed partial class FaultLoop
     private void Mute(Session session)
     {
         Epoll.Modify(_epoll, session.Uffd, EpollEvents.None, Key(session));
-        _muted.Add(session);
+        if (!_muted.Contains(session))
+        {
+            _muted.Add(session);
+        }
+
         _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
     }
 
@@ -230,13 +234,29 @@ internal sealed partial class FaultLoop
             Watch(session);
             if (Userfaultfd.IsOwnerGone(session.Lease))
             {
-                bool exited = session.PidFd is null || PidFd.HasExited(session.PidFd);
-                End(session, exited ? SessionEndReason.ClientExited : SessionEndReason.AddressSpaceGone);
+                EndWithoutAddressSpace(session);
             }
             else if (session.State == SessionState.Adopting && _now >= session.AdoptionDeadline)
             {
                 Kill(session, 0, "was adopted from an earlier manager and never said what its ranges contain");
             }
+        }
+    }
+
+    // A process that exits gives its memory up before its pidfd says so. Only who still has none at the next sweep has called exec.
+    private void EndWithoutAddressSpace(Session session)
+    {
+        if (session.PidFd is null || PidFd.HasExited(session.PidFd))
+        {
+            End(session, SessionEndReason.ClientExited);
+        }
+        else if (session.IsAddressSpaceGone)
+        {
+            End(session, SessionEndReason.AddressSpaceGone);
+        }
+        else
+        {
+            session.IsAddressSpaceGone = true;
         }
     }
 

@@ -22,9 +22,6 @@ internal enum PageState : byte
     /// <summary>Marked with UFFDIO_POISON.</summary>
     Poisoned = 4,
 
-    /// <summary>A huge page whose COPY said EEXIST although nothing is known to be there: the pool may be empty.</summary>
-    Suspect = 5,
-
     /// <summary>The state without the flags.</summary>
     StateMask = 7,
 
@@ -36,4 +33,10 @@ internal enum PageState : byte
 
     /// <summary>Set on pages in flight that somebody really waits for, as opposed to fault-around.</summary>
     Waited = 0x20,
+
+    /// <summary>
+    /// Set on a huge page whose COPY said EEXIST although nothing is known to be there: the pool may be empty. Whatever else the page is stays
+    /// true, and a fetch that starts meanwhile inherits it.
+    /// </summary>
+    Suspect = 0x40,
 }

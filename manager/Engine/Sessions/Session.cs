@@ -125,6 +125,9 @@ public sealed class Session
     /// <summary>Times that the peer had cleared O_NONBLOCK in the current sweep period.</summary>
     internal int NonBlockRepairs { get; set; }
 
+    /// <summary>Whether a sweep has found the address space gone while the process was still there.</summary>
+    internal bool IsAddressSpaceGone { get; set; }
+
     /// <summary>Faults in a row at addresses that no region holds.</summary>
     internal int StaleFaults { get; set; }
 
