@@ -24,8 +24,16 @@ internal sealed class DoorQueue : SynchronizationContext, IDisposable
         _work.Enqueue((d, state));
 
         // One write wakes the thread for everything that is queued before it looks.
-        if (Interlocked.Exchange(ref _signalled, 1) == 0)
+        if (Interlocked.Exchange(ref _signalled, 1) != 0)
+            return;
+        try
+        {
             EventFd.Signal(_event);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The front door is gone; an answer of the engine that comes now has nobody to go to.
+        }
     }
 
     public void Post(Action work) => Post(static state => ((Action)state!)(), work);
