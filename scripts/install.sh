@@ -47,9 +47,10 @@ write_manifest() {
     install -m 644 "$artifacts/publish/manifest" "$DESTDIR$manifest"
 }
 
-scripts/build.sh Release
+daemon=manager/Daemon/UffdManager.Daemon.csproj
+scripts/build.sh Release $daemon
 rm -rf "$published"
-dotnet publish manager/Daemon/UffdManager.Daemon.csproj -c Release --no-build -v quiet -nologo -o "$published" \
+dotnet publish $daemon -c Release --no-build -v quiet -nologo -o "$published" \
     -p:SatelliteResourceLanguages=en
 # Symbols and the XML of the documentation serve those who build, not those who run.
 find "$published" \( -name '*.pdb' -o -name '*.xml' \) -delete
