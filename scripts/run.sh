@@ -7,6 +7,7 @@
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 
+configuration=${CONFIGURATION:-Release}
 image_mib=${DEMO_IMAGE_MIB:-128}
 memory_mib=${DEMO_MEMORY_MIB:-96}
 once=no
@@ -95,11 +96,14 @@ finish() {
     exit $code
 }
 
-# Ctrl-C ends the show in order, and is what one does: not an error.
-interrupted() {
-    echo
-    exit 0
+# Ctrl-C is how one ends the show, not an error. The handler only notes it and stops the program, so that whatever waits for the program goes
+# on: bash does not survive a `wait` in a handler that interrupted a `wait`.
+interrupted=
+interrupt() {
+    interrupted=$1
+    [ -z "$program" ] || kill -TERM "$program" 2>/dev/null || true
 }
+end_if_interrupted() { [ -z "$interrupted" ] || exit "$interrupted"; }
 
 # await SECONDS COMMAND...: until it succeeds, as long as the manager lives.
 await() {
@@ -109,6 +113,7 @@ await() {
         if [ $SECONDS -ge $deadline ] || ! kill -0 "$daemon" 2>/dev/null; then
             return 1
         fi
+        end_if_interrupted
         read -r -t 0.1 _ <>"$scratch/never" || true
     done
 }
@@ -121,10 +126,10 @@ start_manager() {
     fi
     # A session of its own, so that Ctrl-C reaches this script alone and the manager ends last.
     UFFD_MANAGER__listen__socket=$socket UFFD_MANAGER__metrics__port=$port \
-        setsid "$artifacts/bin/UffdManager.Daemon/release/uffd-manager" run --config manager/Daemon/config.json \
+        setsid "$artifacts/bin/UffdManager.Daemon/${configuration,,}/uffd-manager" run --config manager/Daemon/config.json \
         </dev/null >"$scratch/manager.log" 2>&1 &
     daemon=$!
-    await 30 grep -q 'Ready' "$scratch/manager.log" || fail 69 'the manager did not start'
+    await 30 grep -qs 'Ready' "$scratch/manager.log" || fail 69 'the manager did not start'
     metrics=$(grep -m 1 'Ready' "$scratch/manager.log" | grep -oE 'https?://[^ ,"]+' | head -n 1)
     metrics=${metrics%/}
 }
@@ -135,8 +140,13 @@ managed() {
     shift
     "$native/uffd-run" --require "--socket=$socket" "$@" </dev/null >"$output" 2>"$output.err" &
     program=$!
+    # A signal before this line knew of no program.
+    [ -z "$interrupted" ] || interrupt "$interrupted"
     wait "$program" || code=$?
+    # A signal ends the wait, not the program.
+    [ -z "$interrupted" ] || stop "$program" TERM
     program=
+    end_if_interrupted
     [ $code -eq 0 ] || {
         cat "$output.err" >&2
         fail 1 "the program ended with $code under the manager"
@@ -174,15 +184,18 @@ pass() {
 scripts/deps.sh run
 check_permission
 if [ $build = yes ]; then
-    scripts/build.sh Release
+    # Not the tests: the show needs the daemon and the shim alone.
+    say 'building the shim and the daemon'
+    native_make client-shim all >/dev/null
+    dotnet build manager/Daemon -c "$configuration" -v quiet -nologo
 fi
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/uffd-manager-run.XXXXXX")
 socket=$scratch/manager.sock
 mkfifo "$scratch/never"
 trap finish EXIT
-trap interrupted INT
-trap 'exit 143' TERM
+trap 'interrupt 0' INT
+trap 'interrupt 143' TERM
 
 say "making an image of $image_mib MiB, and what the programs print without the manager"
 mkdir "$scratch/images"
@@ -203,6 +216,7 @@ fi
 
 passes=0
 while :; do
+    end_if_interrupted
     pass
     passes=$((passes + 1))
     say "pass $passes: image $image_faults faults for $((image_bytes >> 20)) MiB, anonymous memory $memory_faults faults;" \
