@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: scripts/lint.sh
+# usage: scripts/lint.sh [CHECK...]        CHECK: build csharp_format c_format shell man_pages units json links fences; none = all
 # Runs every check and reports every finding, then fails if there was one. The checks are the functions lint_*.
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -99,13 +99,20 @@ lint_fences() {
     return $rc
 }
 
+mapfile -t all < <(declare -F | sed -n 's/^declare -f lint_\(.*\)$/\1/p')
+checks=("$@")
+[ $# -gt 0 ] || checks=("${all[@]}")
+for check in "${checks[@]}"; do
+    declare -F "lint_$check" >/dev/null || die "there is no check $check; there are: ${all[*]}"
+done
+
 scripts/deps.sh build lint
 failed=()
-for check in $(declare -F | sed -n 's/^declare -f \(lint_.*\)$/\1/p'); do
-    say "lint: ${check#lint_}"
+for check in "${checks[@]}"; do
+    say "lint: $check"
     # A subshell, so that a check cannot end the ones after it.
-    if ! (set +e; "$check"); then
-        failed+=("${check#lint_}")
+    if ! (set +e; "lint_$check"); then
+        failed+=("$check")
     fi
 done
 
