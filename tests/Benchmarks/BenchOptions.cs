@@ -11,6 +11,7 @@ internal sealed record BenchOptions
           --self-check         a second reference handler stands in for the manager: all ratios should be near 1
           --daemon FILE        the manager's program (default artifacts/bin/UffdManager.Daemon/release/uffd-manager)
           --env NAME=VALUE     into the manager's environment; may be repeated
+          --nice N             priority of handlers and clients, as of nice(1): on a machine that does other things too
           --output FILE        JSON rows (default artifacts/bench/latest.json); the table goes beside it as .md
           --list               print the names of the scenarios
         """;
@@ -22,6 +23,9 @@ internal sealed record BenchOptions
     public IReadOnlyList<string> Only { get; private init; } = [];
 
     public bool SelfCheck { get; private init; }
+
+    /// <summary>Null leaves the priority alone.</summary>
+    public int? Nice { get; private init; }
 
     public bool List { get; private init; }
 
@@ -41,6 +45,7 @@ internal sealed record BenchOptions
         bool selfCheck = false;
         bool list = false;
         int? rounds = null;
+        int? nice = null;
         string daemon = Path.Combine(root, "artifacts/bin/UffdManager.Daemon/release/uffd-manager");
         string output = Path.Combine(root, "artifacts/bench/latest.json");
         var only = new List<string>();
@@ -64,6 +69,9 @@ internal sealed record BenchOptions
                 case "--rounds":
                     rounds = int.TryParse(Value(), out int count) && count > 0 ? count : throw new FormatException("--rounds needs a number");
                     break;
+                case "--nice":
+                    nice = int.TryParse(Value(), out int priority) ? priority : throw new FormatException("--nice needs a number");
+                    break;
                 case "--only":
                     only.Add(Value());
                     break;
@@ -86,6 +94,7 @@ internal sealed record BenchOptions
         {
             Quick = quick,
             SelfCheck = selfCheck,
+            Nice = nice,
             List = list,
             Rounds = rounds ?? (quick ? 2 : 5),
             Only = only,

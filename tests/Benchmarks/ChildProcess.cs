@@ -14,9 +14,10 @@ internal sealed class ChildProcess : IAsyncDisposable
     private readonly Queue<string> _errors = new();
     private readonly Task _readers;
 
-    private ChildProcess(Process process, bool errorsAreLines)
+    private ChildProcess(Process process, string name, bool errorsAreLines)
     {
         _process = process;
+        Name = name;
         _readers = Task.WhenAll(
             ReadAsync(process.StandardOutput, line => _lines.Writer.TryWrite(line)),
             ReadAsync(process.StandardError, line => KeepError(line, errorsAreLines)));
@@ -31,16 +32,19 @@ internal sealed class ChildProcess : IAsyncDisposable
     /// <param name="program">Its path.</param>
     /// <param name="arguments">Its arguments.</param>
     /// <param name="cpu">The one CPU that it may use, null for any.</param>
+    /// <param name="nice">Its priority, null for this program's.</param>
     /// <param name="environment">On top of this process's own.</param>
     /// <param name="errorsAreLines">Whether <see cref="ReadLineAsync"/> returns lines of standard error too.</param>
     public static ChildProcess Start(
-        string program, IEnumerable<string> arguments, int? cpu = null, IReadOnlyDictionary<string, string>? environment = null,
-        bool errorsAreLines = false)
+        string program, IEnumerable<string> arguments, int? cpu = null, int? nice = null,
+        IReadOnlyDictionary<string, string>? environment = null, bool errorsAreLines = false)
     {
         if (!File.Exists(program))
             throw new BenchException($"{program} is missing: build it first");
-        // taskset replaces itself by the program: the pid is the program's.
-        string[] command = cpu is { } number ? ["taskset", "-c", $"{number}", program] : [program];
+        // nice and taskset replace themselves by what they start: the pid is the program's.
+        string[] priority = nice is { } value ? ["nice", "-n", $"{value}"] : [];
+        string[] affinity = cpu is { } number ? ["taskset", "-c", $"{number}"] : [];
+        string[] command = [.. priority, .. affinity, program];
         var start = new ProcessStartInfo(command[0], [.. command[1..], .. arguments])
         {
             UseShellExecute = false,
@@ -48,9 +52,10 @@ internal sealed class ChildProcess : IAsyncDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        foreach ((string name, string value) in environment ?? new Dictionary<string, string>(StringComparer.Ordinal))
-            start.Environment[name] = value;
-        return new ChildProcess(Process.Start(start) ?? throw new BenchException($"{program} did not start"), errorsAreLines);
+        foreach ((string name, string text) in environment ?? new Dictionary<string, string>(StringComparer.Ordinal))
+            start.Environment[name] = text;
+        Process process = Process.Start(start) ?? throw new BenchException($"{program} did not start");
+        return new ChildProcess(process, Path.GetFileName(program), errorsAreLines);
     }
 
     /// <summary>The next line of output, or null when there will be none.</summary>
@@ -124,7 +129,7 @@ internal sealed class ChildProcess : IAsyncDisposable
         _process.Dispose();
     }
 
-    private string Name => Path.GetFileName(_process.StartInfo.FileName);
+    private string Name { get; }
 
     private static async Task ReadAsync(StreamReader reader, Action<string> take)
     {

@@ -15,7 +15,7 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
         string socket = Path.Combine(directory, "reference.sock");
         string[] contents = zero ? ["--zero"] : ["--image", image];
         ChildProcess process = ChildProcess.Start(
-            Path.Combine(options.Native, "uffd-bench-reference"), ["--socket", socket, .. contents], cpu);
+            Path.Combine(options.Native, "uffd-bench-reference"), ["--socket", socket, .. contents], cpu, options.Nice);
         await AwaitLineAsync(process, line => line == "ready");
         return new Handler(role, "reference", socket, process, directory);
     }
@@ -33,7 +33,7 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
         string configuration = Path.Combine(directory, "config.json");
         await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(Configuration(socket, logLevel)));
         ChildProcess process = ChildProcess.Start(
-            options.Daemon, ["run", "--config", configuration], cpu, options.ManagerEnvironment, errorsAreLines: true);
+            options.Daemon, ["run", "--config", configuration], cpu, options.Nice, options.ManagerEnvironment, errorsAreLines: true);
         string ready = await AwaitLineAsync(process, line => line.Contains("Ready", StringComparison.Ordinal));
         Match url = Url().Match(ready);
         process.DiscardLines();

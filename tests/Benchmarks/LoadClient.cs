@@ -5,6 +5,9 @@ namespace UffdManager.Benchmarks;
 /// <summary>Runs the load client against a handler and reads the line that it prints.</summary>
 internal sealed class LoadClient(BenchOptions options, string image)
 {
+    /// <summary>Metric of every measurement: time on a CPU of all threads of the handler while the client ran.</summary>
+    public const string HandlerCpu = "handler_cpu_ns";
+
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
     private readonly string _program = Path.Combine(options.Native, "uffd-bench-client");
 
@@ -18,15 +21,17 @@ internal sealed class LoadClient(BenchOptions options, string image)
     /// <summary>One measurement.</summary>
     /// <param name="handler">Who serves.</param>
     /// <param name="load">What is asked of it.</param>
-    /// <returns>Every number of the client's JSON line.</returns>
+    /// <returns>Every number of the client's JSON line, and <see cref="HandlerCpu"/>.</returns>
     public async Task<IReadOnlyDictionary<string, double>> RunAsync(Handler handler, Load load)
     {
+        TimeSpan before = ProcessUsage.Cpu(handler.Process.Pid);
         await using ChildProcess process = Start(handler, load);
         try
         {
             process.CloseInput();
-            IReadOnlyDictionary<string, double> measured = await ReadAsync(process);
+            Dictionary<string, double> measured = await ReadAsync(process);
             await process.WaitAsync(s_patience);
+            measured[HandlerCpu] = (ProcessUsage.Cpu(handler.Process.Pid) - before).TotalNanoseconds;
             return measured;
         }
         catch (BenchException e) when (handler.Process.HasExited)
@@ -40,10 +45,10 @@ internal sealed class LoadClient(BenchOptions options, string image)
     {
         var arguments = new List<string> { load.Mode, "--socket", handler.Socket, "--protocol", handler.Protocol };
         arguments.AddRange(load.Arguments(image));
-        return ChildProcess.Start(_program, arguments);
+        return ChildProcess.Start(_program, arguments, nice: options.Nice);
     }
 
-    public static async Task<IReadOnlyDictionary<string, double>> ReadAsync(ChildProcess process)
+    public static async Task<Dictionary<string, double>> ReadAsync(ChildProcess process)
     {
         string? line = await process.ReadLineAsync(s_patience);
         if (line is null)

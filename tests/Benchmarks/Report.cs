@@ -9,6 +9,7 @@ internal sealed class Report(Machine machine, BenchOptions options)
 {
     private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
     private readonly List<Row> _rows = [];
+    private readonly string _loadAtStart = LoadAverage();
 
     public bool HasFailures => _rows.Exists(row => row.Error is not null);
 
@@ -27,6 +28,8 @@ internal sealed class Report(Machine machine, BenchOptions options)
         text.AppendLine(options.SelfCheck
             ? "; SELF-CHECK: the column \"manager\" is a second reference handler."
             : options.Quick ? "; quick run: indicative only." : ".");
+        text.Append(CultureInfo.InvariantCulture, $"Load average of the machine: {_loadAtStart} at the start, {LoadAverage()} at the end");
+        text.AppendLine(options.Nice is { } nice ? $"; handlers and clients ran at nice {nice}." : ".");
         text.AppendLine();
         text.AppendLine("| measurement | unit | manager | reference | ratio | wanted | runs |");
         text.AppendLine("|---|---|---:|---:|---:|---|---:|");
@@ -46,6 +49,8 @@ internal sealed class Report(Machine machine, BenchOptions options)
         File.WriteAllText(file, JsonSerializer.Serialize(_rows, s_json) + "\n");
         File.WriteAllText(Path.ChangeExtension(file, ".md"), ToMarkdown());
     }
+
+    private static string LoadAverage() => File.ReadAllText("/proc/loadavg").Split(' ')[0];
 
     private static string Verdict(Row row) =>
         row.Target is not { } target ? "" : row.Ratio is { } ratio ? $"{target} {(target.IsReached(ratio) ? "reached" : "missed")}" : $"{target}";

@@ -12,6 +12,10 @@ internal sealed class Populate(string source) : Scenario
         await using var pair = new HandlerPair(await bench.Handlers.StartReferenceAsync(null), await bench.Handlers.StartManagerAsync(null));
         var load = new Load("populate") { Source = source, Length = Bytes };
         Comparison comparison = await pair.AlternateAsync(1, bench.Options.Rounds, handler => bench.Client.RunAsync(handler, load));
-        return [comparison.ToRow(Name, "GB/s", "gb_per_second", 1, new Target(AtLeast: 0.95))];
+        return
+        [
+            comparison.ToRow(Name, "GB/s", "gb_per_second", 1, new Target(AtLeast: 0.95)),
+            comparison.ToRow($"{Name}, CPU of the handler", "ms", LoadClient.HandlerCpu, 1e-6),
+        ];
     }
 }

@@ -11,6 +11,10 @@ internal sealed class Throughput(int clients, int threads) : Scenario
         await using var pair = new HandlerPair(await bench.Handlers.StartReferenceAsync(null), await bench.Handlers.StartManagerAsync(null));
         var load = new Load("throughput") { Clients = clients, Threads = threads, Faults = 2 * bench.Faults };
         Comparison comparison = await pair.AlternateAsync(WarmUps, bench.Options.Rounds, handler => bench.Client.RunAsync(handler, load));
-        return [comparison.ToRow(Name, "faults/s", "faults_per_second", 1, Target.NoLessThroughput)];
+        return
+        [
+            comparison.ToRow(Name, "faults/s", "faults_per_second", 1, Target.NoLessThroughput),
+            comparison.ToRow($"{Name}, CPU of the handler per fault", "us", LoadClient.HandlerCpu, 1e-3 / (double)load.Faults),
+        ];
     }
 }
