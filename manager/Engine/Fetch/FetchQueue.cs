@@ -16,14 +16,13 @@ internal sealed class FetchQueue : IDisposable
 {
     private static readonly TimeSpan IdleThreadLife = TimeSpan.FromSeconds(10);
 
-    private readonly Lock _lock = new();
+    // A monitor, because it can be waited on without spinning: a spin would steal the time of the very clients that wait.
+    private readonly object _lock = new();
     private readonly Dictionary<TenantUsage, Lane> _lanes = [];
     private readonly List<Lane> _waiting = [];
-    private readonly SemaphoreSlim _work = new(0);
     private readonly int _threadLimit;
     private readonly int _perTenant;
     private int _threads;
-    private int _idle;
     private int _running;
     private double _virtualTime;
     private bool _stopping;
@@ -69,20 +68,18 @@ internal sealed class FetchQueue : IDisposable
 
             lane.Queue.Enqueue(ticket);
             StartThreadIfUseful();
+            Monitor.Pulse(_lock);
         }
-
-        _work.Release();
     }
 
     public void Dispose()
     {
+        // Workers are background threads: one that hangs in a source cannot hold the process.
         lock (_lock)
         {
             _stopping = true;
+            Monitor.PulseAll(_lock);
         }
-
-        // Workers are background threads: one that hangs in a source cannot hold the process.
-        _work.Release(_threadLimit + _lanes.Count + 1);
     }
 
     private Lane LaneOf(FetchTicket ticket)
@@ -99,19 +96,18 @@ internal sealed class FetchQueue : IDisposable
 
     private void StartThreadIfUseful()
     {
-        if (_idle > 0 || _stopping)
-        {
-            return;
-        }
-
-        bool starving = false;
+        int queued = 0;
+        int starved = 0;
         foreach (Lane lane in _waiting)
         {
-            starving |= lane.Running == 0;
+            queued += lane.Queue.Count;
+            starved += lane.Running == 0 ? 1 : 0;
         }
 
-        // Above the limit there is at most one thread per tenant, for the one whose other half all hang in somebody else's sources.
-        if (_threads < _threadLimit || starving)
+        // Idle, just woken, or just started: each of them will take one ticket, and none can be counted on for two. Above the limit
+        // there is at most one thread per tenant, for the one whose other half all hang in somebody else's sources.
+        int available = _threads - _running;
+        if (!_stopping && ((queued > available && _threads < _threadLimit) || starved > available))
         {
             _threads++;
             EngineThread.Start("uffd-fetch", Work);
@@ -120,47 +116,36 @@ internal sealed class FetchQueue : IDisposable
 
     private void Work()
     {
+        Lane? done = null;
         while (true)
         {
             FetchTicket? ticket;
-            Lane? lane;
             lock (_lock)
             {
-                (ticket, lane) = TakeNext();
-                if (ticket is null)
+                if (done is not null)
                 {
-                    _idle++;
+                    done.Running--;
+                    _running--;
                 }
-            }
 
-            if (ticket is null)
-            {
-                bool signalled = _work.Wait(IdleThreadLife);
-                lock (_lock)
+                while ((ticket = TakeNext(out done)) is null)
                 {
-                    _idle--;
-                    if (_stopping || (!signalled && _waiting.Count == 0))
+                    bool pulsed = Monitor.Wait(_lock, IdleThreadLife);
+                    if (_stopping || (!pulsed && _waiting.Count == 0))
                     {
                         _threads--;
                         return;
                     }
                 }
 
-                continue;
+                // What was held back for another tenant's sake may go ahead on a thread that idles.
+                if (_waiting.Count > 0)
+                {
+                    Monitor.Pulse(_lock);
+                }
             }
 
             Run(ticket);
-            lock (_lock)
-            {
-                lane!.Running--;
-                _running--;
-
-                // Another tenant's fetch may have been held back for this thread's sake.
-                if (_waiting.Count > 0)
-                {
-                    StartThreadIfUseful();
-                }
-            }
         }
     }
 
@@ -179,8 +164,9 @@ internal sealed class FetchQueue : IDisposable
         ticket.Loop.Complete(ticket);
     }
 
-    private (FetchTicket? Ticket, Lane? Lane) TakeNext()
+    private FetchTicket? TakeNext(out Lane? from)
     {
+        from = null;
         int free = Math.Max(_threadLimit, _threads) - _running;
         int starved = 0;
         foreach (Lane waiting in _waiting)
@@ -200,7 +186,7 @@ internal sealed class FetchQueue : IDisposable
 
         if (best is null)
         {
-            return (null, null);
+            return null;
         }
 
         FetchTicket ticket = best.Queue.Dequeue();
@@ -213,7 +199,8 @@ internal sealed class FetchQueue : IDisposable
             _waiting.Remove(best);
         }
 
-        return (ticket, best);
+        from = best;
+        return ticket;
     }
 
     private sealed class Lane

@@ -23,6 +23,7 @@ internal sealed partial class FaultLoop
         }
 
         long now = MonotonicClock.NowNanoseconds;
+        _lastClock = now;
         Samples.Write(new FaultSample
         {
             DurationNanoseconds = now - readAt,

@@ -19,35 +19,45 @@ internal sealed partial class FaultLoop
 
     private int Wait()
     {
-        long timeout = NextTimeout();
-        if (timeout != 0)
+        long due = NextDue();
+        if (due > _now && _lastFaulted is Session hot && hot.State == SessionState.Serving)
         {
-            Session? hot = _lastFaulted;
-            long spin = hot is null ? 0 : (long)hot.DefaultPolicy.BusyPoll.TotalNanoseconds;
-            if (spin > 0 && hot!.State == SessionState.Serving)
+            long spin = (long)hot.DefaultPolicy.BusyPoll.TotalNanoseconds;
+            if (spin > 0)
             {
-                return SpinThenWait(hot, spin, timeout);
+                return SpinThenWait(hot, spin, due);
             }
         }
 
-        int ready = Epoll.Wait(_epollLease, _events, timeout);
+        return WaitUntil(due);
+    }
+
+    // Epoll itself is given no timeout: that would arm and cancel a timer of the kernel with every fault. One timerfd in the set does, and
+    // is set anew only when something is due earlier than it is set for.
+    private int WaitUntil(long due)
+    {
+        if (due > _now && due < _armedFor)
+        {
+            TimerFd.Arm(_timerLease, due - _now);
+            _armedFor = due;
+        }
+
+        int ready = Epoll.Wait(_epollLease, _events, due <= _now ? 0 : -1);
         _now = MonotonicClock.NowNanoseconds;
         return ready;
     }
 
-    private int SpinThenWait(Session hot, long spin, long timeout)
+    private int SpinThenWait(Session hot, long spin, long due)
     {
-        bool worthwhile = _gapAverage <= spin || ++_waits % ProbeEvery == 0;
         int ready = 0;
-        if (worthwhile)
+        if (_gapAverage <= spin || ++_waits % ProbeEvery == 0)
         {
-            ready = Spin(hot, timeout < 0 ? spin : Math.Min(spin, timeout));
+            ready = Spin(hot, Math.Min(spin, due - _now));
         }
 
         if (ready == 0)
         {
-            ready = Epoll.Wait(_epollLease, _events, NextTimeout());
-            _now = MonotonicClock.NowNanoseconds;
+            ready = WaitUntil(NextDue());
         }
 
         // A gap beyond four spins says no more than "long", and must not take hundreds of short ones to be forgotten.

@@ -31,12 +31,16 @@ internal sealed partial class FaultLoop : IDisposable
     private const int ScratchBytes = 2 * 1024 * 1024;
 
     private const ulong ControlKey = ulong.MaxValue;
+    private const ulong TimerKey = ulong.MaxValue - 1;
 
     private readonly FaultEngine _engine;
     private readonly SafeEpoll _epoll;
     private readonly SafeEventFd _wakeup;
     private readonly FdLease _epollLease;
     private readonly FdLease _wakeupLease;
+    private readonly SafeTimerFd _timer;
+    private readonly FdLease _timerLease;
+    private readonly Lock _postLock = new();
     private readonly EpollEvent[] _events = new EpollEvent[EpollBatch];
     private readonly UffdMessage[] _messages = new UffdMessage[MessageBatch];
     private readonly PendingFault[] _faults = new PendingFault[MaximumFaultsPerPump];
@@ -51,8 +55,12 @@ internal sealed partial class FaultLoop : IDisposable
 
     private Thread? _thread;
     private int _signalled;
+    private bool _closed;
+    private bool _queued;
     private volatile bool _stopping;
     private long _now;
+    private long _lastClock;
+    private long _armedFor = long.MaxValue;
     private long _nextSweep = long.MaxValue;
     private int _faultCount;
     private long _busy;
@@ -69,6 +77,9 @@ internal sealed partial class FaultLoop : IDisposable
         _epoll = Epoll.Create();
         _wakeup = EventFd.Create();
         Epoll.Add(_epoll, _wakeup, EpollEvents.In, ControlKey);
+        _timer = TimerFd.Create();
+        Epoll.Add(_epoll, _timer, EpollEvents.In, TimerKey);
+        _timerLease = _timer.Lease();
         _epollLease = _epoll.Lease();
         _wakeupLease = _wakeup.Lease();
         Arena = new NodeArena(PageTable.LeafBytes, PageTable.NodeBytes);
@@ -91,14 +102,17 @@ internal sealed partial class FaultLoop : IDisposable
     public void Post(LoopCommand command)
     {
         _commands.Enqueue(command);
-        Signal();
+        if (!TrySignal())
+        {
+            RefuseCommands();
+        }
     }
 
     /// <summary>Gives a ticket back; called by fetch threads.</summary>
     public void Complete(FetchTicket ticket)
     {
         _completed.Enqueue(ticket);
-        Signal();
+        _ = TrySignal();
     }
 
     public LoopSnapshot Snapshot() => new(
@@ -116,9 +130,18 @@ internal sealed partial class FaultLoop : IDisposable
         _stopping = true;
         EventFd.Signal(_wakeup);
         _thread?.Join();
+        lock (_postLock)
+        {
+            // From here on nobody signals: the number of the eventfd may soon be somebody else's.
+            _closed = true;
+        }
+
+        RefuseCommands();
         _epollLease.Dispose();
         _wakeupLease.Dispose();
+        _timerLease.Dispose();
         _wakeup.Dispose();
+        _timer.Dispose();
         _epoll.Dispose();
         if (_atWorkers == 0)
         {
@@ -131,12 +154,26 @@ internal sealed partial class FaultLoop : IDisposable
         NativePages.Unmap(_zeros, ScratchBytes);
     }
 
-    private void Signal()
+    // False when the loop is over. The flag saves the system call for all but the first of a burst; the loop clears it before it empties the
+    // queues. The lock is never taken by the loop itself, and never held across anything that waits.
+    private bool TrySignal()
     {
-        // The flag saves the system call for all but the first of a burst; the loop clears it before it empties the queues.
-        if (Interlocked.Exchange(ref _signalled, 1) == 0)
+        lock (_postLock)
         {
-            EventFd.Signal(_wakeupLease);
+            if (!_closed && Interlocked.Exchange(ref _signalled, 1) == 0)
+            {
+                EventFd.Signal(_wakeupLease);
+            }
+
+            return !_closed;
+        }
+    }
+
+    private void RefuseCommands()
+    {
+        while (_commands.TryDequeue(out LoopCommand? command))
+        {
+            command.Refuse();
         }
     }
 
@@ -156,16 +193,27 @@ internal sealed partial class FaultLoop : IDisposable
                 Dispatch(in _events[i]);
             }
 
-            RunQueues();
+            if (_queued)
+            {
+                _queued = false;
+                RunQueues();
+            }
+
             RunTimers();
             PopulateSlice();
-            _now = MonotonicClock.NowNanoseconds;
+
+            // The clock was read when the last fault was accounted; one more reading would say nothing new.
+            _now = _lastClock > began ? _lastClock : MonotonicClock.NowNanoseconds;
             _idleSince = _now;
             _lastTurn = _now;
             _busy += _now - began;
         }
 
         CloseSessions();
+        foreach (LoopCommand command in _parked)
+        {
+            command.Refuse();
+        }
     }
 
     private void Dispatch(in EpollEvent ready)
@@ -175,6 +223,14 @@ internal sealed partial class FaultLoop : IDisposable
             _wakeups++;
             EventFd.Drain(_wakeupLease);
             Volatile.Write(ref _signalled, 0);
+            _queued = true;
+            return;
+        }
+
+        if (ready.Key == TimerKey)
+        {
+            TimerFd.Drain(_timerLease);
+            _armedFor = long.MaxValue;
             return;
         }
 
@@ -256,8 +312,8 @@ internal sealed partial class FaultLoop : IDisposable
         }
     }
 
-    // Nanoseconds until something must be done without being asked; 0 = at once, -1 = never.
-    private long NextTimeout()
+    // When something must be done without being asked: monotonic nanoseconds, 0 for at once.
+    private long NextDue()
     {
         if (HasPopulateWork)
         {
@@ -270,6 +326,6 @@ internal sealed partial class FaultLoop : IDisposable
             due = Math.Min(due, command.DueAt);
         }
 
-        return due == long.MaxValue ? -1 : Math.Max(0, due - _now);
+        return due;
     }
 }

@@ -10,6 +10,9 @@ internal abstract class LoopCommand
 
     /// <summary>Runs it; false to be run again at <see cref="DueAt"/>.</summary>
     public abstract bool TryRun(FaultLoop loop, long now);
+
+    /// <summary>Ends it unrun: the loop is over.</summary>
+    public abstract void Refuse();
 }
 
 /// <summary>A command that finishes at once and has a result.</summary>
@@ -33,4 +36,6 @@ internal sealed class LoopCommand<T>(Func<FaultLoop, T> work) : LoopCommand
 
         return true;
     }
+
+    public override void Refuse() => _completion.TrySetException(new ObjectDisposedException(nameof(FaultEngine)));
 }

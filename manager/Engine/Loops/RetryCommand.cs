@@ -40,4 +40,6 @@ internal sealed class RetryCommand<T>(Func<FaultLoop, bool, T?> attempt, long pa
 
         return true;
     }
+
+    public override void Refuse() => _completion.TrySetException(new ObjectDisposedException(nameof(FaultEngine)));
 }

@@ -8,8 +8,9 @@ namespace UffdManager.Engine.Sources;
 /// <remarks>
 /// The daemon never loads from its own mapping of the file: a file truncated behind our back would raise SIGBUS. Small windows are
 /// read with preadv2(RWF_NOWAIT) on the fault loop when the page cache has them, and with pread on a fetch thread when it has not.
-/// Large pieces are brought into a mapping by MADV_POPULATE_READ on a fetch thread and handed to UFFDIO_COPY from there, which saves one
-/// copy; both calls answer EFAULT where user code would get SIGBUS.
+/// Where pages are known to be in memory (<see cref="WarmChunks"/>, or a file on tmpfs) they are handed to UFFDIO_COPY straight from a mapping, which
+/// saves one copy. Large pieces are brought into that mapping by MADV_POPULATE_READ on a fetch thread. All these calls answer EFAULT where user code would
+/// get SIGBUS.
 /// </remarks>
 public sealed class FileSource : PageSource
 {
@@ -20,6 +21,8 @@ public sealed class FileSource : PageSource
     private readonly FdLease _lease;
     private readonly nuint _mapping;
     private readonly ulong _mappedBytes;
+    private readonly WarmChunks? _warm;
+    private readonly bool _inMemory;
     private volatile bool _noWaitUnsupported;
 
     /// <summary>Takes a file over.</summary>
@@ -41,7 +44,9 @@ public sealed class FileSource : PageSource
 
             Length = status.Size;
             _mappedBytes = (ulong)Length & ~(ulong)(PageSize.Base - 1);
-            _mapping = _mappedBytes >= MappedFrom ? NativePages.MapShared(file, 0, _mappedBytes, writable: false) : 0;
+            _mapping = _mappedBytes > 0 ? NativePages.MapShared(file, 0, _mappedBytes, writable: false) : 0;
+            _inMemory = FileIo.IsInMemory(file);
+            _warm = _inMemory || _mapping == 0 ? null : new WarmChunks(this, _mapping, _mappedBytes);
             _lease = file.Lease();
         }
         catch
@@ -61,13 +66,27 @@ public sealed class FileSource : PageSource
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
     {
         page = default;
-        if (_noWaitUnsupported || offset >= Length)
+        if (offset >= Length)
+        {
+            return SourceAnswer.Slow;
+        }
+
+        if ((ulong)(offset + length) <= _mappedBytes && (_inMemory || _warm!.IsWarm(offset, length, MonotonicClock.NowNanoseconds)))
+        {
+            page = new SourcePages(_mapping + (nuint)offset, length);
+            return SourceAnswer.Ready;
+        }
+
+        if (_noWaitUnsupported && !_inMemory)
         {
             return SourceAnswer.Slow;
         }
 
         int wanted = (int)Math.Min(length, Length - offset);
-        Errno errno = FileIo.ReadNoWait(_lease, scratch, wanted, offset, out int read);
+        int read;
+        Errno errno = _inMemory
+            ? FileIo.Read(_lease, scratch, wanted, offset, out read)
+            : FileIo.ReadNoWait(_lease, scratch, wanted, offset, out read);
         if (errno == Errno.EOPNOTSUPP)
         {
             _noWaitUnsupported = true;

@@ -1,0 +1,104 @@
+using System.Collections.Concurrent;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Sources;
+
+/// <summary>
+/// Which pieces of a file mapping were seen to be in memory, and mapped, a moment ago, so that UFFDIO_COPY may take pages straight out of
+/// the mapping without a chance worth naming of waiting for a disk.
+/// </summary>
+/// <remarks>
+/// A fault loop asks, and asks again for warming when a piece is cold or about to be; a thread of the pool looks (mincore) and maps
+/// (MADV_POPULATE_READ) what is cached anyway. Pages that were just mapped are the last that reclaim takes, so the promise is kept short
+/// instead of exact. Should it be broken all the same, one fault waits for one page of the disk, as in any mapping.
+/// </remarks>
+internal sealed class WarmChunks : IThreadPoolWorkItem
+{
+    public const int ChunkBytes = 1024 * 1024;
+
+    private const long PromiseNanoseconds = 2_000_000_000;
+    private const long RenewNanoseconds = 1_000_000_000;
+
+    // A cold piece is looked at again after this time.
+    private const long AskAgainNanoseconds = 100_000_000;
+
+    private readonly nuint _mapping;
+    private readonly ulong _mappedBytes;
+    private readonly long[] _warmedAt;
+    private readonly long[] _askedAt;
+    private readonly ConcurrentQueue<int> _wanted = new();
+    private readonly PageSource _owner;
+    private int _running;
+
+    public WarmChunks(PageSource owner, nuint mapping, ulong mappedBytes)
+    {
+        _owner = owner;
+        _mapping = mapping;
+        _mappedBytes = mappedBytes;
+        _warmedAt = new long[(mappedBytes + ChunkBytes - 1) / ChunkBytes];
+        _askedAt = new long[_warmedAt.Length];
+    }
+
+    /// <summary>Whether the pieces under a range are promised to be in memory; asks for them to be warmed if not, or not for long.</summary>
+    public bool IsWarm(long offset, int length, long now)
+    {
+        bool warm = true;
+        for (int chunk = (int)(offset / ChunkBytes); chunk <= (int)((offset + length - 1) / ChunkBytes); chunk++)
+        {
+            long warmedAt = Volatile.Read(ref _warmedAt[chunk]);
+            warm &= warmedAt != 0 && now - warmedAt < PromiseNanoseconds;
+            if (warmedAt == 0 || now - warmedAt >= RenewNanoseconds)
+            {
+                Ask(chunk, now);
+            }
+        }
+
+        return warm;
+    }
+
+    /// <inheritdoc/>
+    public void Execute()
+    {
+        do
+        {
+            while (_wanted.TryDequeue(out int chunk))
+            {
+                Warm(chunk);
+            }
+
+            Volatile.Write(ref _running, 0);
+        }
+        while (!_wanted.IsEmpty && Interlocked.Exchange(ref _running, 1) == 0);
+
+        _owner.Dispose();
+    }
+
+    private void Ask(int chunk, long now)
+    {
+        long askedAt = Volatile.Read(ref _askedAt[chunk]);
+        bool mine = (askedAt == 0 || now - askedAt >= AskAgainNanoseconds)
+            && Interlocked.CompareExchange(ref _askedAt[chunk], now, askedAt) == askedAt;
+        if (!mine)
+        {
+            return;
+        }
+
+        _wanted.Enqueue(chunk);
+        if (Interlocked.Exchange(ref _running, 1) == 0)
+        {
+            // The mapping must outlive the work.
+            _owner.AddReference();
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+    }
+
+    private void Warm(int chunk)
+    {
+        nuint address = _mapping + ((nuint)chunk * ChunkBytes);
+        int bytes = (int)Math.Min(ChunkBytes, _mappedBytes - ((ulong)chunk * ChunkBytes));
+        if (NativePages.IsResident(address, bytes) && NativePages.Advise(address, (ulong)bytes, MemoryAdvice.PopulateRead) == Errno.OK)
+        {
+            Volatile.Write(ref _warmedAt[chunk], MonotonicClock.NowNanoseconds);
+        }
+    }
+}
