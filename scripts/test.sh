@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: scripts/test.sh [NAME...]        NAME: Linux, Protocol, Engine, Daemon, EndToEnd, native, install; none = all
+# usage: scripts/test.sh [NAME...]        NAME: Linux, Protocol, Engine, Daemon, EndToEnd, native, install, show; none = all
 # Installs what the tests need, builds, runs every test project one after the other (they share two things that do not divide: CPU time
 # and the kernel's userfaultfd limits), and prints `N passed, N failed, N skipped` as the very last line.
 #
@@ -127,7 +127,27 @@ run_counted() {
     fi
 }
 
-scripts/deps.sh build test || {
+# run_show: one pass of what `make run` shows.
+run_show() {
+    local log=$results/show.log rc=0
+    say 'testing show'
+    DEMO_IMAGE_MIB=32 DEMO_MEMORY_MIB=32 CONFIGURATION=$configuration timeout --kill-after=30s "$project_timeout" \
+        scripts/run.sh --once --no-build </dev/null >"$log" 2>&1 || rc=$?
+    cat "$log"
+    case $rc in
+    0)
+        add 1 0 0
+        ;;
+    71 | 77)
+        if [ "${UFFD_TEST_REQUIRE:-}" = all ]; then fail 'show: may not use userfaultfd'; else add 0 0 1; fi
+        ;;
+    *)
+        fail "show: exit code $rc"
+        ;;
+    esac
+}
+
+scripts/deps.sh build run test || {
     fail 'dependencies'
     finish
     exit 1
@@ -162,6 +182,10 @@ done
 
 if selected install; then
     run_counted install scripts/test-install.sh
+fi
+
+if selected show; then
+    run_show
 fi
 
 finish
