@@ -51,22 +51,4 @@ internal sealed partial class FaultLoop
         session.ZeroedBytes += bytes;
         session.Counters.ZeroedBytes += bytes;
     }
-
-    // Present pages of a huge region have one entry for many base pages.
-    private static void ForgetResident(Session session, Region region, ulong start, ulong end)
-    {
-        long pages = 0;
-        ulong cursor = start;
-        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
-        {
-            if ((state & PageState.StateMask) == PageState.Present)
-            {
-                pages += (long)(stop - cursor) / PageSize.Base;
-            }
-
-            cursor = stop;
-        }
-
-        AddResident(session, -pages * (region.IsHuge ? (long)region.PageBytes : PageSize.Base));
-    }
 }

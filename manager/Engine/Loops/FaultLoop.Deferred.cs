@@ -39,7 +39,7 @@ internal sealed partial class FaultLoop
     private void PutBack(Session session, in DeferredFault fault)
     {
         // Without memory for the flag the fault is still kept; a duplicate then costs one more entry.
-        _ = session.Pages.TrySet(fault.Address, session.Pages.Get(fault.Address) | PageState.Deferred);
+        _ = session.Pages.TrySetPage(fault.Address, PageBytesAt(session, fault.Address), session.Pages.Get(fault.Address) | PageState.Deferred);
         if (!session.IsDeferring)
         {
             session.IsDeferring = true;
@@ -49,6 +49,8 @@ internal sealed partial class FaultLoop
         session.Deferred.Add(in fault);
         _nextDeferred = Math.Min(_nextDeferred, fault.DueAt);
     }
+
+    private static ulong PageBytesAt(Session session, ulong address) => session.Regions.Find(address)?.PageBytes ?? (ulong)PageSize.Base;
 
     // Scarcity, unlike a race, may last: the policy's deadline and verdict apply.
     private void DeferOrGiveUp(in FaultContext fault, DeferralReason reason, string why)
@@ -80,7 +82,7 @@ internal sealed partial class FaultLoop
             while (budget-- > 0 && session.State != SessionState.Ended && session.Deferred.TryTakeDue(_now, out DeferredFault fault))
             {
                 PageState state = session.Pages.Get(fault.Address);
-                _ = session.Pages.TrySet(fault.Address, state & ~(PageState.Deferred | PageState.Waited));
+                _ = session.Pages.TrySetPage(fault.Address, PageBytesAt(session, fault.Address), state & ~(PageState.Deferred | PageState.Waited));
                 if (session.State == SessionState.Condemned)
                 {
                     Account(session, KindOf(fault.Flags), FaultOutcome.ClientKilled, fault.ReadAt);
@@ -108,7 +110,7 @@ internal sealed partial class FaultLoop
         switch (fault.Region.Policy.OnUnavailable)
         {
             case Verdict.Poison:
-                _ = fault.Session.Pages.TrySet(fault.Page, PageState.Poisoned);
+                _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.Poisoned);
                 _engine.Publish(new PagePoisoned(_now, fault.Session, fault.Page, why));
                 InstallPoison(fault with { State = PageState.Poisoned });
                 break;

@@ -61,7 +61,7 @@ internal sealed partial class FaultLoop
     private void RemovePages(Session session, Region region, ulong from, ulong to)
     {
         LiftDeferred(session, from, to);
-        ForgetResident(session, region, from, to);
+        ForgetResident(session, from, to);
         if (!session.Pages.TrySetRange(from, to, StateAfterRemoval(region)))
         {
             Kill(session, from, "the manager has no memory to remember which pages were given back");
@@ -71,6 +71,20 @@ internal sealed partial class FaultLoop
         foreach (DeferredFault fault in _lifted)
         {
             PutBack(session, fault);
+        }
+    }
+
+    private static void ForgetResident(Session session, ulong start, ulong end)
+    {
+        ulong cursor = start;
+        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
+        {
+            if ((state & PageState.StateMask) == PageState.Present)
+            {
+                AddResident(session, -(long)(stop - cursor));
+            }
+
+            cursor = stop;
         }
     }
 
@@ -84,7 +98,7 @@ internal sealed partial class FaultLoop
         CollectTouched(session, start, end);
         foreach (Region region in _touched)
         {
-            ForgetResident(session, region, Math.Max(start, region.Start), Math.Min(end, region.End));
+            ForgetResident(session, Math.Max(start, region.Start), Math.Min(end, region.End));
         }
 
         if (_touched.Count > 0)
@@ -218,7 +232,7 @@ internal sealed partial class FaultLoop
 
                 if (kind == PageState.Present)
                 {
-                    AddResident(child, (long)(stop - cursor) / PageSize.Base * (long)region.PageBytes);
+                    AddResident(child, (long)(stop - cursor));
                 }
             }
 

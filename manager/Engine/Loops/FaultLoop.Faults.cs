@@ -130,7 +130,7 @@ internal sealed partial class FaultLoop
             // A thread that is hit by signals in the middle of a kernel-mode fault asks hundreds of thousands of times a second.
             if ((state & PageState.Waited) == 0)
             {
-                _ = session.Pages.TrySet(page, state | PageState.Waited);
+                _ = session.Pages.TrySetPage(page, region.PageBytes, state | PageState.Waited);
                 Join(session, region, page, readAt);
             }
 
@@ -275,7 +275,7 @@ internal sealed partial class FaultLoop
         switch (errno)
         {
             case Errno.OK:
-                _ = fault.Session.Pages.TrySet(fault.Page, PageState.Present | PageState.Dirty);
+                _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.Present | PageState.Dirty);
                 Account(fault.Session, fault.Kind, FaultOutcome.Unprotected, fault.ReadAt);
                 break;
             case Errno.EAGAIN:

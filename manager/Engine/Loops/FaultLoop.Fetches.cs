@@ -38,7 +38,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        _ = fault.Session.Pages.TrySet(fault.Page, PageState.InFlight | PageState.Waited | (fault.State & PageState.Suspect));
+        _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.InFlight | PageState.Waited | (fault.State & PageState.Suspect));
         ticket.ReadAt = fault.ReadAt;
         ticket.Deadline = DeadlineOf(policy, fault.ReadAt);
         Submit(ticket);
@@ -207,7 +207,7 @@ internal sealed partial class FaultLoop
                 return;
             }
 
-            ulong length = Math.Min(stop - cursor, (ulong)budget);
+            ulong length = Math.Min(stop - cursor, Math.Max((ulong)budget, region.PageBytes));
             InstallOutcome outcome = InstallRun(ticket, region, cursor, length);
             switch (outcome)
             {
@@ -216,7 +216,7 @@ internal sealed partial class FaultLoop
                     cursor = ResumeAfter(session, cursor, cursor + length);
                     break;
                 case InstallOutcome.Stale:
-                    _ = session.Pages.TrySet(cursor, PageState.Absent);
+                    _ = session.Pages.TrySetPage(cursor, region.PageBytes, PageState.Absent);
                     cursor += region.PageBytes;
                     break;
                 case InstallOutcome.Changing:
@@ -366,7 +366,7 @@ internal sealed partial class FaultLoop
             bool waited = (state & PageState.Waited) != 0 && (state & PageState.StateMask) == PageState.InFlight;
             for (ulong page = cursor; waited && page < stop && session.State == SessionState.Serving; page += region.PageBytes)
             {
-                _ = session.Pages.TrySet(page, PageState.Absent);
+                _ = session.Pages.TrySetPage(page, region.PageBytes, PageState.Absent);
                 GiveUp(new FaultContext(session, region, page, UffdFaultFlags.None, FaultKind.Missing, PageState.Absent, ticket.ReadAt, 0), why);
             }
 

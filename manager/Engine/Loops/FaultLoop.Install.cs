@@ -235,7 +235,7 @@ internal sealed partial class FaultLoop
             if (state != PageState.Present)
             {
                 // A page that was given back stays so: it is zeros that it waits for.
-                _ = session.Pages.TrySet(page, (state == PageState.InFlight ? PageState.Absent : state) | PageState.Suspect);
+                _ = session.Pages.TrySetPage(page, region.PageBytes, (state == PageState.InFlight ? PageState.Absent : state) | PageState.Suspect);
                 _ = Userfaultfd.Wake(session.Lease, page, region.PageBytes);
                 return InstallOutcome.AlreadyPresent;
             }
@@ -255,7 +255,7 @@ internal sealed partial class FaultLoop
                 AddResident(session, (long)region.PageBytes);
             }
 
-            _ = session.Pages.TrySet(start, PageState.Present);
+            _ = session.Pages.TrySetPage(start, region.PageBytes, PageState.Present);
             return;
         }
 
@@ -264,7 +264,7 @@ internal sealed partial class FaultLoop
             if ((session.Pages.Get(page) & PageState.StateMask) != PageState.Present)
             {
                 AddResident(session, (long)region.PageBytes);
-                _ = session.Pages.TrySet(page, PageState.Present);
+                _ = session.Pages.TrySetPage(page, region.PageBytes, PageState.Present);
             }
         }
     }

@@ -132,7 +132,7 @@ internal sealed partial class FaultLoop
 
         if (region.Source.IsZero)
         {
-            return InstallSlice(job, region, (nuint)0, Math.Min(stop - job.Cursor, ZeroSliceBytes));
+            return InstallSlice(job, region, (nuint)0, Math.Min(stop - job.Cursor, Math.Max(ZeroSliceBytes, region.PageBytes)));
         }
 
         if (region.Source.AlwaysReady)
@@ -248,7 +248,34 @@ internal sealed partial class FaultLoop
     {
         _jobs.Remove(job);
         job.Session.Jobs.Remove(job);
+        if (job.Error is null && job.Session.State == SessionState.Serving && HasSuspects(job))
+        {
+            job.Error = new EngineError(EngineErrorKind.Kernel, Errno.ENOMEM, "the pool of huge pages is empty: raise vm.nr_hugepages");
+        }
+
         job.Completion?.TrySetResult(new EngineResult(job.Error, job.InstalledBytes));
+    }
+
+    // Huge pages whose installation the kernel answered with EEXIST although nothing was there.
+    private static bool HasSuspects(PopulateJob job)
+    {
+        if (job.Session.Regions.FindOverlap(job.Start, job.End) is not Region { IsHuge: true })
+        {
+            return false;
+        }
+
+        ulong cursor = job.Start;
+        while (job.Session.Pages.NextRun(cursor, job.End, out ulong stop, out PageState state))
+        {
+            if ((state & PageState.Suspect) == PageState.Suspect)
+            {
+                return true;
+            }
+
+            cursor = stop;
+        }
+
+        return false;
     }
 
     private void FailJobs(Session session)

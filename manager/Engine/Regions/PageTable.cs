@@ -8,7 +8,7 @@ namespace UffdManager.Engine.Regions;
 /// </summary>
 /// <remarks>
 /// An entry of an inner node is 0 (all below is <see cref="PageState.Absent"/>), a tagged uniform state (bit 0 set, state above), or the
-/// address of the node below. Owned by one fault loop; not thread safe. Huge pages use the entry of their first base page.
+/// address of the node below. Owned by one fault loop; not thread safe.
 /// </remarks>
 internal sealed class PageTable(NodeArena arena) : IDisposable
 {
@@ -71,6 +71,13 @@ internal sealed class PageTable(NodeArena arena) : IDisposable
         Leaf(leaf, address) = state;
         return true;
     }
+
+    /// <summary>
+    /// Sets one page of any size: all entries of a huge page agree, so that runs of equal states never end inside one. For 2 MiB that is one
+    /// uniform entry and no leaf.
+    /// </summary>
+    public bool TrySetPage(ulong address, ulong pageBytes, PageState state) =>
+        pageBytes == (ulong)PageSize.Base ? TrySet(address, state) : TrySetRange(address, address + pageBytes, state);
 
     /// <summary>Sets every page of [start, end). Whole subtrees become one entry, so that removing a terabyte is cheap.</summary>
     public bool TrySetRange(ulong start, ulong end, PageState state)

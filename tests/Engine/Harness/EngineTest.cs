@@ -20,6 +20,7 @@ public abstract class EngineTest : IDisposable
     private readonly List<IDisposable> _owned = [];
     private readonly List<ClientProcess> _clients = [];
     private readonly List<EngineEvent> _seen = [];
+    private readonly Lock _lock = new();
     private FaultEngine? _engine;
 
     static EngineTest()
@@ -60,13 +61,16 @@ public abstract class EngineTest : IDisposable
     {
         get
         {
-            if (_engine is null)
+            lock (_lock)
             {
-                _engine = new FaultEngine(Options);
-                _engine.Start();
-            }
+                if (_engine is null)
+                {
+                    _engine = new FaultEngine(Options);
+                    _engine.Start();
+                }
 
-            return _engine;
+                return _engine;
+            }
         }
     }
 

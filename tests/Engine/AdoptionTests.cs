@@ -1,0 +1,163 @@
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests;
+
+/// <summary>One engine goes, the client's side keeps the descriptor, the next engine takes over.</summary>
+public sealed class AdoptionTests : EngineTest
+{
+    [Fact]
+    public void Faults_pending_when_the_first_engine_goes_are_answered_by_the_second()
+    {
+        // client thread            engine 1                 engine 2
+        // read page 0 ...........> reads the fault, fetch hangs
+        //                          disposed
+        // read page 3 (unread)
+        //                                                   adopts, learns the source, wakes all
+        // both get the source
+        ScriptedSource hanging = Scripted(8 * Page);
+        hanging.Hold();
+        ScriptedSource healthy = Scripted(8 * Page);
+        ServedClient before;
+        ulong at, zeros;
+        PendingReply read, unread;
+        using (FaultEngine first = new(Options))
+        {
+            first.Start();
+            before = ServeOn(first);
+            at = before.MapRegistered(8 * Page, hanging);
+            zeros = before.MapRegistered(8 * Page);
+            before.Client.Run($"fill {zeros} {2 * Page} 7");
+            read = before.Client.Begin($"read {at}", 1);
+            hanging.WaitForFetches(1);
+            Assert.Equal(0, first.StopAsync(TimeSpan.FromSeconds(1)).Finish());
+        }
+
+        unread = before.Client.Begin($"read {at + (3 * Page)}", 2);
+        ServedClient after = Adopt(before, Zero);
+        Assert.Equal(SessionState.Adopting, after.Session.State);
+        Assert.Equal(16 * Page, after.Status().RegisteredBytes);
+        after.Register(at, 8 * Page, healthy);
+        Assert.False(read.IsCompleted || unread.IsCompleted);
+        Assert.Null(Engine.WakeAsync(after.Session, 0, 0).Finish().Error);
+        Assert.Equal((ulong)healthy.ByteOf(0), read.AwaitValue());
+        Assert.Equal((ulong)healthy.ByteOf(3 * (long)Page), unread.AwaitValue());
+        after.AssertHolds(at, 8 * Page, healthy);
+        Assert.True(after.Client.IsFilledWith(zeros, 2 * Page, 7));
+        after.AssertZero(zeros + (2 * Page), 6 * Page);
+        Assert.Equal((2, 16 * Page), (after.Status().Regions, after.Status().RegisteredBytes));
+    }
+
+    [Fact]
+    public void Ranges_that_the_client_does_not_name_again_take_its_default_policy()
+    {
+        ScriptedSource source = Scripted(8 * Page);
+        ServedClient before;
+        ulong at;
+        using (FaultEngine first = new(Options))
+        {
+            first.Start();
+            before = ServeOn(first);
+            at = before.MapRegistered(8 * Page);
+        }
+
+        ServedClient after = Adopt(before, Named with { Source = source });
+        Assert.Null(Engine.WakeAsync(after.Session, 0, 0).Finish().Error);
+        after.AssertHolds(at, 8 * Page, source);
+    }
+
+    [Fact]
+    public void Events_wait_for_the_end_of_the_adoption_and_are_applied_then()
+    {
+        ScriptedSource source = Scripted(8 * Page);
+        ServedClient before;
+        ulong at;
+        using (FaultEngine first = new(Options))
+        {
+            first.Start();
+            before = ServeOn(first);
+            at = before.MapRegistered(8 * Page, source);
+            before.AssertHolds(at, 8 * Page, source);
+        }
+
+        PendingReply remove = before.Client.Begin($"madvise {at} {2 * Page} 4", 1);
+        ServedClient after = Adopt(before, Zero);
+        after.Register(at, 8 * Page, source);
+        Assert.False(remove.IsCompleted);
+        Assert.Null(Engine.WakeAsync(after.Session, 0, 0).Finish().Error);
+        remove.AwaitValue();
+        after.AssertZero(at, 2 * Page);
+        after.AssertHolds(at + (2 * Page), 6 * Page, source, 2 * (long)Page);
+    }
+
+    [Fact]
+    public void Adopted_client_that_never_says_what_it_holds_is_killed()
+    {
+        Options = Options with { AdoptionTimeout = TimeSpan.FromMilliseconds(100) };
+        ServedClient before;
+        using (FaultEngine first = new(Options))
+        {
+            first.Start();
+            before = ServeOn(first);
+            before.MapRegistered(8 * Page);
+        }
+
+        ServedClient after = Adopt(before, Zero);
+        before.Client.WaitForExit();
+        Assert.Equal(SessionEndReason.ClientKilled, WaitForEvent<SessionEnded>(e => e.Session == after.Session).Reason);
+    }
+
+    [Fact]
+    public void Commands_after_the_end_of_the_engine_are_refused()
+    {
+        FaultEngine first = new(Options);
+        first.Start();
+        ServedClient before = ServeOn(first);
+        first.Dispose();
+        Assert.Throws<AggregateException>(() => first.StatusAsync(before.Session).Finish());
+        Assert.Throws<AggregateException>(() => first.WriteProtectAsync(before.Session, 0, Page, protect: true).Finish());
+    }
+
+    [Fact]
+    public void Source_that_hangs_beyond_the_end_of_its_engine_is_closed_when_it_returns()
+    {
+        int released = 0;
+        ScriptedSource source = new((long)Page, 1) { Released = () => Interlocked.Increment(ref released) };
+        source.Hold();
+        using (FaultEngine first = new(Options))
+        {
+            first.Start();
+            ServedClient before = ServeOn(first);
+            ulong at = before.MapRegistered(Page, source);
+            _ = before.Client.Begin($"read {at}", 1);
+            source.WaitForFetches(1);
+        }
+
+        source.Dispose();
+        Assert.Equal(0, released);
+        source.Release();
+        Eventually.True(() => Volatile.Read(ref released) == 1, "the source to be released");
+        Eventually.True(() => Alice.Usage is { Fetches: 0, PagesInFlight: 0 }, "the books to be closed");
+    }
+
+    private ServedClient ServeOn(FaultEngine engine)
+    {
+        ClientProcess client = StartClient();
+        SafeUffd uffd = client.OpenUffd(UffdOpenFlags.None, out int number);
+        AttachResult attached = Attach(client, uffd, policy: Zero, keeper: true, engine: engine);
+        return new ServedClient(engine, client, attached.Session!, number);
+    }
+
+    private ServedClient Adopt(ServedClient before, Policy policy)
+    {
+        SafeUffd kept = before.Client.Take<SafeUffd>(before.UffdNumber);
+        AttachResult attached = Attach(before.Client, kept, policy: policy, keeper: true, apiDone: true, adopt: true);
+        Assert.Null(attached.Error);
+        return new ServedClient(Engine, before.Client, attached.Session!, before.UffdNumber);
+    }
+}
