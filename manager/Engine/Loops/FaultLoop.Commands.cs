@@ -145,9 +145,33 @@ internal sealed partial class FaultLoop
             return null;
         }
 
+        if (errno == Errno.OK)
+        {
+            ArmMissing(session, start, end, protect);
+        }
+
         return errno == Errno.OK
             ? EngineResult.Success
             : new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"UFFDIO_WRITEPROTECT 0x{start:x}+0x{length:x}: {errno.Describe()}"));
+    }
+
+    // Pages of an armed range that are missing now must be filled armed: a plain UFFDIO_COPY would wipe the kernel's marker, and the
+    // first write would go unseen.
+    private void ArmMissing(Session session, ulong start, ulong end, bool protect)
+    {
+        int before = session.Regions.Count;
+        foreach (Region region in _touched)
+        {
+            ForgetInFlight(session, region.Start, region.End);
+        }
+
+        session.Regions.ChangeFlags(
+            start,
+            end,
+            protect ? RegionFlags.WriteProtected : RegionFlags.None,
+            protect ? RegionFlags.None : RegionFlags.WriteProtected,
+            _engine.NextGeneration);
+        session.Tenant.Usage.ForceRegions(session.Regions.Count - before, 0);
     }
 
     public EngineResult End(Session session, EndMode mode)

@@ -112,7 +112,10 @@ internal sealed partial class FaultLoop : IDisposable
     public void Complete(FetchTicket ticket)
     {
         _completed.Enqueue(ticket);
-        _ = TrySignal();
+        if (!TrySignal())
+        {
+            DropCompleted();
+        }
     }
 
     public LoopSnapshot Snapshot() => new(
@@ -137,6 +140,7 @@ internal sealed partial class FaultLoop : IDisposable
         }
 
         RefuseCommands();
+        DropCompleted();
         _epollLease.Dispose();
         _wakeupLease.Dispose();
         _timerLease.Dispose();
@@ -266,6 +270,18 @@ internal sealed partial class FaultLoop : IDisposable
         while (_commands.TryDequeue(out LoopCommand? command))
         {
             RunCommand(command);
+        }
+    }
+
+    // Tickets that come back to a loop that is over: what they hold is given back, but for the buffer, which went with the loop's pool.
+    private void DropCompleted()
+    {
+        while (_completed.TryDequeue(out FetchTicket? ticket))
+        {
+            ticket.Image?.EndClaimIfUnfilled(ticket.Region.OffsetOf(ticket.Start));
+            ticket.Usage.RemoveFetch(ticket.PageCount);
+            ticket.Source.Dispose();
+            ticket.Image?.Dispose();
         }
     }
 

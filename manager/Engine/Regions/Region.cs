@@ -43,14 +43,14 @@ internal sealed class Region
     public long OffsetOf(ulong address) => SourceOffset + (long)(address - Start);
 
     /// <summary>The same registration over another piece of memory; holds references of its own.</summary>
-    public Region Derive(ulong start, ulong end, long sourceOffset, long generation) => new()
+    public Region Derive(ulong start, ulong end, long sourceOffset, long generation, RegionFlags? flags = null) => new()
     {
         Start = start,
         End = end,
         PageBytes = PageBytes,
         Modes = Modes,
         Ioctls = Ioctls,
-        Flags = Flags,
+        Flags = flags ?? Flags,
         Policy = Policy,
         Source = Source.AddReference(),
         Image = Image?.AddReference(),

@@ -110,6 +110,41 @@ internal sealed class RegionMap
         }
     }
 
+    /// <summary>
+    /// Changes flags of exactly [start, end): regions that reach beyond are cut at the borders. What changes gets new generations.
+    /// </summary>
+    public void ChangeFlags(ulong start, ulong end, RegionFlags set, RegionFlags clear, Func<long> newGeneration)
+    {
+        _last = null;
+        int index = LowerBound(start);
+        while (index < _regions.Count && _regions[index].Start < end)
+        {
+            Region region = _regions[index];
+            RegionFlags flags = (region.Flags | set) & ~clear;
+            if (flags == region.Flags)
+            {
+                index++;
+                continue;
+            }
+
+            ulong from = Math.Max(start, region.Start);
+            ulong to = Math.Min(end, region.End);
+            _regions.RemoveAt(index);
+            if (region.Start < from)
+            {
+                _regions.Insert(index++, region.Derive(region.Start, from, region.SourceOffset, newGeneration()));
+            }
+
+            _regions.Insert(index++, region.Derive(from, to, region.OffsetOf(from), newGeneration(), flags));
+            if (to < region.End)
+            {
+                _regions.Insert(index++, region.Derive(to, region.End, region.OffsetOf(to), newGeneration()));
+            }
+
+            region.Release();
+        }
+    }
+
     /// <summary>Takes everything out.</summary>
     public void Clear()
     {

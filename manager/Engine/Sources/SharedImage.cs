@@ -8,7 +8,8 @@ namespace UffdManager.Engine.Sources;
 /// <remarks>
 /// Several fault loops may want the same page at once. Who moves its state from <see cref="Empty"/> to <see cref="Filling"/> by compare-and-swap
 /// fills it, everybody else waits and asks again; so a page is filled once, and a late fill can never run over what a client wrote
-/// since. A read-only image is sealed with F_SEAL_FUTURE_WRITE after the manager made its own mapping: no client can write it, whatever it reopens.
+/// since. That holds for writes through mappings, which fault; a client of a writable image must not write unfilled pages by write(2) on the
+/// descriptor, which the manager cannot see. A read-only image is sealed with F_SEAL_FUTURE_WRITE after the manager made its own mapping: no client can write it, whatever it reopens.
 /// </remarks>
 public sealed class SharedImage : IDisposable
 {
