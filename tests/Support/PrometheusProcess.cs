@@ -1,32 +1,30 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Xunit;
 
 namespace UffdManager.TestSupport;
 
 /// <summary>
-/// A real Prometheus that scrapes one target every 200 ms, on a loopback port of its own, with its data in a temporary directory. It asks
+/// A real Prometheus that scrapes one target twice a second, on a loopback port of its own, with its data in a temporary directory. It asks
 /// for OpenMetrics, so a target that it calls up has written that format without a flaw.
 /// </summary>
-public sealed class PrometheusProcess : IAsyncDisposable
+public sealed partial class PrometheusProcess : IAsyncDisposable
 {
     private static readonly TimeSpan s_deadline = TimeSpan.FromSeconds(30);
 
     private readonly Process _process;
     private readonly TempDirectory _directory;
     private readonly StringBuilder _log;
-    private readonly HttpClient _http;
+    private readonly HttpClient _http = new();
 
-    private PrometheusProcess(Process process, TempDirectory directory, StringBuilder log, Uri address)
+    private PrometheusProcess(Process process, TempDirectory directory, StringBuilder log)
     {
         _process = process;
         _directory = directory;
         _log = log;
-        _http = new HttpClient { BaseAddress = address };
     }
 
     /// <summary>Starts it and waits until it has scraped the target at least once.</summary>
@@ -38,14 +36,13 @@ public sealed class PrometheusProcess : IAsyncDisposable
         string configuration = directory.WriteFile("prometheus.yml", Encoding.UTF8.GetBytes(
             $"""
             global:
-              scrape_interval: 200ms
-              scrape_timeout: 200ms
+              scrape_interval: 500ms
+              scrape_timeout: 500ms
             scrape_configs:
               - job_name: uffd-manager
                 static_configs:
                   - targets: ["{target.Authority}"]
             """));
-        int port = FreePort();
         ProcessStartInfo start = new("prometheus")
         {
             RedirectStandardError = true,
@@ -55,16 +52,19 @@ public sealed class PrometheusProcess : IAsyncDisposable
             {
                 $"--config.file={configuration}",
                 $"--storage.tsdb.path={directory.Combine("data")}",
-                $"--web.listen-address=127.0.0.1:{port}",
+                "--web.listen-address=127.0.0.1:0",
                 "--query.lookback-delta=5s",
             },
         };
         Process process = Process.Start(start) ?? throw new InvalidOperationException("prometheus did not start");
         StringBuilder log = new();
+        TaskCompletionSource<Uri> address = new(TaskCreationOptions.RunContinuationsAsynchronously);
         void Keep(object sender, DataReceivedEventArgs line)
         {
             lock (log)
                 log.AppendLine(line.Data);
+            if (ListeningOn().Match(line.Data ?? "") is { Success: true } match)
+                address.TrySetResult(new Uri($"http://{match.Groups["address"].Value}/"));
         }
 
         process.ErrorDataReceived += Keep;
@@ -72,11 +72,17 @@ public sealed class PrometheusProcess : IAsyncDisposable
         process.BeginErrorReadLine();
         process.BeginOutputReadLine();
 
-        PrometheusProcess prometheus = new(process, directory, log, new Uri($"http://127.0.0.1:{port}/"));
+        PrometheusProcess prometheus = new(process, directory, log);
         try
         {
+            prometheus._http.BaseAddress = await address.Task.WaitAsync(s_deadline);
             await prometheus.UntilAsync("up", value => value == 1);
             return prometheus;
+        }
+        catch (TimeoutException e)
+        {
+            await prometheus.DisposeAsync();
+            throw new TimeoutException($"Prometheus does not listen:\n{log}", e);
         }
         catch
         {
@@ -158,10 +164,6 @@ public sealed class PrometheusProcess : IAsyncDisposable
         _directory.Dispose();
     }
 
-    private static int FreePort()
-    {
-        using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
-    }
+    [GeneratedRegex("msg=\"Listening on\" address=(?<address>[0-9.:]+)", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex ListeningOn();
 }

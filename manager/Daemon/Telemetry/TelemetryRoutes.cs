@@ -11,7 +11,20 @@ namespace UffdManager.Daemon.Telemetry;
 /// </summary>
 internal sealed class TelemetryRoutes(MetricsScraper scraper, IReadiness readiness, IProcessHealth health)
 {
-    public Task HandleAsync(HttpContext context)
+    public async Task HandleAsync(HttpContext context)
+    {
+        try
+        {
+            await RouteAsync(context);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // Whoever asked has hung up; a scraper does so when its timeout passes.
+            context.Abort();
+        }
+    }
+
+    private Task RouteAsync(HttpContext context)
     {
         Func<HttpContext, Task>? route = context.Request.Path.Value switch
         {

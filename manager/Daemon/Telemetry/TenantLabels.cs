@@ -8,8 +8,8 @@ namespace UffdManager.Daemon.Telemetry;
 /// </summary>
 internal sealed class TenantLabels(int limit = Instruments.MaxTenants)
 {
-    /// <summary>The label of the tenants beyond the limit; no name in a configuration begins with an underscore.</summary>
-    public const string Other = "_other";
+    /// <summary>The label of the tenants beyond the limit; the configuration allows no parentheses in a name.</summary>
+    public const string Other = "(other)";
 
     private readonly ConcurrentDictionary<string, string> _labels = new(StringComparer.Ordinal);
     private int _count;

@@ -18,6 +18,10 @@ public class ContentNegotiationTests
     // Prometheus 2.42 as it comes, and version 3 with its escaping parameter.
     [InlineData("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", Open)]
     [InlineData("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.2", Open)]
+    // A malformed element among sound ones.
+    [InlineData("bogus, application/openmetrics-text", Open)]
+    // An unreadable quality is none.
+    [InlineData("application/openmetrics-text;q=high, text/plain;q=0.5", Open)]
     // One format named.
     [InlineData("application/openmetrics-text", Open)]
     [InlineData("Application/OpenMetrics-Text; Version=1.0.0; charset=utf-8", Open)]
@@ -37,6 +41,7 @@ public class ContentNegotiationTests
     [InlineData("application/openmetrics-text;q=0,*/*", Text)]
     // The narrowest range speaks for text, wherever it stands.
     [InlineData("text/plain;version=0.0.4;q=0.2,*/*,application/openmetrics-text;q=0.5", Open)]
+    [InlineData("Text/Plain,application/openmetrics-text;q=0.5", Text)]
     [InlineData("*/*,text/plain;q=0.2,application/openmetrics-text;q=0.5", Open)]
     public void Accept_header_selects_the_format(string accept, ExpositionFormat expected) =>
         Assert.Equal(expected, ContentNegotiation.Choose(accept.Length == 0 ? [] : [accept]));

@@ -156,6 +156,9 @@ public sealed class EngineTelemetryTests : IDisposable
 
     private static RegisterRequest Request(ulong address, ulong length) => new()
     {
-        Start = address, Length = length, Modes = UffdRegisterModes.Missing, Policy = new() { Name = "zero", Source = ZeroSource.Instance },
+        Start = address,
+        Length = length,
+        Modes = UffdRegisterModes.Missing,
+        Policy = new() { Name = "zero", Source = ZeroSource.Instance },
     };
 }

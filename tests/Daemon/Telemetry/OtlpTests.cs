@@ -95,7 +95,10 @@ public class OtlpTests
 
     private static OtlpOptions Options(OtlpCollector collector, string protocol) => TelemetryHost.NoOtlp with
     {
-        Enabled = true, Endpoint = collector.Endpoint, Protocol = protocol, Interval = TimeSpan.FromMilliseconds(100),
+        Enabled = true,
+        Endpoint = collector.Endpoint,
+        Protocol = protocol,
+        Interval = TimeSpan.FromMilliseconds(100),
     };
 
     private static long Now() => TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds() * 1_000_000;

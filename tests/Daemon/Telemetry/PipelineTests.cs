@@ -140,8 +140,8 @@ public partial class PipelineTests
         Assert.DoesNotContain(lines, l => l.Contains("otel_metric_overflow", StringComparison.Ordinal));
         Assert.Equal(Instruments.MaxTenants + 1, lines.Count(l => l.StartsWith("uffd_manager_sessions{", StringComparison.Ordinal)));
         Assert.Equal((Instruments.MaxTenants + 1) * 30, lines.Count(l => l.StartsWith("uffd_manager_faults_total{", StringComparison.Ordinal)));
-        Assert.Contains("uffd_manager_fault_duration_seconds_count{kind=\"minor\",tenant=\"_other\"} 50", lines);
-        Assert.Contains("uffd_manager_connections{door=\"native\",tenant=\"_other\"} 50", lines);
+        Assert.Contains("uffd_manager_fault_duration_seconds_count{kind=\"minor\",tenant=\"(other)\"} 50", lines);
+        Assert.Contains("uffd_manager_connections{door=\"native\",tenant=\"(other)\"} 50", lines);
         Assert.Equal("tenant7", labels.Of("tenant7"));
     }
 
@@ -201,8 +201,18 @@ public partial class PipelineTests
     {
         var tenant = new TenantTotals("web")
         {
-            Sessions = 3, Regions = 4, RegisteredBytes = 1L << 40, ResidentBytes = 4096, PagesInFlight = 5, FetchesInFlight = 6,
-            CopiedBytes = 7, ZeroedBytes = 8, PoisonedPages = 13, KilledClients = 14, FetchesStarted = 16, FetchWaitNanoseconds = 1_700_000_000,
+            Sessions = 3,
+            Regions = 4,
+            RegisteredBytes = 1L << 40,
+            ResidentBytes = 4096,
+            PagesInFlight = 5,
+            FetchesInFlight = 6,
+            CopiedBytes = 7,
+            ZeroedBytes = 8,
+            PoisonedPages = 13,
+            KilledClients = 14,
+            FetchesStarted = 16,
+            FetchWaitNanoseconds = 1_700_000_000,
         };
         tenant.Faults[0] = 100;
         tenant.Faults[((int)FaultKind.WriteProtect * Enum.GetValues<FaultOutcome>().Length) + (int)FaultOutcome.ClientGone] = 200;

@@ -34,7 +34,12 @@ internal sealed class TelemetryHost : IAsyncDisposable, IReadiness, IProcessHeal
 
     public static OtlpOptions NoOtlp => new()
     {
-        Enabled = false, Endpoint = "http://127.0.0.1:4317", Protocol = "grpc", Interval = TimeSpan.FromSeconds(60), Metrics = true, Traces = true,
+        Enabled = false,
+        Endpoint = "http://127.0.0.1:4317",
+        Protocol = "grpc",
+        Interval = TimeSpan.FromSeconds(60),
+        Metrics = true,
+        Traces = true,
     };
 
     public TestEngine Engine { get; } = new();

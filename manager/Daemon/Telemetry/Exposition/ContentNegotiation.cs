@@ -52,7 +52,7 @@ public static class ContentNegotiation
         && Version(range) is null or "1.0.0";
 
     /// <summary>How narrowly a range names the text format; -1 when it does not match. The narrowest range decides the quality.</summary>
-    private static int TextSpecificity(MediaTypeHeaderValue range) => (range.MediaType.Value, Version(range)) switch
+    private static int TextSpecificity(MediaTypeHeaderValue range) => (range.MediaType.Value?.ToLowerInvariant(), Version(range)) switch
     {
         ("text/plain", "0.0.4") => 3,
         ("text/plain", null) => 2,
