@@ -135,6 +135,9 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
         _disposing.Dispose();
     }
 
+    /// <summary>Closes the connection under the session's feet, as a network of sockets never does; for tests.</summary>
+    internal void LoseConnection() => Volatile.Read(ref _link).Connection.Dispose();
+
     private static HelloMessage Hello(ClientOptions options, HelloFlags flags, ulong token) => new(
         ProtocolLimits.Version,
         ProtocolLimits.Version,

@@ -83,9 +83,35 @@ static uint32_t *alive_word(void)
 	return (uint32_t *)&control()->alive.__data.__lock;
 }
 
+/* PF_EXITING of the kernel, in the flags of /proc/pid/stat. */
+#define TASK_IS_EXITING 0x4ul
+
+/* "pid (comm) state ppid pgrp session tty tpgid flags ...": comm may contain anything, so from
+ * behind. */
+static bool is_ended_leader(const char *stat, long length)
+{
+	unsigned long flags = 0;
+	long at = length - 3;
+	int blanks = 0;
+
+	while (at > 0 && stat[at] != ')')
+		at--;
+	if (at <= 0)
+		return false;
+	if (stat[at + 2] == 'Z' || stat[at + 2] == 'X')
+		return true;
+	for (at++; at < length && blanks < 8; at++) {
+		if (stat[at] == ' ')
+			blanks++;
+		else if (blanks == 7)
+			flags = flags * 10 + (unsigned long)(stat[at] - '0');
+	}
+	return (flags & TASK_IS_EXITING) != 0;
+}
+
 /*
  * The program's main thread has ended or has executed another program; only its state tells which.
- * A leader that ended before its threads stays a zombie; after exec the pid is alive and well, and
+ * A leader that ends before its threads stays a zombie; after exec the pid is alive and well, and
  * this memory has no user but the agent.
  */
 static bool program_runs_something_else(void)
@@ -110,11 +136,7 @@ static bool program_runs_something_else(void)
 		return true;
 	length = sys3(SYS_read, fd, stat, sizeof(stat));
 	sys1(SYS_close, fd);
-	/* pid (comm) S ...: comm may contain anything, so from behind */
-	for (long at = length - 3; at > 0; at--)
-		if (stat[at] == ')')
-			return stat[at + 2] != 'Z';
-	return false;
+	return !is_ended_leader(stat, length);
 }
 
 static void check_program(void)

@@ -29,7 +29,7 @@ await() {
 }
 
 start_manager() {
-    rm -f "$socket"
+    rm -f "$socket" "$folder/manager.log"
     "$programs/stand_in_manager" "$socket" >"$folder/manager.log" 2>"$folder/manager.err" &
     manager=$!
     await 10 grep -q ready "$folder/manager.log"
@@ -83,7 +83,7 @@ if ! { : <>/dev/userfaultfd; } 2>/dev/null; then
         echo "0 passed, 1 failed, 0 skipped"
         exit 1
     fi
-    echo "0 passed, 0 failed, 44 skipped"
+    echo "0 passed, 0 failed, 46 skipped"
     exit 0
 fi
 
@@ -93,7 +93,7 @@ head -c 6000001 /dev/urandom >"$folder/file"
 alike "descriptors keep their numbers" faults 2000 -- "$probe" descriptors
 alike "wait sees the program's own children only" faults 2000 -- "$probe" children
 alike "errno is left alone" faults 2000 -- "$probe" errno
-alike "read into missing pages survives a storm of signals" faults 2000 -- "$probe" signals
+alike "read into missing pages survives a storm of signals" faults 1000 -- "$probe" signals
 alike "the heap grows and shrinks as ever" faults 2000 -- "$probe" heap
 alike "threads, signal masks and session look the same" faults 2000 -- "$probe" identity
 alike "a user namespace can be unshared" faults 2000 -- "$probe" unshare
@@ -112,13 +112,13 @@ done
 
 # ---- the manager goes away ----
 
-# halves NAME ACTION COUNTER: the program runs its first half, the action happens, the rest must not differ
+# halves NAME PROBE ACTION COUNTER MINIMUM: the program runs its first half, the action happens, the rest must not differ
 halves() {
-    local name=$1 action=$2 counter=$3 minimum=$4 result=0
-    echo go | "$probe" halves "$folder/file8" >"$folder/native"
+    local name=$1 what=$2 action=$3 counter=$4 minimum=$5 result=0
+    echo go | "$probe" "$what" "$folder/file8" >"$folder/native"
     start_manager
     mkfifo "$folder/go"
-    managed --lazy="$folder" -- "$probe" halves "$folder/file8" <"$folder/go" >"$folder/managed" 2>"$folder/stderr" &
+    managed --lazy="$folder" -- "$probe" "$what" "$folder/file8" <"$folder/go" >"$folder/managed" 2>"$folder/stderr" &
     local program=$!
     exec 9>"$folder/go"
     await 20 grep -q first "$folder/managed"
@@ -143,14 +143,14 @@ late_restart() {
 }
 kill_agent() {
     local agent
-    for agent in $(pgrep -f "$probe halves"); do
+    for agent in $(pgrep -f "$probe (halves|fork-later)"); do
         [ "$(cat "/proc/$agent/comm")" = uffd-agent ] && kill -KILL "$agent"
     done
     await 5 no_agent_of_probe
 }
 no_agent_of_probe() {
     local agent
-    for agent in $(pgrep -f "$probe halves"); do
+    for agent in $(pgrep -f "$probe (halves|fork-later)"); do
         [ "$(cat "/proc/$agent/comm" 2>/dev/null)" = uffd-agent ] &&
             [ "$(cut -d' ' -f3 "/proc/$agent/stat")" != Z ] && return 1
     done
@@ -158,10 +158,12 @@ no_agent_of_probe() {
 }
 command_agent() { kill -USR1 "$manager"; }
 
-halves "a program outlives its manager" restart adopted 1
-halves "a program waits for a manager that comes late" late_restart adopted 1
-halves "a program outlives its agent" kill_agent faults 1000
-halves "the agent refuses commands that it does not know" command_agent refused_commands 1
+halves "a program outlives its manager" halves restart adopted 1
+halves "a program waits for a manager that comes late" halves late_restart adopted 1
+halves "a program outlives its agent" halves kill_agent faults 1000
+halves "a child gets an agent although its parent has none" fork-later kill_agent bound 1
+halves "a fork waits for the manager" fork-later late_restart bound 1
+halves "the agent refuses commands that it does not know" halves command_agent refused_commands 1
 
 # ---- uffd-run ----
 

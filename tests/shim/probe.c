@@ -508,6 +508,35 @@ static int probe_halves(const char *path)
 	return 0;
 }
 
+/* Forks when told to; the child needs a new page, a page of the parent and one of the file. */
+static int probe_fork_later(const char *path)
+{
+	int file = open(path, O_RDONLY);
+	unsigned char *base = map_big();
+	unsigned char *mapped = mmap(NULL, BIG, PROT_READ, MAP_PRIVATE, file, 0);
+	pid_t child;
+	int status;
+
+	if (mapped == MAP_FAILED)
+		fail(path);
+	printf("first: %lu %016lx\n", use(base, BIG / 2), digest(mapped, BIG / 4));
+	fflush(stdout);
+	if (getchar() == EOF)
+		return 1;
+	child = fork();
+	if (child == 0) {
+		printf("child: %d %lu", base[5 * PAGE + 7], use(base + BIG / 2, BIG / 2));
+		printf(" %016lx", digest(mapped + BIG / 2, BIG / 4));
+		printf(" %lu\n", use(map_big(), BIG));
+		fflush(stdout);
+		_exit(4);
+	}
+	waitpid(child, &status, 0);
+	printf("parent: %d %lu %016lx\n", WEXITSTATUS(status), use(base + BIG / 2, BIG / 2),
+	       digest(mapped + BIG / 2, BIG / 4));
+	return 0;
+}
+
 int main(int count, char **arguments)
 {
 	const char *name = count > 1 ? arguments[1] : "";
@@ -544,5 +573,7 @@ int main(int count, char **arguments)
 		return probe_lazy(argument);
 	if (strcmp(name, "halves") == 0 && argument)
 		return probe_halves(argument);
+	if (strcmp(name, "fork-later") == 0 && argument)
+		return probe_fork_later(argument);
 	return 64;
 }

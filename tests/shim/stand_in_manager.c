@@ -41,8 +41,6 @@ struct space {
 	bool adopting;
 	size_t count, room;
 	struct region *regions;
-	size_t waiting;
-	uint64_t faults[256]; /* while adopting */
 };
 
 struct connection {
@@ -220,11 +218,7 @@ static void serve_uffd(struct space *space)
 		for (size_t i = 0; i < count; i++) {
 			uint64_t address = messages[i].arg.pagefault.address & ~(PAGE - 1);
 
-			if (messages[i].event != UFFD_EVENT_PAGEFAULT)
-				continue;
-			if (space->adopting && space->waiting < 256)
-				space->faults[space->waiting++] = address;
-			else
+			if (messages[i].event == UFFD_EVENT_PAGEFAULT)
 				resolve(space, address);
 		}
 	}
@@ -363,9 +357,6 @@ static void on_wake(struct connection *c, const struct uffdm_header *header)
 
 	if (c->space && c->space->adopting) {
 		c->space->adopting = false;
-		for (size_t i = 0; i < c->space->waiting; i++)
-			resolve(c->space, c->space->faults[i]);
-		c->space->waiting = 0;
 		ioctl(c->space->uffd, UFFDIO_WAKE, &all);
 	}
 	answer(c->socket, header, UFFDM_DONE, &reply, sizeof(reply), -1);
@@ -477,7 +468,8 @@ int main(int count, char **arguments)
 
 		files[0] = (struct pollfd){.fd = listener, .events = POLLIN};
 		for (size_t i = 0; i < MAX_SPACES; i++) {
-			if (spaces[i].uffd) {
+			/* A fork that is read before the regions are known would have none. */
+			if (spaces[i].uffd && !spaces[i].adopting) {
 				owner[used] = i;
 				files[used++] = (struct pollfd){spaces[i].uffd, POLLIN, 0};
 			}

@@ -9,25 +9,31 @@ public sealed class ManagerLossTests(ShimFixture shim) : IClassFixture<ShimFixtu
     private const int HalfSize = 8 << 20;
 
     [SkippableFact]
-    public async Task Program_goes_on_when_the_daemon_is_killed_and_started_again()
+    public Task Program_goes_on_when_the_daemon_is_killed_and_started_again() => AssertLossAsync("halves", "killed", async () =>
     {
-        await AssertHalvesAsync("killed", async () =>
-        {
-            shim.KillDaemon();
-            await shim.StartDaemonAsync();
-        });
-    }
+        shim.KillDaemon();
+        await shim.StartDaemonAsync();
+    });
 
     [SkippableFact]
-    public async Task Program_waits_when_the_daemon_is_away_for_a_while()
+    public Task Program_goes_on_when_the_daemon_is_stopped_in_order_and_started_again() => AssertLossAsync("halves", "stopped", async () =>
     {
-        string file = CreateFile("waits");
-        string expected = await NativeAsync(file);
-        using RunningProgram program = StartHalves(file);
+        await shim.StopDaemonAsync();
+        await shim.StartDaemonAsync();
+    });
+
+    [SkippableTheory]
+    [InlineData("halves", "second")]
+    [InlineData("fork-later", "child")]
+    public async Task Program_waits_when_the_daemon_is_away_for_a_while(string probe, string then)
+    {
+        string file = CreateFile(probe);
+        string expected = await NativeAsync(probe, file);
+        using RunningProgram program = StartProbe(probe, file);
         program.AwaitOutput("first");
         shim.KillDaemon();
         program.WriteLine("go");
-        Eventually.Never(() => program.Output.Contains("second", StringComparison.Ordinal) || program.HasExited, TimeSpan.FromSeconds(1));
+        Eventually.Never(() => program.Output.Contains(then, StringComparison.Ordinal) || program.HasExited, TimeSpan.FromSeconds(1));
         await shim.StartDaemonAsync();
         ProgramResult result = await program.FinishAsync();
         Assert.Equal(expected, result.Output);
@@ -35,22 +41,24 @@ public sealed class ManagerLossTests(ShimFixture shim) : IClassFixture<ShimFixtu
     }
 
     [SkippableFact]
-    public async Task Program_goes_on_when_its_agent_is_killed()
+    public Task Program_goes_on_when_its_agent_is_killed() => AssertLossAsync("halves", "agent", KillAgent);
+
+    [SkippableFact]
+    public Task Forked_child_gets_an_agent_when_that_of_its_parent_is_killed() => AssertLossAsync("fork-later", "child", KillAgent);
+
+    private Task KillAgent()
     {
-        await AssertHalvesAsync("agent", () =>
-        {
-            int agent = Agents().Single();
-            RunToEnd("kill", "-KILL", $"{agent}");
-            Eventually.True(() => !Agents().Contains(agent), "the end of the agent");
-            return Task.CompletedTask;
-        });
+        int agent = Agents().Single();
+        RunToEnd("kill", "-KILL", $"{agent}");
+        Eventually.True(() => !Agents().Contains(agent), "the end of the agent");
+        return Task.CompletedTask;
     }
 
-    private async Task AssertHalvesAsync(string name, Func<Task> between)
+    private async Task AssertLossAsync(string probe, string name, Func<Task> between)
     {
         string file = CreateFile(name);
-        string expected = await NativeAsync(file);
-        using RunningProgram program = StartHalves(file);
+        string expected = await NativeAsync(probe, file);
+        using RunningProgram program = StartProbe(probe, file);
         program.AwaitOutput("first");
         await between();
         double before = await shim.FaultsAsync();
@@ -61,11 +69,11 @@ public sealed class ManagerLossTests(ShimFixture shim) : IClassFixture<ShimFixtu
         await shim.AssertFaultsAsync(before, 1000);
     }
 
-    private RunningProgram StartHalves(string file) => shim.Start(ShimFixture.Probe, ["halves", file], [$"--lazy={shim.Directory.Path}"]);
+    private RunningProgram StartProbe(string probe, string file) => shim.Start(ShimFixture.Probe, [probe, file], [$"--lazy={shim.Directory.Path}"]);
 
-    private static async Task<string> NativeAsync(string file)
+    private static async Task<string> NativeAsync(string probe, string file)
     {
-        using RunningProgram native = RunningProgram.Start(ShimFixture.Probe, ["halves", file]);
+        using RunningProgram native = RunningProgram.Start(ShimFixture.Probe, [probe, file]);
         native.WriteLine("go");
         return (await native.FinishAsync()).Output;
     }

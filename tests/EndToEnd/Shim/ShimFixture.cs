@@ -56,6 +56,8 @@ public sealed class ShimFixture : IAsyncLifetime
 
     public void KillDaemon() => _daemon!.Kill();
 
+    public async Task StopDaemonAsync() => Assert.Equal(0, await _daemon!.StopAsync());
+
     /// <summary>Sum over all label values of a metric.</summary>
     public async Task<double> MetricAsync(string name, string label = "")
     {
