@@ -112,6 +112,17 @@ public sealed class PrometheusTests
         Assert.Equal("ready\n", await daemon.GetAsync("readyz"));
     }
 
+    [Fact]
+    public async Task Daemon_exits_with_69_when_its_metrics_port_is_taken()
+    {
+        await using DaemonProcess daemon = await DaemonProcess.StartAsync();
+        string port = daemon.MetricsUri.Port.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        Exception failure = await Assert.ThrowsAnyAsync<Exception>(
+            () => DaemonProcess.StartAsync(environment: new Dictionary<string, string> { ["UFFD_MANAGER__metrics__port"] = port }));
+        Assert.Contains("the daemon exited with 69", failure.Message, StringComparison.Ordinal);
+        Assert.Contains($"cannot listen on 127.0.0.1 port {port}: Address already in use", failure.Message, StringComparison.Ordinal);
+    }
+
     private static async Task UntilLineAsync(DaemonProcess daemon, string line)
     {
         using CancellationTokenSource deadline = new(Eventually.DefaultDeadline);
