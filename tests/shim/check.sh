@@ -16,7 +16,13 @@ stop_manager() {
     [ -n "$manager" ] && kill -"${1:-TERM}" "$manager" 2>/dev/null && wait "$manager" 2>/dev/null
     manager=
 }
-trap 'stop_manager KILL; rm -rf "$folder"' EXIT
+# Not in subshells: they would take the folder away under the others.
+trap '[ $BASHPID = $$ ] && { stop_manager KILL; rm -rf "$folder"; }' EXIT
+
+# A descriptor that never has anything to read, so that waiting for it takes time and no process.
+mkfifo "$folder/tick"
+exec {tick}<>"$folder/tick"
+pause() { read -r -t "$1" -u $tick || :; }
 
 # await SECONDS COMMAND...: until the command succeeds
 await() {
@@ -24,7 +30,7 @@ await() {
     shift
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $end ] || return 1
-        read -r -t 0.02 <> <(:) || :
+        pause 0.02
     done
 }
 
@@ -138,7 +144,7 @@ head -c $((8 * 1024 * 1024)) /dev/urandom >"$folder/file8"
 restart() { stop_manager KILL; start_manager; }
 late_restart() {
     stop_manager KILL
-    (read -r -t 1 <> <(:); :)
+    pause 1
     start_manager
 }
 kill_agent() {

@@ -364,7 +364,7 @@ static void *use_for_a_while(void *unused)
 
 		use(base, BIG);
 		munmap(base, BIG);
-		usleep(50000);
+		usleep(50000); /* lint: allowed, pace: the program has to last */
 	}
 	printf("thread ends\n");
 	exit(0);
