@@ -61,9 +61,12 @@ public sealed class CommandLineTests : IDisposable
     public async Task Image_that_cannot_be_opened_exits_78()
     {
         string file = Write("""{ "policies": { "image": { "source": { "kind": "file", "path": "/nowhere/image" } } } }""");
-        DaemonCommand command = await DaemonCommand.RunAsync("run", "--config", file);
-        Assert.Equal(78, command.ExitCode);
-        Assert.Contains("policies.image.source.path: \"/nowhere/image\" cannot be used: ENOENT", command.Error, StringComparison.Ordinal);
+        foreach (string[] arguments in (string[][])[["run", "--config", file], ["config", "check", "--config", file]])
+        {
+            DaemonCommand command = await DaemonCommand.RunAsync(arguments);
+            Assert.Equal(78, command.ExitCode);
+            Assert.Contains("policies.image.source.path: \"/nowhere/image\" cannot be used: ENOENT", command.Error, StringComparison.Ordinal);
+        }
     }
 
     [Fact]
@@ -72,6 +75,20 @@ public sealed class CommandLineTests : IDisposable
         DaemonCommand command = await DaemonCommand.RunAsync("config", "check", "--config", Write("{}"));
         Assert.Equal(0, command.ExitCode);
         Assert.Empty(command.Output);
+    }
+
+    [Fact]
+    public async Task Check_warns_of_what_is_allowed_but_probably_not_meant()
+    {
+        string file = Write("""
+            { "listen": { "mode": "0666" }, "metrics": { "address": "0.0.0.0" },
+              "tenants": { "t": { "match": { "uids": [1] }, "defaultPolicy": "zero", "sourceDirectories": ["/nowhere"] } } }
+            """);
+        DaemonCommand command = await DaemonCommand.RunAsync("config", "check", "--config", file);
+        Assert.Equal(0, command.ExitCode);
+        Assert.Contains("warning: listen.mode 0666 lets every user", command.Error, StringComparison.Ordinal);
+        Assert.Contains("warning: metrics.address 0.0.0.0 is reachable", command.Error, StringComparison.Ordinal);
+        Assert.Contains("warning: tenants.t.sourceDirectories: /nowhere does not exist", command.Error, StringComparison.Ordinal);
     }
 
     [Fact]

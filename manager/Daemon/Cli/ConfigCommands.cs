@@ -1,4 +1,5 @@
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Tenancy;
 
 namespace UffdManager.Daemon.Cli;
 
@@ -8,9 +9,21 @@ internal static class ConfigCommands
     public static int Check(ConfigurationFiles files)
     {
         LoadedConfiguration loaded = ConfigurationLoader.Load(files);
-        if (Report(loaded) is var code and not ExitCode.Ok)
+        if (Report(loaded.Errors) is var code and not ExitCode.Ok)
             return code;
 
+        try
+        {
+            // Opens what the daemon would open.
+            new PolicyCatalog(loaded.Value!, TimeProvider.System).Dispose();
+        }
+        catch (ConfigurationException e)
+        {
+            return Report(e.Errors);
+        }
+
+        foreach (string warning in ConfigurationWarnings.Of(loaded.Value!))
+            Console.Error.WriteLine($"uffd-manager: warning: {warning}");
         Console.Error.WriteLine($"The configuration is valid: {string.Join(", ", loaded.Origins)}");
         return ExitCode.Ok;
     }
@@ -18,7 +31,7 @@ internal static class ConfigCommands
     public static int Show(ConfigurationFiles files, bool withSources)
     {
         LoadedConfiguration loaded = ConfigurationLoader.Load(files);
-        if (Report(loaded) is var code and not ExitCode.Ok)
+        if (Report(loaded.Errors) is var code and not ExitCode.Ok)
             return code;
 
         Console.Out.WriteLine(ConfigurationDocument.Write(loaded.Settings, withSources));
@@ -31,10 +44,10 @@ internal static class ConfigCommands
         return ExitCode.Ok;
     }
 
-    private static int Report(LoadedConfiguration loaded)
+    private static int Report(IReadOnlyList<ConfigurationError> errors)
     {
-        foreach (ConfigurationError error in loaded.Errors)
+        foreach (ConfigurationError error in errors)
             Console.Error.WriteLine($"uffd-manager: {error}");
-        return loaded.Errors.Count == 0 ? ExitCode.Ok : ExitCode.Configuration;
+        return errors.Count == 0 ? ExitCode.Ok : ExitCode.Configuration;
     }
 }

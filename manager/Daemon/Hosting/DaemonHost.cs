@@ -18,9 +18,12 @@ internal static class DaemonHost
         if (loaded.Value is null)
             return Report(loaded.Errors);
 
+        bool isStarted = false;
         try
         {
             using IHost host = Build(files, loaded);
+            using CancellationTokenRegistration started = host.Services.GetRequiredService<IHostApplicationLifetime>()
+                .ApplicationStarted.Register(() => isStarted = true);
             await host.RunAsync(cancellationToken);
             return ExitCode.Ok;
         }
@@ -38,8 +41,9 @@ internal static class DaemonHost
             await Console.Error.WriteLineAsync($"uffd-manager: {e.Message}");
             return ExitCode.Unavailable;
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException) when (!isStarted)
         {
+            // SIGTERM during the start: there was nothing to stop yet.
             return ExitCode.Ok;
         }
         catch (Exception e)

@@ -34,6 +34,9 @@ internal sealed partial class EventLogger
     [LoggerMessage(3009, LogLevel.Information, "Session {Session}: {Event}")]
     private partial void LogOther(long session, EngineEvent @event);
 
+    [LoggerMessage(3010, LogLevel.Debug, "Session {Session} of pid {Pid}, a child, ended, {Reason}: {Faults} faults, {CopiedBytes} bytes")]
+    private partial void LogChildEnded(long session, int pid, string reason, long faults, long copiedBytes);
+
     [LoggerMessage(3101, LogLevel.Information,
         "Session {Session} of pid {Pid} released, the kernel gives it zero pages from now on: {Faults} faults, {CopiedBytes} bytes")]
     private partial void LogReleased(long session, int pid, long faults, long copiedBytes);

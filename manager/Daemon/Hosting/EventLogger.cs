@@ -5,19 +5,22 @@ using UffdManager.Engine.Sessions;
 namespace UffdManager.Daemon.Hosting;
 
 /// <summary>
-/// Says in the log what happens to clients. A healthy session costs two lines, its start and its end; the rest is about clients and
-/// sources that fail, and is throttled per tenant.
+/// Says in the log what happens to clients. A healthy session costs two lines, its start and its end, and a forked child none; the rest is
+/// about clients and sources that fail. Everything a client can cause at will is throttled per tenant; how sessions end when the manager
+/// stops is always told.
 /// </summary>
 internal sealed partial class EventLogger(ILogger<EventLogger> logger, TimeProvider time) : IEngineEventSink
 {
-    private readonly LogThrottle _throttle = new(time);
+    private readonly LogThrottle _lives = new(burst: 200, TimeSpan.FromMilliseconds(100), time);
+    private readonly LogThrottle _troubles = new(time);
 
     public void OnEvent(EngineEvent engineEvent)
     {
         switch (engineEvent)
         {
             case SessionStarted e:
-                LogSessionStarted(e.Session.Id, e.Session.Pid, e.Session.Tenant.Name, e.Session.Label, e.Session.DefaultPolicy.Name);
+                if (MayTell(_lives, e))
+                    LogSessionStarted(e.Session.Id, e.Session.Pid, e.Session.Tenant.Name, e.Session.Label, e.Session.DefaultPolicy.Name);
                 return;
             case ForkAdopted e:
                 LogForkAdopted(e.Session.Id, e.Session.Tenant.Name, e.Parent.Id);
@@ -34,16 +37,27 @@ internal sealed partial class EventLogger(ILogger<EventLogger> logger, TimeProvi
             case SessionEnded { Reason: SessionEndReason.ClientKilled } e:
                 LogEndedByKill(e.Session.Id, e.Session.Pid, e.Faults, e.CopiedBytes);
                 return;
+            case SessionEnded { Session.ParentId: not 0 } e:
+                LogChildEnded(e.Session.Id, e.Session.Pid, Words(e.Reason), e.Faults, e.CopiedBytes);
+                return;
             case SessionEnded e:
-                LogSessionEnded(e.Session.Id, e.Session.Pid, Words(e.Reason), e.Faults, e.CopiedBytes);
+                if (MayTell(_lives, e))
+                    LogSessionEnded(e.Session.Id, e.Session.Pid, Words(e.Reason), e.Faults, e.CopiedBytes);
+                return;
+            default:
+                if (MayTell(_troubles, engineEvent))
+                    LogTrouble(engineEvent);
                 return;
         }
+    }
 
-        if (!_throttle.TryEnter(engineEvent.GetType(), engineEvent.Session.Tenant.Name, out long suppressed))
-            return;
+    private bool MayTell(LogThrottle throttle, EngineEvent engineEvent)
+    {
+        if (!throttle.TryEnter(engineEvent.GetType(), engineEvent.Session.Tenant.Name, out long suppressed))
+            return false;
         if (suppressed > 0)
             LogSuppressed(suppressed, engineEvent.GetType().Name, engineEvent.Session.Tenant.Name);
-        LogTrouble(engineEvent);
+        return true;
     }
 
     private void LogTrouble(EngineEvent engineEvent)

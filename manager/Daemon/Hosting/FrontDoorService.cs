@@ -48,6 +48,8 @@ internal sealed class FrontDoorService(IEnumerable<IFrontDoor> doors, ListenOpti
         try
         {
             Directory.CreateDirectory(directory, Environment.IsPrivilegedProcess ? Everybody : OwnerOnly);
+            if (!Environment.IsPrivilegedProcess)
+                CheckOwner(directory);
         }
         catch (UnauthorizedAccessException e)
         {
@@ -57,5 +59,16 @@ internal sealed class FrontDoorService(IEnumerable<IFrontDoor> doors, ListenOpti
         {
             throw new StartException(ExitCode.CannotCreate, $"cannot create {directory}: {e.Message}", e);
         }
+    }
+
+    // In /tmp somebody else may have made the directory first, to put a socket of his own into the place of ours.
+    private static void CheckOwner(string directory)
+    {
+        Errno errno = FileIo.TryStat(directory, out FileStatus status);
+        if (errno != Errno.OK || FileIo.TryStat($"/proc/{Environment.ProcessId}", out FileStatus self) != Errno.OK)
+            return;
+
+        if (!status.IsDirectory || (status.Uid != self.Uid && status.Uid != 0))
+            throw new StartException(ExitCode.Permission, $"{directory} belongs to somebody else (uid {status.Uid}); set listen.socket");
     }
 }

@@ -1,20 +1,22 @@
 namespace UffdManager.Daemon.Hosting;
 
-
 /// <summary>
-/// Keeps one client from filling the log: a few lines at once, then one every <see cref="Refill"/>, counted per subject. Subjects are
-/// a kind of message and a tenant, so their number is bounded by the configuration.
+/// Keeps one client from filling the log: a few lines at once, then one in a while, counted per subject. Subjects are a kind of message and
+/// a tenant, so their number is bounded by the configuration.
 /// </summary>
-internal sealed class LogThrottle(TimeProvider time)
+/// <param name="burst">Lines that may come at once.</param>
+/// <param name="refill">Time after which one more line may come.</param>
+/// <param name="time">The clock.</param>
+internal sealed class LogThrottle(int burst, TimeSpan refill, TimeProvider time)
 {
-    /// <summary>Lines that may come at once.</summary>
-    public const int Burst = 10;
-
-    /// <summary>Time after which one more line may come.</summary>
-    public static readonly TimeSpan Refill = TimeSpan.FromSeconds(6);
-
     private readonly Lock _gate = new();
     private readonly Dictionary<(Type Kind, string Tenant), Bucket> _buckets = [];
+
+    /// <summary>For messages about trouble: ten lines at once, then ten a minute.</summary>
+    public LogThrottle(TimeProvider time)
+        : this(burst: 10, refill: TimeSpan.FromSeconds(6), time)
+    {
+    }
 
     /// <summary>Asks whether a line may be written now.</summary>
     /// <param name="kind">Kind of message.</param>
@@ -25,12 +27,12 @@ internal sealed class LogThrottle(TimeProvider time)
         lock (_gate)
         {
             if (!_buckets.TryGetValue((kind, tenant), out Bucket? bucket))
-                _buckets.Add((kind, tenant), bucket = new Bucket { Left = Burst, Since = time.GetTimestamp() });
+                _buckets.Add((kind, tenant), bucket = new Bucket { Left = burst, Since = time.GetTimestamp() });
 
-            long refilled = time.GetElapsedTime(bucket.Since).Ticks / Refill.Ticks;
+            long refilled = time.GetElapsedTime(bucket.Since).Ticks / refill.Ticks;
             if (refilled > 0)
             {
-                bucket.Left = (int)Math.Min(Burst, bucket.Left + refilled);
+                bucket.Left = (int)Math.Min(burst, bucket.Left + refilled);
                 bucket.Since = time.GetTimestamp();
             }
 

@@ -11,6 +11,8 @@ internal sealed partial class ReadyService(
 {
     public Task StartAsync(CancellationToken cancellationToken)
     {
+        foreach (string warning in ConfigurationWarnings.Of(loaded.Value!))
+            LogWarning(warning);
         readiness.MarkReady();
         LogReady(loaded.Value!.Listen.Socket, metrics.Bound?.ToString() ?? "off", string.Join(", ", loaded.Origins));
         return Task.CompletedTask;
@@ -21,6 +23,9 @@ internal sealed partial class ReadyService(
         readiness.MarkStopping();
         return Task.CompletedTask;
     }
+
+    [LoggerMessage(1011, LogLevel.Warning, "Configuration: {Warning}")]
+    private partial void LogWarning(string warning);
 
     [LoggerMessage(1010, LogLevel.Information, "Ready: socket {Socket}, metrics {Metrics}, configuration from {Origins}")]
     private partial void LogReady(string socket, string metrics, string origins);

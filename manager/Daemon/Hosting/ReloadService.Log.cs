@@ -16,4 +16,7 @@ internal sealed partial class ReloadService
 
     [LoggerMessage(1023, LogLevel.Warning, "The changes of {Section} need a restart, ignoring them until then")]
     private partial void LogNeedsRestart(string section);
+
+    [LoggerMessage(1024, LogLevel.Warning, "Configuration: {Warning}")]
+    private partial void LogWarning(string warning);
 }

@@ -77,6 +77,8 @@ internal sealed partial class ReloadService(
             policies.Commit(prepared!);
             tenants.Apply(configuration);
             logLevel.Level = configuration.Logging.Level;
+            foreach (string warning in ConfigurationWarnings.Of(configuration))
+                LogWarning(warning);
             foreach (string section in ChangedButFixed(configuration))
                 LogNeedsRestart(section);
             LogReloaded(configuration.Tenants.Count, configuration.Policies.Count, string.Join(", ", loaded.Origins));

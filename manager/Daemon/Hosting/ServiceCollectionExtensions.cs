@@ -45,12 +45,14 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton<IEngineEventSink, EventLogger>();
         services.AddUffdTelemetry();
         services.AddHostedService<EventPump>();
+
+        // Before the long part of the start: SIGHUP kills a process that does not expect it.
+        services.AddHostedService<ReloadService>();
         services.AddHostedService<EngineService>();
         services.AddSingleton<NativeFrontDoor>();
         services.AddSingleton<IFrontDoor>(provider => provider.GetRequiredService<NativeFrontDoor>());
         services.AddSingleton<IEngineEventSink>(provider => provider.GetRequiredService<NativeFrontDoor>());
         services.AddHostedService<FrontDoorService>();
-        services.AddHostedService<ReloadService>();
         services.AddHostedService<ReadyService>();
         return services;
     }

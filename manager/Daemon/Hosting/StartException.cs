@@ -1,6 +1,5 @@
 namespace UffdManager.Daemon.Hosting;
 
-
 /// <summary>The daemon cannot start, for a reason its administrator can do something about.</summary>
 /// <param name="exitCode">What the process returns.</param>
 /// <param name="message">What is wrong and, where it is known, the remedy.</param>

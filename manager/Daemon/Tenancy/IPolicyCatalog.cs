@@ -1,6 +1,5 @@
 namespace UffdManager.Daemon.Tenancy;
 
-
 /// <summary>The policies that clients may ask for. Any thread; no I/O; follows configuration reloads.</summary>
 public interface IPolicyCatalog
 {

@@ -1,6 +1,5 @@
 namespace UffdManager.Daemon.Tenancy;
 
-
 /// <summary>Counts the files that one tenant keeps open as page sources.</summary>
 internal sealed class SourceQuota
 {
