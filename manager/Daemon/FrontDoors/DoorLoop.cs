@@ -43,7 +43,7 @@ internal sealed partial class DoorLoop : IDisposable
     {
         Services = services;
         Handler = new RequestHandler(services, this);
-        _logThrottle = new LogThrottle(services.Time);
+        _logThrottle = new LogThrottle(burst: 10, refill: TimeSpan.FromSeconds(6), services.Time);
         Epoll.Add(_epoll, _queue.Event, EpollEvents.In, QueueKey);
     }
 
