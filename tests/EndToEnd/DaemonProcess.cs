@@ -29,6 +29,8 @@ public sealed partial class DaemonProcess : IAsyncDisposable
 
     private static readonly TimeSpan s_deadline = TimeSpan.FromSeconds(60);
 
+    private static string DaemonAssembly { get; } = FindDaemonAssembly();
+
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();
     private readonly Lock _waitersLock = new();
@@ -64,15 +66,24 @@ public sealed partial class DaemonProcess : IAsyncDisposable
     /// <param name="configuration">JSON; <see cref="DefaultConfiguration"/> if null. Socket and metrics port are set by environment.</param>
     /// <param name="environment">More environment variables; they win over the fixture's own.</param>
     /// <param name="socketPath">Where to listen, to follow another daemon; a new place if null.</param>
+    /// <param name="uid">Runs it as this user, without any capability; needs root.</param>
     public static async Task<DaemonProcess> StartAsync(
-        string? configuration = null, IReadOnlyDictionary<string, string>? environment = null, string? socketPath = null)
+        string? configuration = null, IReadOnlyDictionary<string, string>? environment = null, string? socketPath = null, uint? uid = null)
     {
         string directory = System.IO.Directory.CreateTempSubdirectory("uffd-daemon-").FullName;
         File.SetUnixFileMode(directory, (UnixFileMode)0b111_101_101);
         string socket = socketPath ?? Path.Combine(directory, "manager.sock");
 
-        ProcessStartInfo start = new("dotnet") { UseShellExecute = false, RedirectStandardError = true, RedirectStandardOutput = true };
-        foreach (string argument in (string[])[DaemonAssembly(), "run", "--config", Path.Combine(directory, "config.json")])
+        ProcessStartInfo start = new() { UseShellExecute = false, RedirectStandardError = true, RedirectStandardOutput = true };
+        string[] command = ["dotnet", DaemonAssembly, "run", "--config", Path.Combine(directory, "config.json")];
+        if (uid is not null)
+        {
+            command = [.. AsUser(uid.Value), .. command];
+            Assert.Equal(0, await RunAsync("chown", uid.Value.ToString(), directory));
+        }
+
+        start.FileName = command[0];
+        foreach (string argument in command[1..])
             start.ArgumentList.Add(argument);
         start.Environment["UFFD_MANAGER__listen__socket"] = socket;
         start.Environment["UFFD_MANAGER__metrics__port"] = "0";
@@ -92,6 +103,9 @@ public sealed partial class DaemonProcess : IAsyncDisposable
             throw;
         }
     }
+
+    /// <summary>Whether a user can read the daemon's files, which may lie below a private home directory.</summary>
+    public static async Task<bool> IsReadableByAsync(uint uid) => await RunAsync([.. AsUser(uid), "test", "-r", DaemonAssembly]) == 0;
 
     /// <summary>Waits for a line of the log, from the start on.</summary>
     /// <param name="text">Part of the line.</param>
@@ -159,12 +173,21 @@ public sealed partial class DaemonProcess : IAsyncDisposable
     }
 
     // Beside the tests when built with them, else where the solution builds it.
-    private static string DaemonAssembly()
+    private static string FindDaemonAssembly()
     {
         string beside = Path.Combine(AppContext.BaseDirectory, "uffd-manager.dll");
         string built = Path.Combine(
             AppContext.BaseDirectory, "..", "..", "UffdManager.Daemon", Path.GetFileName(AppContext.BaseDirectory.TrimEnd('/')), "uffd-manager.dll");
         return File.Exists(beside) ? beside : Path.GetFullPath(built);
+    }
+
+    private static string[] AsUser(uint uid) => ["setpriv", "--reuid", $"{uid}", "--regid", $"{uid}", "--clear-groups", "--bounding-set=-all"];
+
+    private static async Task<int> RunAsync(params string[] command)
+    {
+        using Process process = Process.Start(command[0], command[1..]);
+        await process.WaitForExitAsync();
+        return process.ExitCode;
     }
 
     private async Task LaunchAsync()
