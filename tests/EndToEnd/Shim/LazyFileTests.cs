@@ -68,14 +68,29 @@ public sealed class LazyFileTests(ShimFixture shim) : IClassFixture<ShimFixture>
         string database = Path.Combine(shim.Directory.Path, "lazy.db");
         using (RunningProgram create = RunningProgram.Start(
             "sqlite3",
-            [database, "create table t(a integer primary key, b text); with recursive c(x) as (select 1 union all select x+1 from c where x<60000) insert into t select x, hex(x*7919) from c;"]))
+            [
+                database,
+                """
+                create table t(a integer primary key, b text);
+                with recursive c(x) as (select 1 union all select x+1 from c where x<60000) insert into t select x, hex(x*7919) from c;
+                """,
+            ]))
         {
             Assert.Equal(0, (await create.FinishAsync()).ExitCode);
         }
 
         await shim.AssertAlikeAsync(
             "sqlite3",
-            ["-readonly", database, "pragma mmap_size=268435456; select count(*), sum(a), max(b), min(b) from t; select b from t where a in (1, 777, 59999); pragma integrity_check;"],
+            [
+                "-readonly",
+                database,
+                """
+                pragma mmap_size=268435456;
+                select count(*), sum(a), max(b), min(b) from t;
+                select b from t where a in (1, 777, 59999);
+                pragma integrity_check;
+                """,
+            ],
             100,
             [$"--lazy={shim.Directory.Path}"]);
     }

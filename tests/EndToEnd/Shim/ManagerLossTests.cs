@@ -1,3 +1,4 @@
+using System.Globalization;
 using UffdManager.TestSupport;
 using Xunit;
 
@@ -69,7 +70,8 @@ public sealed class ManagerLossTests(ShimFixture shim) : IClassFixture<ShimFixtu
         await shim.AssertFaultsAsync(before, 1000);
     }
 
-    private RunningProgram StartProbe(string probe, string file) => shim.Start(ShimFixture.Probe, [probe, file], [$"--lazy={shim.Directory.Path}"]);
+    private RunningProgram StartProbe(string probe, string file) =>
+        shim.Start(ShimFixture.Probe, [probe, file], [$"--lazy={shim.Directory.Path}"]);
 
     private static async Task<string> NativeAsync(string probe, string file)
     {
@@ -85,11 +87,15 @@ public sealed class ManagerLossTests(ShimFixture shim) : IClassFixture<ShimFixtu
         return shim.Directory.WriteFile(name, contents);
     }
 
-    /// <summary>Agents of the program that this test has started: it is the only one that has the fixture's directory on its command line.</summary>
+    /// <summary>
+    /// Agents of the program that this test has started: it is the only one that has the fixture's directory on its command line.
+    /// </summary>
     private IEnumerable<int> Agents()
     {
-        foreach (string directory in Directory.EnumerateDirectories("/proc").Where(d => int.TryParse(Path.GetFileName(d), out _)))
+        foreach (string directory in Directory.EnumerateDirectories("/proc"))
         {
+            if (!int.TryParse(Path.GetFileName(directory), CultureInfo.InvariantCulture, out int pid))
+                continue;
             string name;
             string command;
             try
@@ -103,7 +109,7 @@ public sealed class ManagerLossTests(ShimFixture shim) : IClassFixture<ShimFixtu
             }
 
             if (name == "uffd-agent" && command.Contains(shim.Directory.Path, StringComparison.Ordinal))
-                yield return int.Parse(Path.GetFileName(directory), System.Globalization.CultureInfo.InvariantCulture);
+                yield return pid;
         }
     }
 

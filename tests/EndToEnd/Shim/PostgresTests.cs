@@ -6,8 +6,11 @@ namespace UffdManager.EndToEnd.Tests.Shim;
 /// <summary>A server of another user, without any privilege, that forks for each of its clients.</summary>
 public sealed class PostgresTests(ShimFixture shim) : IClassFixture<ShimFixture>
 {
-    private const string Query =
-        "set work_mem='128MB'; select count(*), md5(string_agg(h, '' order by h)) from (select md5(x::text) h from generate_series(1,150000) x) s; select count(*), sum(abalance)=0 from pgbench_accounts;";
+    private const string Query = """
+        set work_mem='128MB';
+        select count(*), md5(string_agg(h, '' order by h)) from (select md5(x::text) h from generate_series(1,150000) x) s;
+        select count(*), sum(abalance)=0 from pgbench_accounts;
+        """;
 
     private static readonly string? s_binaries = Directory.Exists("/usr/lib/postgresql")
         ? Directory.GetDirectories("/usr/lib/postgresql").Order(StringComparer.Ordinal).Select(d => Path.Combine(d, "bin")).LastOrDefault()
@@ -40,7 +43,12 @@ public sealed class PostgresTests(ShimFixture shim) : IClassFixture<ShimFixture>
         await RunToEndAsync("chown", ["postgres:postgres", data]);
         await AsPostgresAsync([.. launch, Path.Combine(s_binaries!, "initdb"), "-D", data, "-A", "trust", "--no-sync"]);
         using RunningProgram server = RunningProgram.Start(
-            "setpriv", [.. Identity, .. launch, Path.Combine(s_binaries!, "postgres"), "-D", data, "-k", data, "-c", "listen_addresses=", "-c", "fsync=off"], data);
+            "setpriv",
+            [
+                .. Identity, .. launch, Path.Combine(s_binaries!, "postgres"),
+                "-D", data, "-k", data, "-c", "listen_addresses=", "-c", "fsync=off",
+            ],
+            data);
         await UntilReadyAsync(server, data);
         await AsPostgresAsync([Path.Combine(s_binaries!, "pgbench"), "-h", data, "-i", "-s", "2", "-q", "postgres"]);
         await AsPostgresAsync([Path.Combine(s_binaries!, "pgbench"), "-h", data, "-c", "4", "-j", "2", "-t", "200", "-S", "postgres"]);

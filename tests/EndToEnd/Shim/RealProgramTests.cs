@@ -55,7 +55,16 @@ public sealed class RealProgramTests(ShimFixture shim) : IClassFixture<ShimFixtu
         "sqlite3",
         [
             ":memory:",
-            "create table t(a,b); with recursive c(x) as (select 1 union all select x+1 from c where x<150000) insert into t select x, hex(x*7) from c; create index i on t(b); select count(*), sum(a), max(b) from t; delete from t where a%3=0; vacuum; select count(*), sum(a) from t; pragma integrity_check;",
+            """
+            create table t(a,b);
+            with recursive c(x) as (select 1 union all select x+1 from c where x<150000) insert into t select x, hex(x*7) from c;
+            create index i on t(b);
+            select count(*), sum(a), max(b) from t;
+            delete from t where a%3=0;
+            vacuum;
+            select count(*), sum(a) from t;
+            pragma integrity_check;
+            """,
         ],
         500);
 

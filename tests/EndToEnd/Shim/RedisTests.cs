@@ -6,7 +6,13 @@ namespace UffdManager.EndToEnd.Tests.Shim;
 /// <summary>A server whose snapshots live on fork and copy-on-write.</summary>
 public sealed class RedisTests(ShimFixture shim) : IClassFixture<ShimFixture>
 {
-    private const string Fill = "for i=1,30000 do redis.call('set','k'..i,string.rep(tostring(i*7919),60)) redis.call('rpush','l'..(i%100),i) end return 'filled'";
+    private const string Fill = """
+        for i=1,30000 do
+            redis.call('set', 'k'..i, string.rep(tostring(i*7919), 60))
+            redis.call('rpush', 'l'..(i%100), i)
+        end
+        return 'filled'
+        """;
 
     [SkippableFact]
     public async Task Redis_keeps_its_data_when_it_saves_in_a_forked_child()

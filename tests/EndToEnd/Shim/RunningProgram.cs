@@ -33,7 +33,7 @@ public sealed class RunningProgram : IDisposable
         }
     }
 
-    public static RunningProgram Start(string file, IEnumerable<string> arguments, string? directory = null, IReadOnlyDictionary<string, string?>? environment = null)
+    public static RunningProgram Start(string file, IEnumerable<string> arguments, string? directory = null)
     {
         ProcessStartInfo start = new(file, arguments)
         {
@@ -43,8 +43,6 @@ public sealed class RunningProgram : IDisposable
             UseShellExecute = false,
             WorkingDirectory = directory ?? "/",
         };
-        foreach ((string name, string? value) in environment ?? new Dictionary<string, string?>())
-            start.Environment[name] = value;
         try
         {
             return new RunningProgram(Process.Start(start) ?? throw new InvalidOperationException($"{file} did not start"));

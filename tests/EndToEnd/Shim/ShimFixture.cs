@@ -39,9 +39,7 @@ public sealed class ShimFixture : IAsyncLifetime
     public async Task InitializeAsync()
     {
         Require.Root();
-        File.SetUnixFileMode(
-            Directory.Path,
-            (UnixFileMode)0b111_101_101);
+        File.SetUnixFileMode(Directory.Path, (UnixFileMode)0b111_101_101);
         await StartDaemonAsync();
     }
 
@@ -70,7 +68,7 @@ public sealed class ShimFixture : IAsyncLifetime
     public Task<double> FaultsAsync() => MetricAsync("uffd_manager_faults_total");
 
     /// <summary>Starts a program under the shim; it is an error there if it cannot be managed.</summary>
-    public RunningProgram Start(string file, IEnumerable<string> arguments, IEnumerable<string>? options = null, string? directory = null) =>
+    public RunningProgram Start(string file, string[] arguments, string[]? options = null, string? directory = null) =>
         RunningProgram.Start(Launcher, [$"--socket={SocketPath}", "--require", .. options ?? [], "--", file, .. arguments], directory);
 
     /// <summary>
