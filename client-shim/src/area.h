@@ -86,6 +86,9 @@ struct shim_prefix {
 struct shim_config {
 	bool attached; /* a session exists, this process may be a child of its owner */
 	bool released; /* the manager has ended it on purpose */
+	/* Without it (a manager without CAP_SYS_PTRACE) a child's missing pages are the kernel's
+	 * zeros. That is right for anonymous memory, but not for lazily mapped files. */
+	bool follows_forks;
 	bool require;
 	bool verbose;
 	uint64_t minimum;

@@ -36,6 +36,10 @@ void fork_child(void)
 
 	if (!shim_area || !shim_area->config.attached || shim_area->config.released)
 		return;
+	if (!shim_area->config.follows_forks) {
+		shim_area->config.attached = false;
+		return;
+	}
 	shim_block_signals(&signals);
 	token = *(volatile uint64_t *)shim_area->mailbox;
 	/* Or this child's own children would find the page present. */

@@ -75,6 +75,13 @@ static void start(void)
 		return;
 	}
 	config->attached = true;
+	config->follows_forks = session.follows_forks;
+	if (!config->follows_forks && config->prefixes) {
+		config->prefixes = 0;
+		if (config->verbose)
+			message_say("files are not mapped lazily: the manager cannot follow forks",
+				    0);
+	}
 	pthread_atfork(NULL, NULL, fork_child);
 	refused = hooks_install();
 	if (config->verbose)

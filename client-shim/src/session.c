@@ -62,6 +62,7 @@ static int take_welcome(struct shim_session *session, const struct wire_message 
 		return -EPROTO;
 	session->id = body->session_id;
 	session->resume_token = body->resume_token;
+	session->follows_forks = (body->features_enabled & FEATURE_EVENT_FORK) != 0;
 	*flags = body->flags;
 	return 0;
 }

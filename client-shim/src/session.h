@@ -13,6 +13,7 @@ struct shim_session {
 	int uffd;
 	uint64_t id;
 	uint64_t resume_token;
+	bool follows_forks; /* the manager hears of forks: children are served as well */
 	const char *failed; /* the step that failed, a constant string */
 };
 

@@ -11,6 +11,7 @@ folder=$(mktemp -d)
 socket=$folder/manager.sock
 passed=0 failed=0 skipped=0
 manager=
+features=0x1ff # of the stand-in
 
 stop_manager() {
     [ -n "$manager" ] && kill -"${1:-TERM}" "$manager" 2>/dev/null && wait "$manager" 2>/dev/null
@@ -36,7 +37,7 @@ await() {
 
 start_manager() {
     rm -f "$socket" "$folder/manager.log"
-    "$programs/stand_in_manager" "$socket" >"$folder/manager.log" 2>"$folder/manager.err" &
+    "$programs/stand_in_manager" "$socket" "$features" >"$folder/manager.log" 2>"$folder/manager.err" &
     manager=$!
     await 10 grep -q ready "$folder/manager.log"
 }
@@ -89,7 +90,7 @@ if ! { : <>/dev/userfaultfd; } 2>/dev/null; then
         echo "0 passed, 1 failed, 0 skipped"
         exit 1
     fi
-    echo "0 passed, 0 failed, 46 skipped"
+    echo "0 passed, 0 failed, 48 skipped"
     exit 0
 fi
 
@@ -115,6 +116,11 @@ alike "small mappings can be managed too" faults 2000 --min=4K -- "$probe" heap
 for seed in 1 2 3; do
     alike "torture with seed $seed" faults 50000 -- "$programs/torture" $seed 60
 done
+
+features=0x1fd # all but EVENT_FORK
+alike "children are the kernel's when forks cannot be followed" faults 2000 -- "$probe" forks
+alike "no file is lazy when forks cannot be followed" registers 2 --lazy="$folder" -- "$probe" lazy "$folder/file"
+features=0x1ff
 
 # ---- the manager goes away ----
 

@@ -1,8 +1,8 @@
 /*
- * stand_in_manager SOCKET - the least that the shim needs of a manager, in one thread: it gives out
- * /dev/userfaultfd, registers, fills pages with zeros or from a file, follows fork, remap and
- * unmap, and answers mailboxes. So the shim's own tests can stop it, kill it and make it say
- * unusual things.
+ * stand_in_manager SOCKET [FEATURES] - the least that the shim needs of a manager, in one thread:
+ * it gives out /dev/userfaultfd, registers, fills pages with zeros or from a file, follows fork,
+ * remap and unmap, and answers mailboxes. So the shim's own tests can stop it, kill it and make it
+ * say unusual things.
  *
  * SIGUSR1: sends a command from the reserved range to every connection.
  * SIGUSR2: sends GOODBYE (session ended) to every connection, unregistering nothing.
@@ -38,6 +38,7 @@ struct region {
 struct space {
 	int uffd; /* 0: unused slot */
 	uint64_t token;
+	uint64_t features;
 	bool adopting;
 	size_t count, room;
 	struct region *regions;
@@ -53,6 +54,7 @@ static struct connection connections[MAX_CONNECTIONS];
 static unsigned long sessions, registers, faults, lazy_faults, forks, bound, adopted, refused;
 static volatile sig_atomic_t wanted;
 static uint64_t next_token = 0x1234;
+static uint64_t allowed_features = 0x1ff;
 
 static void on_signal(int number)
 {
@@ -187,6 +189,7 @@ static void on_fork(const struct space *parent, int uffd)
 {
 	struct space *child = new_space(uffd);
 
+	child->features = parent->features;
 	forks++;
 	for (size_t i = 0; i < parent->count; i++) {
 		struct region region = parent->regions[i];
@@ -278,7 +281,8 @@ static void welcome(struct connection *c, const struct uffdm_header *to, uint16_
 					   .flags = flags,
 					   .page_size = PAGE,
 					   .session_id = c->space ? c->space->token : 0,
-					   .resume_token = c->space ? c->space->token : 0};
+					   .resume_token = c->space ? c->space->token : 0,
+					   .features_enabled = c->space ? c->space->features : 0};
 
 	answer(c->socket, to, UFFDM_WELCOME, &body, sizeof(body), fd);
 }
@@ -307,6 +311,7 @@ static void on_hello(struct connection *c, const struct uffdm_header *header, in
 	} else if (body->flags & UFFDM_HELLO_ADOPT) {
 		c->space = new_space(dup(fd));
 		c->space->adopting = true;
+		c->space->features = allowed_features;
 		adopted++;
 		welcome(c, header, 0, -1);
 	} else {
@@ -317,13 +322,15 @@ static void on_hello(struct connection *c, const struct uffdm_header *header, in
 static void on_attach(struct connection *c, const struct uffdm_header *header, int fd)
 {
 	const struct uffdm_attach *body = (const void *)(header + 1);
-	struct uffdio_api api = {.api = UFFD_API, .features = body->requested_features & 0x1ff};
+	struct uffdio_api api = {.api = UFFD_API,
+				 .features = body->requested_features & allowed_features};
 
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) != 0) {
 		answer_error(c->socket, header, errno);
 		return;
 	}
 	c->space = new_space(dup(fd));
+	c->space->features = body->requested_features & allowed_features;
 	sessions++;
 	welcome(c, header, 0, -1);
 }
@@ -451,7 +458,9 @@ int main(int count, char **arguments)
 	static struct pollfd files[1 + MAX_SPACES + MAX_CONNECTIONS];
 	static size_t owner[1 + MAX_SPACES + MAX_CONNECTIONS];
 
-	if (count != 2 || strlen(arguments[1]) >= sizeof(address.sun_path))
+	if (count == 3)
+		allowed_features = strtoull(arguments[2], NULL, 0);
+	if (count < 2 || strlen(arguments[1]) >= sizeof(address.sun_path))
 		return 64;
 	strcpy(address.sun_path, arguments[1]);
 	unlink(address.sun_path);
