@@ -115,8 +115,15 @@ internal sealed partial class Connection
 
     public void OnHandshakeTimeout()
     {
-        if (State is not (ConnectionState.New or ConnectionState.Greeted) || _busy)
+        if (State is not (ConnectionState.New or ConnectionState.Greeted))
             return;
+        if (_busy)
+        {
+            // The manager is the slow one; if the request fails, the peer has the time once more.
+            Deadline = _loop.ExpectWithin(this);
+            return;
+        }
+
         _loop.Services.Telemetry.ProtocolError(NativeFrontDoor.DoorName, ProtocolErrorReason.FirstMessageTimeout);
         _loop.LogPeer(Peer.Identity, Tenant.Name, "the handshake took too long");
         Close();

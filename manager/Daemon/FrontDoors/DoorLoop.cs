@@ -8,7 +8,7 @@ namespace UffdManager.Daemon.FrontDoors;
 /// <summary>
 /// The front door's thread: one epoll instance with the listener, a queue for work from elsewhere, and every connection. All
 /// connections, the session directory and the deadlines belong to this thread. It waits for nothing but epoll: the engine's answers come
-/// back through the queue, and what may wait for a file system runs on the thread pool.
+/// back through the queue, and what may wait for a file system has threads of its own.
 /// </summary>
 /// <remarks>
 /// epoll keys are slot and generation, never a descriptor: an event of a connection that was closed earlier in the same batch finds

@@ -71,13 +71,13 @@ internal sealed partial class RequestHandler
     private PolicyDecision FindPolicy(SessionEntry entry, string name) =>
         name.Length == 0 ? PolicyDecision.Granted(entry.DefaultPolicy) : services.Policies.Find(entry.Tenant, name);
 
-    /// <summary>Opens a source by path, or takes the first of the descriptors; on the thread pool, because a file system may make it wait.</summary>
+    /// <summary>Opens a source by path, or takes the first of the descriptors; a file system may make it wait.</summary>
     private Task<SourceDecision> OpenAsync(TenantGrant tenant, string path, DescriptorSet? descriptors)
     {
         if (descriptors is null)
-            return Task.Run(() => services.Sources.OpenPath(tenant, path));
+            return _blocking.RunAsync(tenant.Name, () => services.Sources.OpenPath(tenant, path));
         SafeFile file = descriptors.Take<SafeFile>(0);
-        return Task.Run(() => services.Sources.AdoptDescriptor(tenant, file));
+        return _blocking.RunAsync(tenant.Name, () => services.Sources.AdoptDescriptor(tenant, file));
     }
 
     private static Reply Refused(SourceDecision decision) =>

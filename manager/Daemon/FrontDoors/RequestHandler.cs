@@ -9,11 +9,12 @@ using UffdManager.Protocol;
 namespace UffdManager.Daemon.FrontDoors;
 
 /// <summary>
-/// One method for each request of the protocol. Runs on the front door's thread; what may wait for the file system or a foreign lock is moved to
-/// the thread pool, and everything behind an <c>await</c> is back on the front door's thread.
+/// One method for each request of the protocol. Runs on the front door's thread; what may wait for a file system or a foreign lock is done
+/// elsewhere (<see cref="BlockingWork"/>), and everything behind an <c>await</c> is back on the front door's thread.
 /// </summary>
 internal sealed partial class RequestHandler(DoorServices services, DoorLoop loop)
 {
+    private readonly BlockingWork _blocking = new();
     private long _lastRegion;
 
     /// <summary>Carries a request out.</summary>

@@ -1,12 +1,12 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.FrontDoors;
-using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Daemon.Tests.Configuration;
 using UffdManager.Engine;
+using UffdManager.Linux;
 using UffdManager.TestSupport;
 
 namespace UffdManager.Daemon.Tests.FrontDoors;
@@ -31,16 +31,17 @@ internal sealed class FrontDoorHost : IAsyncDisposable
     private readonly TempDirectory _directory = new();
     private readonly NativeFrontDoor _door;
     private readonly PolicyCatalog _policies;
-    private readonly EventPump _pump;
+    private readonly CancellationTokenSource _stopping = new();
+    private Task _pumping = Task.CompletedTask;
     private bool _stopped;
 
-    private FrontDoorHost(string configuration)
+    private FrontDoorHost(string configuration, bool handSocketIn)
     {
         ManagerConfiguration loaded = Layers.LoadValid(configuration.Replace("@", _directory.Path, StringComparison.Ordinal));
         ListenOptions listen = loaded.Listen with { Socket = Path.Combine(_directory.Path, "door.sock") };
         SocketPath = listen.Socket;
         Engine = new FaultEngine(new EngineOptions { FaultLoops = 1 });
-        _policies = new PolicyCatalog(loaded, TimeProvider.System);
+        _policies = new PolicyCatalog(loaded);
         _door = new NativeFrontDoor(
             Engine,
             new TenantCatalog(loaded),
@@ -50,8 +51,8 @@ internal sealed class FrontDoorHost : IAsyncDisposable
             new NoServiceTimes(),
             listen,
             NullLogger<NativeFrontDoor>.Instance,
-            TimeProvider.System);
-        _pump = new EventPump(Engine, [_door]);
+            TimeProvider.System,
+            handSocketIn ? UnixSocket.Listen(listen.Socket, UnixSocketType.SeqPacket, 16, 0b110_110_110) : null);
     }
 
     public string SocketPath { get; }
@@ -64,11 +65,12 @@ internal sealed class FrontDoorHost : IAsyncDisposable
 
     /// <summary>Opens a front door.</summary>
     /// <param name="configuration">JSON; an @ stands for <see cref="Folder"/>.</param>
-    public static async Task<FrontDoorHost> StartAsync(string configuration = Everybody)
+    /// <param name="handSocketIn">Whether the socket listens before the front door gets it.</param>
+    public static async Task<FrontDoorHost> StartAsync(string configuration = Everybody, bool handSocketIn = false)
     {
-        var host = new FrontDoorHost(configuration);
+        var host = new FrontDoorHost(configuration, handSocketIn);
         host.Engine.Start();
-        await host._pump.StartAsync(CancellationToken.None);
+        host._pumping = host.PumpAsync();
         host._door.Start();
         return host;
     }
@@ -85,12 +87,26 @@ internal sealed class FrontDoorHost : IAsyncDisposable
         if (!_stopped)
             await StopDoorAsync();
         await Engine.StopAsync(TimeSpan.FromSeconds(5));
-        await _pump.StopAsync(CancellationToken.None);
-        _pump.Dispose();
+        await _stopping.CancelAsync();
+        await _pumping;
+        _stopping.Dispose();
         _door.Dispose();
         Engine.Dispose();
         _policies.Dispose();
         _directory.Dispose();
+    }
+
+    private async Task PumpAsync()
+    {
+        try
+        {
+            await foreach (EngineEvent engineEvent in Engine.Events.ReadAllAsync(_stopping.Token))
+                _door.OnEvent(engineEvent);
+        }
+        catch (OperationCanceledException)
+        {
+            // The test is over.
+        }
     }
 
     private sealed class NoServiceTimes : IServiceTimePercentiles

@@ -136,4 +136,16 @@ public sealed class PeerAdmissionTests
         Assert.Null(peer.Receive());
         Assert.False(File.Exists(host.SocketPath));
     }
+
+    [Fact]
+    public async Task Socket_that_listens_already_is_used_and_its_path_is_left_alone()
+    {
+        await using FrontDoorHost host = await FrontDoorHost.StartAsync(handSocketIn: true);
+        using var peer = new RawPeer(host.SocketPath);
+        peer.Ask<WelcomeMessage>(RawPeer.Hello(HelloFlags.NoSession));
+
+        await host.StopDoorAsync();
+
+        Assert.True(File.Exists(host.SocketPath));
+    }
 }
