@@ -15,7 +15,7 @@ internal static class ConfigCommands
         try
         {
             // Opens what the daemon would open.
-            new PolicyCatalog(loaded.Value!, TimeProvider.System).Dispose();
+            new PolicyCatalog(loaded.Value!).Dispose();
         }
         catch (ConfigurationException e)
         {

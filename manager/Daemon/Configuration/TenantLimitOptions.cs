@@ -12,6 +12,9 @@ public sealed record TenantLimitOptions
     /// <summary>Bytes of all registered regions.</summary>
     public required long RegisteredBytes { get; init; }
 
+    /// <summary>Bytes of the manager's memory for page tables of all sessions.</summary>
+    public required long PageTableBytes { get; init; }
+
     /// <summary>Pages being fetched from slow sources at a time.</summary>
     public required int PagesInFlight { get; init; }
 
@@ -29,6 +32,9 @@ public sealed record TenantLimitOptions
 
     /// <summary>Files open as page sources.</summary>
     public required int Sources { get; init; }
+
+    /// <summary>Sizes of all files open as page sources, holes included.</summary>
+    public required long SourceBytes { get; init; }
 
     /// <summary>Shared images.</summary>
     public required int Maps { get; init; }

@@ -17,6 +17,9 @@ internal sealed partial class ReloadService
     [LoggerMessage(1023, LogLevel.Warning, "The changes of {Section} need a restart, ignoring them until then")]
     private partial void LogNeedsRestart(string section);
 
+    [LoggerMessage(1025, LogLevel.Error, "The configuration could not be read again, keeping the one in use")]
+    private partial void LogReloadFailed(Exception exception);
+
     [LoggerMessage(1024, LogLevel.Warning, "Configuration: {Warning}")]
     private partial void LogWarning(string warning);
 }

@@ -5,7 +5,6 @@ using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine;
-using UffdManager.Engine.Sources;
 
 namespace UffdManager.Daemon.Hosting;
 
@@ -34,7 +33,7 @@ internal sealed partial class ReloadService(
         {
             // Else the signal would end the process.
             context.Cancel = true;
-            Reload();
+            ReloadOrLog();
         });
         _retired = time.CreateTimer(_ => CloseRetired(), state: null, PolicyCatalog.Retention, PolicyCatalog.Retention);
         return Task.CompletedTask;
@@ -87,6 +86,20 @@ internal sealed partial class ReloadService(
         }
     }
 
+    // Runs as a signal handler, where an exception would end the process.
+    private void ReloadOrLog()
+    {
+        try
+        {
+            Reload();
+        }
+        catch (Exception e)
+        {
+            LogReloadFailed(e);
+            telemetry.Reloaded(succeeded: false);
+        }
+    }
+
     private IEnumerable<string> ChangedButFixed(ManagerConfiguration now)
     {
         if (now.Listen != started.Listen)
@@ -103,6 +116,5 @@ internal sealed partial class ReloadService(
             yield return "logging.format";
     }
 
-    private void CloseRetired() =>
-        policies.CloseRetired(engine.Sessions().Select(session => session.DefaultPolicy.Source).OfType<PageSource>().ToHashSet());
+    private void CloseRetired() => policies.CloseRetired(engine.Sessions().Select(session => session.DefaultPolicy).ToHashSet());
 }

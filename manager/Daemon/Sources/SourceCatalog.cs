@@ -138,10 +138,10 @@ internal sealed class SourceCatalog : ISourceCatalog
             return SourceDecision.Granted(shared);
         }
 
-        if (!tenant.Sources.TryTake(tenant.Limits.Sources))
+        if (!tenant.Sources.TryTake(key.Size, tenant.Limits, out string? refusal))
         {
             file.Dispose();
-            return SourceDecision.OverLimit($"tenant {tenant.Name} has {tenant.Limits.Sources} sources open, which is its limit");
+            return SourceDecision.OverLimit($"tenant {tenant.Name} {refusal}");
         }
 
         try
@@ -154,12 +154,12 @@ internal sealed class SourceCatalog : ISourceCatalog
         }
         catch (SyscallException e)
         {
-            tenant.Sources.Return();
+            tenant.Sources.Return(key.Size);
             return SourceDecision.Refused(e.Errno, $"{subject}: {e.Errno.Describe()}");
         }
         catch (ArgumentException e)
         {
-            tenant.Sources.Return();
+            tenant.Sources.Return(key.Size);
             return SourceDecision.Refused(Errno.EINVAL, e.Message);
         }
     }
@@ -191,7 +191,7 @@ internal sealed class SourceCatalog : ISourceCatalog
                 _open.Remove(key);
         }
 
-        quota.Return();
+        quota.Return(key.Size);
     }
 
     // Sealed memory answers at once, everything else is a file.

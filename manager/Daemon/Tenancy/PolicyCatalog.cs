@@ -9,23 +9,21 @@ namespace UffdManager.Daemon.Tenancy;
 /// Makes the engine's policies from the configuration and opens the images they name.
 /// </summary>
 /// <remarks>
-/// A policy that a reload leaves as it is stays the same object. An image that no policy names any more stays open while a session's default
-/// policy still points to it, and for a while longer (<see cref="Retention"/>), because a client that is just attaching holds the policy
-/// without being a session yet. Regions keep references of their own.
+/// A policy that a reload leaves as it is stays the same object. An image that no policy names any more stays open while anybody can reach the
+/// policy object that points to it: sessions, connections that are just attaching, forked children that have not come yet. The garbage
+/// collector knows all of them; a list of our own would miss one. Regions keep references to the image themselves.
 /// </remarks>
 internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
 {
-    /// <summary>How long a retired image is kept at least; far longer than an attach takes.</summary>
+    /// <summary>How often retired images are looked at.</summary>
     public static readonly TimeSpan Retention = TimeSpan.FromMinutes(1);
 
-    private readonly TimeProvider _time;
     private readonly Lock _changing = new();
-    private readonly List<(PageSource Source, long RetiredAt)> _retired = [];
+    private readonly List<(PageSource Source, WeakReference<Policy> Policy)> _retired = [];
     private Dictionary<string, Entry> _policies = new(StringComparer.OrdinalIgnoreCase);
 
-    public PolicyCatalog(ManagerConfiguration configuration, TimeProvider time)
+    public PolicyCatalog(ManagerConfiguration configuration)
     {
-        _time = time;
         List<ConfigurationError> errors = [];
         Prepared prepared = Prepare(configuration, errors);
         if (errors.Count > 0)
@@ -96,7 +94,7 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             {
                 bool kept = prepared.Policies.TryGetValue(entry.Grant.Policy.Name, out Entry? now) && ReferenceEquals(now, entry);
                 if (!kept && entry.Grant.Policy.Source is FileSource source)
-                    _retired.Add((source, _time.GetTimestamp()));
+                    _retired.Add((source, new WeakReference<Policy>(entry.Grant.Policy)));
             }
 
             Volatile.Write(ref _policies, prepared.Policies);
@@ -104,20 +102,29 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
     }
 
     /// <summary>Closes retired images that nobody can point to any more.</summary>
-    /// <param name="inUse">Sources of the default policies of live sessions.</param>
-    public void CloseRetired(IReadOnlySet<PageSource> inUse)
+    /// <param name="inUse">Default policies of live sessions: while these are all that is left, no collection is worth its time.</param>
+    public void CloseRetired(IReadOnlySet<Policy> inUse)
     {
+        bool isWorthCollecting = false;
         lock (_changing)
         {
             for (int i = _retired.Count - 1; i >= 0; i--)
             {
-                (PageSource source, long retiredAt) = _retired[i];
-                if (_time.GetElapsedTime(retiredAt) < Retention || inUse.Contains(source))
+                (PageSource source, WeakReference<Policy> weak) = _retired[i];
+                if (weak.TryGetTarget(out Policy? policy))
+                {
+                    isWorthCollecting |= !inUse.Contains(policy);
                     continue;
+                }
+
                 _retired.RemoveAt(i);
                 source.Dispose();
             }
         }
+
+        // An idle daemon would not collect its old objects for hours. In the background, and only in the minutes after a reload.
+        if (isWorthCollecting)
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: false);
     }
 
     public void Dispose()

@@ -17,7 +17,7 @@ public sealed class TenantGrant
         Options = options;
         Sources = sources;
         _connections = connections;
-        Limits = new DaemonLimits(options.Limits.Connections, options.Limits.Sources, options.Limits.Maps, options.Limits.MapBytes);
+        Limits = new DaemonLimits(options.Limits.Connections, options.Limits.Sources, options.Limits.SourceBytes, options.Limits.Maps, options.Limits.MapBytes);
     }
 
     /// <summary>The tenant as the engine accounts it.</summary>

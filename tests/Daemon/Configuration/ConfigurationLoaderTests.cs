@@ -30,7 +30,7 @@ public sealed class ConfigurationLoaderTests
                   "defaultPolicy": "image", "policies": ["image"], "sourceDirectories": ["/srv"], "sourceDescriptors": false, "weight": 5,
                   "limits": {
                     "sessions": 1, "regions": 2, "registeredBytes": "3MiB", "pagesInFlight": 4, "faultsPerSecond": 5, "copiedBytesPerSecond": "6MiB",
-                    "fetchQueueDepth": 7, "connections": 8, "sources": 9, "maps": 10, "mapBytes": "11MiB"
+                    "fetchQueueDepth": 7, "connections": 8, "sources": 9, "sourceBytes": "12MiB", "pageTableBytes": "13MiB", "maps": 10, "mapBytes": "11MiB"
                   }
                 }
               }
@@ -108,6 +108,8 @@ public sealed class ConfigurationLoaderTests
                 FetchQueueDepth = 7,
                 Connections = 8,
                 Sources = 9,
+                SourceBytes = 12 << 20,
+                PageTableBytes = 13 << 20,
                 Maps = 10,
                 MapBytes = 11 << 20,
             },

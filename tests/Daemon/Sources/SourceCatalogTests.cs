@@ -80,6 +80,22 @@ public sealed class SourceCatalogTests : IDisposable
     }
 
     [Fact]
+    public void Sparse_files_count_with_their_whole_size()
+    {
+        string path = _directory.WriteFile("sparse", ""u8);
+        using (FileStream file = File.OpenWrite(path))
+            file.SetLength(3L << 20);
+        _directory.WriteFile("small", new byte[4096]);
+        TenantGrant tenant = Tenant(sourceBytes: 3L << 20);
+
+        SourceLease held = _catalog.OpenPath(tenant, "sparse").Lease!;
+        Assert.True(_catalog.OpenPath(tenant, "small").LimitReached);
+        held.Dispose();
+        using SourceLease? granted = _catalog.OpenPath(tenant, "small").Lease;
+        Assert.NotNull(granted);
+    }
+
+    [Fact]
     public void Refused_descriptor_is_closed()
     {
         string path = _directory.WriteFile("image", new byte[4096]);
@@ -143,14 +159,15 @@ public sealed class SourceCatalogTests : IDisposable
         Assert.NotNull(lease);
     }
 
-    private TenantGrant Tenant(string name = "everybody", int sources = 10, bool descriptors = true, string[]? directories = null)
+    private TenantGrant Tenant(
+        string name = "everybody", int sources = 10, bool descriptors = true, string[]? directories = null, long sourceBytes = 1 << 30)
     {
         string list = string.Join(", ", (directories ?? [_directory.Path]).Select(directory => $"\"{directory}\""));
         ManagerConfiguration configuration = Layers.LoadValid($$"""
             { "policies": { "zero": {} },
               "tenants": { "{{name}}": {
                 "default": true, "defaultPolicy": "zero", "sourceDirectories": [{{list}}], "sourceDescriptors": {{(descriptors ? "true" : "false")}},
-                "limits": { "sources": {{sources}} } } } }
+                "limits": { "sources": {{sources}}, "sourceBytes": {{sourceBytes}} } } } }
             """);
         return new TenantCatalog(configuration).Resolve(new PeerIdentity(1, 1, 1, null)).Grant!;
     }
