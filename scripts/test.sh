@@ -53,7 +53,7 @@ selected() {
 }
 
 # Where everything that the tests want is certainly there, a skipped test is a failure: CI, and root with all capabilities on a kernel
-# that has all features (6.8). Elsewhere it says why it was skipped. An explicit setting wins.
+# that has all features (6.10). Elsewhere it says why it was skipped. An explicit setting wins.
 require_all() {
     [ "${CI:-}" != true ] || return 0
     local effective last major minor
@@ -61,7 +61,7 @@ require_all() {
     last=$(cat /proc/sys/kernel/cap_last_cap)
     IFS=.- read -r major minor _ < <(uname -r)
     [ "$(id -u)" -eq 0 ] && [ $((0x$effective)) -eq $(((1 << (last + 1)) - 1)) ] &&
-        [ $((major * 1000 + minor)) -ge 6008 ] && [ -c /dev/userfaultfd ]
+        [ $((major * 1000 + minor)) -ge 6010 ] && [ -c /dev/userfaultfd ]
 }
 
 # Thousands of sessions are thousands of descriptors. Not the hard limit itself: some programs close every possible descriptor one by one.
