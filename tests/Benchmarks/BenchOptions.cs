@@ -13,6 +13,7 @@ internal sealed record BenchOptions
           --env NAME=VALUE     into the manager's environment; may be repeated
           --nice N             priority of handlers and clients, as of nice(1): on a machine that does other things too
           --output FILE        JSON rows (default artifacts/bench/latest.json); the table goes beside it as .md
+          --publish            put the result into docs/PERFORMANCE.md, if every row could be measured
           --list               print the names of the scenarios
         """;
 
@@ -29,6 +30,9 @@ internal sealed record BenchOptions
 
     public bool List { get; private init; }
 
+    /// <summary>The document that receives the result; null for none.</summary>
+    public string? Publish { get; private init; }
+
     public required string Daemon { get; init; }
 
     public required string Native { get; init; }
@@ -44,6 +48,7 @@ internal sealed record BenchOptions
         bool quick = false;
         bool selfCheck = false;
         bool list = false;
+        string? publish = null;
         int? rounds = null;
         int? nice = null;
         string daemon = Path.Combine(root, "artifacts/bin/UffdManager.Daemon/release/uffd-manager");
@@ -62,6 +67,9 @@ internal sealed record BenchOptions
                     break;
                 case "--self-check":
                     selfCheck = true;
+                    break;
+                case "--publish":
+                    publish = Path.Combine(root, "docs/PERFORMANCE.md");
                     break;
                 case "--list":
                     list = true;
@@ -96,6 +104,7 @@ internal sealed record BenchOptions
             SelfCheck = selfCheck,
             Nice = nice,
             List = list,
+            Publish = publish,
             Rounds = rounds ?? (quick ? 2 : 5),
             Only = only,
             Daemon = daemon,

@@ -24,14 +24,14 @@ internal sealed class LoadClient(BenchOptions options, string image)
     /// <returns>Every number of the client's JSON line, and <see cref="HandlerCpu"/>.</returns>
     public async Task<IReadOnlyDictionary<string, double>> RunAsync(Handler handler, Load load)
     {
-        TimeSpan before = ProcessUsage.Cpu(handler.Process.Pid);
+        IReadOnlyDictionary<string, long> before = ProcessUsage.CpuNanoseconds(handler.Process.Pid);
         await using ChildProcess process = Start(handler, load);
         try
         {
             process.CloseInput();
             Dictionary<string, double> measured = await ReadAsync(process);
             await process.WaitAsync(s_patience);
-            measured[HandlerCpu] = (ProcessUsage.Cpu(handler.Process.Pid) - before).TotalNanoseconds;
+            measured[HandlerCpu] = ProcessUsage.CpuNanosecondsSince(handler.Process.Pid, before);
             return measured;
         }
         catch (BenchException e) when (handler.Process.HasExited)

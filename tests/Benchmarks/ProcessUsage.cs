@@ -12,15 +12,17 @@ internal static class ProcessUsage
         return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024;
     }
 
-    /// <summary>Time on a CPU of all threads that live now; to the nanosecond, where /proc/PID/stat counts ticks of 10 ms.</summary>
-    public static TimeSpan Cpu(int pid)
+    /// <summary>
+    /// Time on a CPU so far of each thread that lives now; to the nanosecond, where /proc/PID/stat counts ticks of 10 ms.
+    /// </summary>
+    public static IReadOnlyDictionary<string, long> CpuNanoseconds(int pid)
     {
-        long nanoseconds = 0;
-        foreach (string task in Directory.GetDirectories($"/proc/{pid}/task"))
+        var times = new Dictionary<string, long>(StringComparer.Ordinal);
+        foreach (string thread in Directory.GetDirectories($"/proc/{pid}/task"))
         {
             try
             {
-                nanoseconds += long.Parse(File.ReadAllText($"{task}/schedstat").Split(' ')[0], CultureInfo.InvariantCulture);
+                times[thread] = long.Parse(File.ReadAllText($"{thread}/schedstat").Split(' ')[0], CultureInfo.InvariantCulture);
             }
             catch (IOException)
             {
@@ -28,6 +30,10 @@ internal static class ProcessUsage
             }
         }
 
-        return TimeSpan.FromTicks(nanoseconds / 100);
+        return times;
     }
+
+    /// <summary>Time that the process took since <paramref name="before"/>; what a thread took that has ended meanwhile is not in it.</summary>
+    public static double CpuNanosecondsSince(int pid, IReadOnlyDictionary<string, long> before) =>
+        CpuNanoseconds(pid).Sum(thread => thread.Value - before.GetValueOrDefault(thread.Key));
 }

@@ -32,4 +32,10 @@ await using (Bench bench = await Bench.PrepareAsync(options, report))
 report.Write(options.Output);
 Console.WriteLine(report.ToMarkdown());
 Console.WriteLine($"written: {options.Output}");
+if (options.Publish is { } document && !report.HasFailures)
+{
+    report.Publish(document);
+    Console.WriteLine($"published: {document}");
+}
+
 return scenarios.Count > 0 && !report.HasFailures ? 0 : 1;

@@ -7,6 +7,8 @@ namespace UffdManager.Benchmarks;
 /// <summary>All rows, as JSON for programs and as a table for people.</summary>
 internal sealed class Report(Machine machine, BenchOptions options)
 {
+    private const string BeginMarker = "<!-- result: written by the benchmark program -->";
+    private const string EndMarker = "<!-- end of result -->";
     private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
     private readonly List<Row> _rows = [];
     private readonly string _loadAtStart = LoadAverage();
@@ -48,6 +50,18 @@ internal sealed class Report(Machine machine, BenchOptions options)
     {
         File.WriteAllText(file, JsonSerializer.Serialize(_rows, s_json) + "\n");
         File.WriteAllText(Path.ChangeExtension(file, ".md"), ToMarkdown());
+    }
+
+    /// <summary>Replaces what stands between the two markers of a document by the table.</summary>
+    /// <exception cref="IOException">The document has no markers.</exception>
+    public void Publish(string document)
+    {
+        string text = File.ReadAllText(document);
+        int begin = text.IndexOf(BeginMarker, StringComparison.Ordinal);
+        int end = text.IndexOf(EndMarker, StringComparison.Ordinal);
+        if (begin < 0 || end < begin)
+            throw new IOException($"{document} has no place for the table: {BeginMarker} ... {EndMarker}");
+        File.WriteAllText(document, $"{text[..(begin + BeginMarker.Length)]}\n{ToMarkdown()}{text[end..]}");
     }
 
     private static string LoadAverage() => File.ReadAllText("/proc/loadavg").Split(' ')[0];
