@@ -6,6 +6,15 @@ internal static class EngineThread
     // The deepest recursion is a page table of four levels; the default of 8 MiB would be address space for nothing.
     private const int StackBytes = 512 * 1024;
 
+    [ThreadStatic]
+    private static bool t_isFaultLoop;
+
+    /// <summary>Whether the calling thread is a fault loop, which must not wait: not even for the close of a stranger's file.</summary>
+    public static bool IsFaultLoop => t_isFaultLoop;
+
+    /// <summary>Marks the calling thread as a fault loop.</summary>
+    public static void BecomeFaultLoop() => t_isFaultLoop = true;
+
     public static Thread Start(string name, Action work)
     {
         Thread thread = new(

@@ -22,76 +22,94 @@ public sealed partial class FaultEngine
     public async Task<AttachResult> AttachAsync(AttachRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        bool counted = false;
-        AddressSpace? space = null;
+        EngineError? error;
         try
         {
-            EngineError? error = Prepare(request, out UffdFeatures features);
-            counted = error is null && request.Tenant.Usage.TryAddSession(request.Tenant.Limits.Sessions);
-            if (error is null && !counted)
+            error = Prepare(request, out UffdFeatures features);
+            if (error is null && !request.Tenant.Usage.TryAddSession(request.Tenant.Limits.Sessions))
             {
                 error = new EngineError(EngineErrorKind.Limit, Errno.EDQUOT, $"tenant {request.Tenant.Name} has its {request.Tenant.Limits.Sessions} sessions; end one, or raise limits.sessions");
             }
 
-            if (error is not null)
+            if (error is null)
             {
-                Discard(request);
-                return new AttachResult(null, error);
+                return await EnterAsync(request, features).ConfigureAwait(false);
             }
-
-            space = _registry.Enter(request.Pid, request.ProcessStartTime);
-            Session session = new(
-                _registry.NextId(), request.Uffd, space.Loop, request.Tenant, request.DefaultPolicy, request.Label, features, NewToken(), CountersOf(request.Tenant, space.Loop))
-            {
-                HasKeeper = request.HasKeeper,
-                Space = space,
-                State = request.Adopt ? SessionState.Adopting : SessionState.Serving,
-                AdoptionDeadline = MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds,
-            };
-            session.Identify(request.Pid, request.ProcessStartTime, request.PidFd);
-            IReadOnlyList<VmaInfo> mappings = request.Adopt ? ProcessInfo.ReadSmaps(request.Pid) : [];
-            _registry.Add(session);
-            Session? twin = await RunAsync(space.Loop, loop =>
-            {
-                if (space.Sessions.Find(other => OpenFileIdentity.IsSame(other.Uffd, session.Uffd)) is Session served)
-                {
-                    return served;
-                }
-
-                space.Sessions.Add(session);
-                AdoptRegions(session, mappings);
-                loop.Add(session);
-                return null;
-            }).ConfigureAwait(false);
-            if (twin is not null)
-            {
-                // Two readers of one queue would each miss what the other one reads.
-                _registry.Remove(session);
-                _registry.Leave(space);
-                request.Tenant.Usage.RemoveSession();
-                session.Lease.Dispose();
-                Discard(request);
-                return new AttachResult(null, new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, $"this userfaultfd is served by session {twin.Id} already", new RangeHolder(twin.Id, twin.Pid, twin.Tenant.Name, 0, 0)));
-            }
-
-            Publish(new SessionStarted(MonotonicClock.NowNanoseconds, session));
-            return new AttachResult(session, null);
         }
         catch (SyscallException failure)
         {
-            if (space is not null)
-            {
-                _registry.Leave(space);
-            }
-
-            if (counted)
-            {
-                request.Tenant.Usage.RemoveSession();
-            }
-
-            Discard(request);
-            return new AttachResult(null, new EngineError(EngineErrorKind.Kernel, failure.Errno, failure.Message));
+            error = new EngineError(EngineErrorKind.Kernel, failure.Errno, failure.Message);
         }
+        catch (Exception failure) when (failure is IOException or FormatException)
+        {
+            error = new EngineError(EngineErrorKind.Kernel, Errno.EIO, $"/proc/self/fdinfo: {failure.Message}");
+        }
+
+        Discard(request);
+        return new AttachResult(null, error);
+    }
+
+    // The tenant's session is counted by now. Every way out without a session gives back all that was taken on the way in.
+    private async Task<AttachResult> EnterAsync(AttachRequest request, UffdFeatures features)
+    {
+        AddressSpace space = _registry.Enter(request.Pid, request.ProcessStartTime);
+        Session session = new(
+            _registry.NextId(), request.Uffd, space.Loop, request.Tenant, request.DefaultPolicy, request.Label, features, NewToken(), CountersOf(request.Tenant, space.Loop))
+        {
+            HasKeeper = request.HasKeeper,
+            Space = space,
+            State = request.Adopt ? SessionState.Adopting : SessionState.Serving,
+            AdoptionDeadline = MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds,
+        };
+        session.Identify(request.Pid, request.ProcessStartTime, request.PidFd);
+        _registry.Add(session);
+        EngineError? error;
+        PageSource? held = null;
+        try
+        {
+            held = request.DefaultPolicy.Source?.AddReference();
+            IReadOnlyList<VmaInfo> mappings = request.Adopt ? ProcessInfo.ReadSmaps(request.Pid) : [];
+            error = await RunAsync(space.Loop, loop => Admit(loop, session, mappings)).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is SyscallException or ObjectDisposedException)
+        {
+            error = failure is SyscallException syscall
+                ? new EngineError(EngineErrorKind.Kernel, syscall.Errno, syscall.Message)
+                : new EngineError(EngineErrorKind.State, Errno.ESHUTDOWN, "the manager stops, or the policy's source was given up");
+        }
+        finally
+        {
+            held?.Dispose();
+        }
+
+        if (error is null)
+        {
+            Publish(new SessionStarted(MonotonicClock.NowNanoseconds, session));
+            return new AttachResult(session, null);
+        }
+
+        _registry.Remove(session);
+        _registry.Leave(space);
+        request.Tenant.Usage.RemoveSession();
+        session.Lease.Dispose();
+        Discard(request);
+        return new AttachResult(null, error);
+    }
+
+    // On the loop. Nothing of the session is left there when it is not admitted.
+    private EngineError? Admit(FaultLoop loop, Session session, IReadOnlyList<VmaInfo> mappings)
+    {
+        AddressSpace space = session.Space!;
+        if (space.Sessions.Find(other => OpenFileIdentity.IsSame(other.Uffd, session.Uffd)) is Session twin)
+        {
+            // Two readers of one queue would each miss what the other one reads.
+            return new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, $"this userfaultfd is served by session {twin.Id} already", new RangeHolder(twin.Id, twin.Pid, twin.Tenant.Name, 0, 0));
+        }
+
+        AdoptRegions(session, mappings);
+        space.Sessions.Add(session);
+        loop.Add(session);
+        return null;
     }
 
     /// <summary>The session whose mailbox carried this word; null when there is none.</summary>
@@ -230,26 +248,31 @@ public sealed partial class FaultEngine
         };
     }
 
+    // What the kernel has registered on this userfaultfd. smaps does not say on which one, but to register a range once more for the modes that
+    // it has is harmless on the right one and EBUSY on any other.
     private void AdoptRegions(Session session, IReadOnlyList<VmaInfo> mappings)
     {
+        PageSource source = session.DefaultPolicy.Source ?? ZeroSource.Instance;
         foreach (VmaInfo mapping in mappings)
         {
-            if (mapping.UffdModes == 0)
+            if (mapping.UffdModes == 0
+                || Userfaultfd.Register(session.Uffd, mapping.Start, mapping.Length, mapping.UffdModes, out UffdIoctls ioctls) != Errno.OK)
             {
                 continue;
             }
 
-            bool huge = mapping.PageSize != (ulong)PageSize.Base;
+            // Which part of a file an adopted range shows is only known to the client, who registers it again. Until then nobody may guess.
+            PageSource assumed = source.IsZero ? source : LostSource.Instance;
             session.Regions.Add(new Region
             {
                 Start = mapping.Start,
                 End = mapping.End,
                 PageBytes = mapping.PageSize,
                 Modes = mapping.UffdModes,
-                Ioctls = UffdIoctls.Copy | UffdIoctls.Wake | (huge ? UffdIoctls.None : UffdIoctls.ZeroPage),
+                Ioctls = ioctls,
                 Flags = RegionFlags.None,
                 Policy = session.DefaultPolicy,
-                Source = (session.DefaultPolicy.Source ?? ZeroSource.Instance).AddReference(),
+                Source = assumed.AddReference(),
                 SourceOffset = 0,
                 Generation = NextGeneration(),
             });

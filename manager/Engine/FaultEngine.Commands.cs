@@ -1,6 +1,7 @@
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine;
@@ -10,8 +11,6 @@ public sealed partial class FaultEngine
 {
     // A client whose thread is stopped in the middle of an munmap holds the change open; beyond this time the registration goes ahead.
     private const long RegisterPatience = 1_000_000_000;
-
-    private const long WriteProtectPatience = 10_000_000_000;
 
     /// <summary>Puts a range under the manager. <see cref="EngineResult.Value"/>: the ioctls that the kernel returned.</summary>
     public async Task<EngineResult> RegisterAsync(Session session, RegisterRequest request)
@@ -23,9 +22,28 @@ public sealed partial class FaultEngine
             return new EngineResult(invalid);
         }
 
-        RetryCommand<EngineResult> command = new((loop, last) => loop.TryRegister(session, request, last), RegisterPatience);
-        session.Loop.Post(command);
-        EngineResult result = await command.Task.ConfigureAwait(false);
+        EngineResult result;
+        PageSource? held = null;
+        SharedImage? heldImage = null;
+        try
+        {
+            // The last reference may be dropped by somebody else while the command is on its way.
+            held = (request.Source ?? request.Policy.Source)?.AddReference();
+            heldImage = request.Image?.AddReference();
+            RetryCommand<EngineResult> command = new((loop, last) => loop.TryRegister(session, request, last), RegisterPatience);
+            session.Loop.Post(command);
+            result = await command.Task.ConfigureAwait(false);
+        }
+        catch (ObjectDisposedException)
+        {
+            return new EngineResult(new EngineError(EngineErrorKind.Source, Errno.ESTALE, "the source was given up meanwhile, or the manager stops"));
+        }
+        finally
+        {
+            held?.Dispose();
+            heldImage?.Dispose();
+        }
+
         if (result.Error?.Holder is not { SessionId: 0 } outside)
         {
             return result;
@@ -68,7 +86,7 @@ public sealed partial class FaultEngine
     public Task<EngineResult> WriteProtectAsync(Session session, ulong start, ulong length, bool protect)
     {
         ArgumentNullException.ThrowIfNull(session);
-        RetryCommand<EngineResult> command = new((loop, last) => loop.TryWriteProtect(session, start, length, protect, last), WriteProtectPatience);
+        WriteProtectCommand command = new(session, start, length, protect);
         session.Loop.Post(command);
         return command.Task;
     }
@@ -113,25 +131,94 @@ public sealed partial class FaultEngine
         return RunAsync(session.Loop, loop => loop.End(session, mode));
     }
 
-    /// <summary>Extends the region below an address that faulted, if it lies in the same mapping: the client grew it with mremap, for which
-    /// there is no event.</summary>
+    /// <summary>
+    /// The region for an address that faulted where none is known: the client grew a mapping with mremap, for which there is no event. The
+    /// region below is extended, or, where something unregistered lies between by now, continued behind it.
+    /// </summary>
+    /// <returns>Null when the faulting mapping does not hang together with a known region.</returns>
     internal static Region? TryExtendRegion(Session session, ulong address)
     {
         Region? below = session.Regions.FindBelow(address);
         if (below is null
             || (below.Flags & RegionFlags.Mailbox) != 0
             || session.Pid == 0
-            || !ProcessInfo.TryFindMapping(session.Pid, address, out ulong start, out ulong end)
-            || start >= below.End)
+            || !ProcessInfo.TryFindMapping(session.Pid, address, out ulong start, out ulong end))
         {
             return null;
         }
 
-        Region? next = session.Regions.FindOverlap(below.End, end);
+        ulong tail = below.End;
+        if (start >= below.End && !TryFindTail(session.Pid, below.End, address, out tail, out end))
+        {
+            return null;
+        }
+
+        Region? next = session.Regions.FindOverlap(tail, end);
         ulong grown = Math.Min(end, next?.Start ?? end);
-        session.Tenant.Usage.ForceRegions(0, (long)(grown - below.End));
-        session.Regions.Extend(below, grown);
-        return below;
+        if (below.Image is SharedImage image)
+        {
+            // Beyond its image a mapping has nothing but SIGBUS to offer; and nobody but the client says that it maps the image at all.
+            grown = Math.Min(grown, below.Start + (ulong)Math.Max(0, image.Length - below.SourceOffset));
+        }
+
+        if (grown <= address)
+        {
+            return null;
+        }
+
+        if (tail == below.End)
+        {
+            session.Tenant.Usage.ForceRegions(0, (long)(grown - below.End));
+            session.Regions.Extend(below, grown);
+            return below;
+        }
+
+        Region continued = below.Derive(tail, grown, below.OffsetOf(tail), below.Generation);
+        session.Tenant.Usage.ForceRegions(1, (long)continued.Length);
+        session.Regions.Add(continued);
+        return continued;
+    }
+
+    // What was grown may have been split by mprotect, or replaced in part by a mapping of which we were not told, before it was first touched.
+    // It hangs together with the region below as long as mappings of one kind follow each other without a gap.
+    private static bool TryFindTail(int pid, ulong regionEnd, ulong address, out ulong start, out ulong end)
+    {
+        start = end = 0;
+        IReadOnlyList<VmaInfo> mappings = ProcessInfo.ReadSmaps(pid);
+        int index = 0;
+        while (index < mappings.Count && mappings[index].End <= address)
+        {
+            index++;
+        }
+
+        if (index == mappings.Count || mappings[index].Start > address || mappings[index].UffdModes == 0)
+        {
+            return false;
+        }
+
+        VmaInfo faulting = mappings[index];
+        bool isRegistered = true;
+        (start, end) = (faulting.Start, faulting.End);
+
+        // Down to the mapping that holds the region's last page, which must be of the same kind too.
+        while (mappings[index].Start >= regionEnd)
+        {
+            if (index == 0 || mappings[index - 1] is not VmaInfo lower || lower.End != mappings[index].Start
+                || lower.Inode != faulting.Inode || lower.Shared != faulting.Shared)
+            {
+                return false;
+            }
+
+            isRegistered &= lower.UffdModes == faulting.UffdModes;
+            if (isRegistered)
+            {
+                start = Math.Max(lower.Start, regionEnd);
+            }
+
+            index--;
+        }
+
+        return true;
     }
 
     private async Task<RangeHolder?> FindHolderElsewhereAsync(Session claimant, RegisterRequest request)

@@ -5,6 +5,9 @@ namespace UffdManager.Linux;
 /// <summary>capabilities(7) of this process.</summary>
 public static class Capabilities
 {
+    /// <summary>Be taken for the owner of every file.</summary>
+    [CName("CAP_FOWNER")] public const int FileOwner = 3;
+
     /// <summary>Send signals to processes of other users.</summary>
     [CName("CAP_KILL")] public const int Kill = 5;
 

@@ -76,6 +76,16 @@ public static unsafe partial class Userfaultfd
         return Call(uffd.Fd, UffdRequest.Copy, &argument) == Errno.ESRCH;
     }
 
+    /// <summary>
+    /// Asks what the kernel would say to a fill of this length, by an UFFDIO_COPY from unreadable memory, which changes nothing: EINVAL when the
+    /// range is not made of whole pages of the mapping.
+    /// </summary>
+    public static Errno ProbeFill(FdLease uffd, ulong start, ulong length)
+    {
+        UffdCopyArgument argument = new() { Destination = start, Source = UnreadablePage.Address, Length = length };
+        return Call(uffd.Fd, UffdRequest.Copy, &argument);
+    }
+
     // Above any vm.mmap_min_addr in use and aligned for every page size; it does not matter what is mapped there.
     private const ulong ProbeAddress = 0x4000_0000;
 

@@ -33,6 +33,8 @@ internal sealed class FetchQueue : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(perTenant, 1);
         _threadLimit = threadLimit;
         _perTenant = perTenant;
+        _threads = 1;
+        EngineThread.Start("uffd-fetch", Work);
     }
 
     /// <summary>Fetches waiting for a thread, over all tenants.</summary>
@@ -109,8 +111,21 @@ internal sealed class FetchQueue : IDisposable
         int available = _threads - _running;
         if (!_stopping && ((queued > available && _threads < _threadLimit) || starved > available))
         {
-            _threads++;
+            TryStartThread();
+        }
+    }
+
+    // clone(2) may be refused (pids.max, RLIMIT_NPROC). The threads that there are go on, the next ticket asks again, and the first thread of all
+    // was made by the constructor.
+    private void TryStartThread()
+    {
+        try
+        {
             EngineThread.Start("uffd-fetch", Work);
+            _threads++;
+        }
+        catch (Exception refused) when (refused is OutOfMemoryException or ThreadStartException)
+        {
         }
     }
 
@@ -131,7 +146,7 @@ internal sealed class FetchQueue : IDisposable
                 while ((ticket = TakeNext(out done)) is null)
                 {
                     bool pulsed = Monitor.Wait(_lock, IdleThreadLife);
-                    if (_stopping || (!pulsed && _waiting.Count == 0))
+                    if (_stopping || (!pulsed && _waiting.Count == 0 && _threads > 1))
                     {
                         _threads--;
                         return;

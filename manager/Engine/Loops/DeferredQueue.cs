@@ -1,11 +1,14 @@
 namespace UffdManager.Engine.Loops;
 
 /// <summary>
-/// Faults of one session that wait. At most one per page and kind, which the page's flag ensures, so its length is bounded by the
-/// client's threads and not by how often a spinning thread asks.
+/// Faults of one session that wait. At most one per page, which the page's flag ensures, however often a spinning thread asks; and at most
+/// <see cref="Capacity"/>, because a thread that leaves its fault by a signal handler can ask for one page after another.
 /// </summary>
 internal sealed class DeferredQueue
 {
+    /// <summary>Faults that may wait at a time; whoever comes beyond is woken, and asks again.</summary>
+    public const int Capacity = 65536;
+
     private DeferredFault[] _faults = [];
 
     public int Count { get; private set; }
@@ -24,62 +27,63 @@ internal sealed class DeferredQueue
         NextDue = Math.Min(NextDue, fault.DueAt);
     }
 
-    /// <summary>Takes out one fault that is due; false when none is.</summary>
-    public bool TryTakeDue(long now, out DeferredFault fault)
+    /// <summary>Moves all faults that are due into a list; one pass.</summary>
+    public void TakeDue(long now, List<DeferredFault> into)
     {
-        fault = default;
+        into.Clear();
         if (now < NextDue)
         {
-            return false;
+            return;
         }
 
+        int kept = 0;
+        NextDue = long.MaxValue;
         for (int i = 0; i < Count; i++)
         {
             if (_faults[i].DueAt <= now)
             {
-                fault = _faults[i];
-                _faults[i] = _faults[--Count];
-                Recompute();
-                return true;
+                into.Add(_faults[i]);
+            }
+            else
+            {
+                NextDue = Math.Min(NextDue, _faults[i].DueAt);
+                _faults[kept++] = _faults[i];
             }
         }
 
-        Recompute();
-        return false;
+        Count = kept;
     }
 
-    /// <summary>Takes out the first fault whose address lies in [start, end); false when there is none.</summary>
-    public bool TryTakeWithin(ulong start, ulong end, out DeferredFault fault)
+    /// <summary>Moves all faults whose address lies in [start, end) into a list; one pass.</summary>
+    public void TakeWithin(ulong start, ulong end, List<DeferredFault> into)
     {
+        into.Clear();
+        if (Count == 0)
+        {
+            return;
+        }
+
+        int kept = 0;
+        NextDue = long.MaxValue;
         for (int i = 0; i < Count; i++)
         {
             if (_faults[i].Address >= start && _faults[i].Address < end)
             {
-                fault = _faults[i];
-                _faults[i] = _faults[--Count];
-                Recompute();
-                return true;
+                into.Add(_faults[i]);
+            }
+            else
+            {
+                NextDue = Math.Min(NextDue, _faults[i].DueAt);
+                _faults[kept++] = _faults[i];
             }
         }
 
-        fault = default;
-        return false;
+        Count = kept;
     }
 
     public void Clear()
     {
         Count = 0;
         NextDue = long.MaxValue;
-    }
-
-    private void Recompute()
-    {
-        long due = long.MaxValue;
-        for (int i = 0; i < Count; i++)
-        {
-            due = Math.Min(due, _faults[i].DueAt);
-        }
-
-        NextDue = due;
     }
 }

@@ -9,6 +9,9 @@ namespace UffdManager.Engine.Loops;
 /// <content>Commands: what the session's owner asked for, carried out between two batches of faults.</content>
 internal sealed partial class FaultLoop
 {
+    // Some millisecond at 91 ns a page. Other faults are served between two slices.
+    private const ulong WriteProtectSlice = 32 * 1024 * 1024;
+
     private static readonly EngineResult s_over = new(new EngineError(EngineErrorKind.State, Errno.ESRCH, "the session is over"));
 
     /// <summary>
@@ -49,7 +52,7 @@ internal sealed partial class FaultLoop
             return new EngineResult(new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, RegisterChecks.ConflictText(request, holder), holder));
         }
 
-        return Register(session, request, end);
+        return Register(session, request, end, last);
     }
 
     public EngineResult Unregister(Session session, ulong start, ulong length)
@@ -124,53 +127,52 @@ internal sealed partial class FaultLoop
         return EngineResult.Success;
     }
 
-    public EngineResult? TryWriteProtect(Session session, ulong start, ulong length, bool protect, bool last)
+    /// <summary>Arms or lifts one slice of a range; the cursor says how far it got.</summary>
+    public WriteProtectStep WriteProtect(Session session, ref ulong cursor, ulong end, bool protect, out EngineResult? failure)
     {
+        failure = null;
         if (session.State != SessionState.Serving)
         {
-            return s_over;
+            failure = s_over;
+            return WriteProtectStep.Failed;
         }
 
         Pump(session);
-        ulong end = start + length;
-        CollectTouched(session, start, end);
-        if (end <= start || _touched.Count == 0 || _touched.Any(region => (region.Modes & UffdRegisterModes.WriteProtect) == 0))
+        CollectTouched(session, cursor, end);
+        if (end <= cursor || _touched.Count == 0 || _touched.Any(region => (region.Modes & UffdRegisterModes.WriteProtect) == 0))
         {
-            return NotFound(start, length, " with the mode write-protect");
+            failure = NotFound(cursor, end - cursor, " with the mode write-protect");
+            return WriteProtectStep.Failed;
         }
 
-        Errno errno = Userfaultfd.WriteProtect(session.Lease, start, length, protect);
-        if (errno == Errno.EAGAIN && !last)
+        ulong stop = Math.Min(end, PageSize.AlignDown(cursor, WriteProtectSlice) + WriteProtectSlice);
+        Errno errno = Userfaultfd.WriteProtect(session.Lease, cursor, stop - cursor, protect);
+        if (errno == Errno.EAGAIN)
         {
-            return null;
+            return WriteProtectStep.TryAgain;
         }
 
-        if (errno == Errno.OK)
+        if (errno != Errno.OK)
         {
-            ArmMissing(session, start, end, protect);
+            failure = new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"UFFDIO_WRITEPROTECT 0x{cursor:x}+0x{stop - cursor:x}: {errno.Describe()}"));
+            return WriteProtectStep.Failed;
         }
 
-        return errno == Errno.OK
-            ? EngineResult.Success
-            : new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"UFFDIO_WRITEPROTECT 0x{start:x}+0x{length:x}: {errno.Describe()}"));
+        ArmMissing(session, cursor, stop, protect);
+        cursor = stop;
+        return cursor >= end ? WriteProtectStep.Done : WriteProtectStep.Progress;
     }
 
     // Pages of an armed range that are missing now must be filled armed: a plain UFFDIO_COPY would wipe the kernel's marker, and the
     // first write would go unseen.
-    private void ArmMissing(Session session, ulong start, ulong end, bool protect)
+    private static void ArmMissing(Session session, ulong start, ulong end, bool protect)
     {
         int before = session.Regions.Count;
-        foreach (Region region in _touched)
-        {
-            ForgetInFlight(session, region.Start, region.End);
-        }
-
         session.Regions.ChangeFlags(
             start,
             end,
             protect ? RegionFlags.WriteProtected : RegionFlags.None,
-            protect ? RegionFlags.None : RegionFlags.WriteProtected,
-            _engine.NextGeneration);
+            protect ? RegionFlags.None : RegionFlags.WriteProtected);
         session.Tenant.Usage.ForceRegions(session.Regions.Count - before, 0);
     }
 
@@ -231,7 +233,7 @@ internal sealed partial class FaultLoop
         return null;
     }
 
-    private EngineResult Register(Session session, RegisterRequest request, ulong end)
+    private EngineResult? Register(Session session, RegisterRequest request, ulong end, bool last)
     {
         TenantLimits limits = session.Tenant.Limits;
         TenantUsage usage = session.Tenant.Usage;
@@ -253,7 +255,16 @@ internal sealed partial class FaultLoop
             return new EngineResult(errno == Errno.EBUSY ? Taken(session, request) : RegisterChecks.KernelRefused(request, errno));
         }
 
-        ulong pageBytes = (ioctls & UffdIoctls.ZeroPage) == 0 ? HugePageBytes(session, request.Start) : (ulong)PageSize.Base;
+        ulong pageBytes = (ulong)PageSize.Base;
+        if ((ioctls & UffdIoctls.ZeroPage) == 0 && !TryProbePageBytes(session, request.Start, out pageBytes))
+        {
+            _ = Userfaultfd.Unregister(session.Uffd, request.Start, request.Length);
+            usage.ForceRegions(-1, -(long)request.Length);
+            return last
+                ? new EngineResult(new EngineError(EngineErrorKind.Kernel, Errno.EAGAIN, "the client's address space keeps changing, so that its page size cannot be asked for"))
+                : null;
+        }
+
         if (pageBytes > ScratchBytes || !PageSize.IsAligned(request.Start | request.Length | (ulong)request.SourceOffset, pageBytes))
         {
             _ = Userfaultfd.Unregister(session.Uffd, request.Start, request.Length);
@@ -318,17 +329,25 @@ internal sealed partial class FaultLoop
 
     private static RangeHolder HolderOf(Session session, Region region) => new(session.Id, session.Pid, session.Tenant.Name, region.Start, region.Length);
 
-    private static ulong HugePageBytes(Session session, ulong address)
+    // The kernel refuses a fill of hugetlb memory that is not a multiple of its page with EINVAL; only a change of the address space comes
+    // before that. False when such a change hides the answer.
+    private static bool TryProbePageBytes(Session session, ulong address, out ulong size)
     {
-        foreach (VmaInfo mapping in ProcessInfo.ReadSmaps(session.Pid))
+        for (size = (ulong)PageSize.Base; size <= ScratchBytes; size *= 2)
         {
-            if (address >= mapping.Start && address < mapping.End)
+            Errno errno = Userfaultfd.ProbeFill(session.Lease, PageSize.AlignDown(address, size), size);
+            if (errno == Errno.EAGAIN)
             {
-                return mapping.PageSize;
+                return false;
+            }
+
+            if (errno != Errno.EINVAL)
+            {
+                break;
             }
         }
 
-        return (ulong)PageSize.Base;
+        return true;
     }
 
     private static bool IsZeroOnly(Session session)
@@ -355,15 +374,14 @@ internal sealed partial class FaultLoop
             }
 
             ulong cursor = region.Start;
-            while (cursor < region.End)
+            while (session.Pages.NextRun(cursor, region.End, out ulong stop, out PageState state))
             {
-                PageState state = session.Pages.Get(cursor) & PageState.StateMask;
-                if (state is not (PageState.Present or PageState.Removed))
+                if ((state & PageState.StateMask) is not (PageState.Present or PageState.Removed))
                 {
                     return false;
                 }
 
-                cursor += region.PageBytes;
+                cursor = stop;
             }
         }
 

@@ -19,6 +19,7 @@ internal sealed partial class FaultLoop
     private const long MaximumScarcityBackoff = 100_000_000;
 
     private readonly List<Session> _deferring = [];
+    private readonly List<DeferredFault> _due = [];
     private long _nextDeferred = long.MaxValue;
 
     private void Defer(in FaultContext fault, DeferralReason reason)
@@ -38,6 +39,13 @@ internal sealed partial class FaultLoop
 
     private void PutBack(Session session, in DeferredFault fault)
     {
+        if (session.Deferred.Count >= DeferredQueue.Capacity)
+        {
+            _ = Userfaultfd.Wake(session.Lease, fault.Address, (ulong)PageSize.Base);
+            Account(session, KindOf(fault.Flags), FaultOutcome.Stale, fault.ReadAt);
+            return;
+        }
+
         // Without memory for the flag the fault is still kept; a duplicate then costs one more entry.
         _ = session.Pages.TrySetPage(fault.Address, PageBytesAt(session, fault.Address), session.Pages.Get(fault.Address) | PageState.Deferred);
         if (!session.IsDeferring)
@@ -78,18 +86,10 @@ internal sealed partial class FaultLoop
                 Pump(session);
             }
 
-            int budget = session.Deferred.Count;
-            while (budget-- > 0 && session.State != SessionState.Ended && session.Deferred.TryTakeDue(_now, out DeferredFault fault))
+            session.Deferred.TakeDue(_now, _due);
+            foreach (DeferredFault fault in _due)
             {
-                PageState state = session.Pages.Get(fault.Address);
-                _ = session.Pages.TrySetPage(fault.Address, PageBytesAt(session, fault.Address), state & ~(PageState.Deferred | PageState.Waited));
-                if (session.State == SessionState.Condemned)
-                {
-                    Account(session, KindOf(fault.Flags), FaultOutcome.ClientKilled, fault.ReadAt);
-                    continue;
-                }
-
-                Serve(session, fault.Address, fault.Flags, fault.ReadAt, fault.Attempts);
+                Retry(session, in fault);
             }
 
             if (session.Deferred.Count == 0)
@@ -102,6 +102,26 @@ internal sealed partial class FaultLoop
                 _nextDeferred = Math.Min(_nextDeferred, session.Deferred.NextDue);
             }
         }
+    }
+
+    private void Retry(Session session, in DeferredFault fault)
+    {
+        if (session.State == SessionState.Ended)
+        {
+            Account(session, KindOf(fault.Flags), FaultOutcome.ClientGone, fault.ReadAt);
+            return;
+        }
+
+        ulong pageBytes = session.Regions.Find(fault.Address)?.PageBytes ?? (ulong)PageSize.Base;
+        PageState state = session.Pages.Get(fault.Address);
+        _ = session.Pages.TrySetPage(fault.Address, pageBytes, state & ~(PageState.Deferred | PageState.Waited));
+        if (session.State == SessionState.Condemned)
+        {
+            RefuseFault(session, fault.Address, KindOf(fault.Flags), 0, fault.ReadAt);
+            return;
+        }
+
+        Serve(session, fault.Address, fault.Flags, fault.ReadAt, fault.Attempts);
     }
 
     /// <summary>A single page cannot be had: the policy says what its waiters get.</summary>

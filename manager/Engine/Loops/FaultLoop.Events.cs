@@ -1,4 +1,5 @@
 using UffdManager.Engine.Fetch;
+using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Telemetry;
@@ -25,11 +26,11 @@ internal sealed partial class FaultLoop
                 break;
             case UffdEventKind.Unmap:
                 session.Counters.Events[(int)EventKind.Unmap]++;
-                ApplyUnmap(session, message.Start, message.End);
+                TakeUnmap(session, message.Start, message.End);
                 break;
             case UffdEventKind.Remap:
                 session.Counters.Events[(int)EventKind.Remap]++;
-                ApplyRemap(session, message.From, message.To, message.Length);
+                TakeRemap(session, message.From, message.To, message.Length);
                 break;
             case UffdEventKind.Fork:
                 session.Counters.Events[(int)EventKind.Fork]++;
@@ -65,6 +66,15 @@ internal sealed partial class FaultLoop
         if (!session.Pages.TrySetRange(from, to, StateAfterRemoval(region)))
         {
             Kill(session, from, "the manager has no memory to remember which pages were given back");
+        }
+
+        // Who waits for a fetch of these pages need not wait for its end: what it brings is void.
+        foreach (FetchTicket ticket in session.Tickets)
+        {
+            if (ticket.Start < to && from < ticket.End)
+            {
+                _ = Userfaultfd.Wake(session.Lease, Math.Max(from, ticket.Start), Math.Min(to, ticket.End) - Math.Max(from, ticket.Start));
+            }
         }
 
         // The faults themselves are as true as before; what they get is decided when they are tried again.
@@ -132,13 +142,8 @@ internal sealed partial class FaultLoop
             MovePages(session, region, start, stop, target);
         }
 
-        // Fetches that started under the old addresses must not install there: new generations for what stays behind.
-        foreach (Region region in moved)
-        {
-            ForgetInFlight(session, region.Start, region.End);
-        }
-
-        session.Regions.Renew(from, end, _engine.NextGeneration);
+        // MovePages has taken the marks of fetches under way with everything else: they find nothing to install at the old addresses.
+        _ = Userfaultfd.Wake(session.Lease, from, length);
     }
 
     private void MovePages(Session session, Region region, ulong start, ulong stop, ulong target)
@@ -173,38 +178,50 @@ internal sealed partial class FaultLoop
     {
         SafeUffd uffd = SafeUffd.Adopt(descriptor);
         Session child = _engine.NewForkedSession(parent, uffd);
+        child.Tenant.Usage.AddSession();
+        Add(child);
+        _engine.Publish(new ForkAdopted(_now, child, parent));
+        string? refusal = WhyForkIsTooMuch(parent);
+        if (refusal is not null)
+        {
+            RefuseFork(parent, child, refusal);
+            return;
+        }
+
         foreach (Region region in parent.Regions.All)
         {
-            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, _engine.NextGeneration());
+            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, region.Generation);
             child.Regions.Add(copy);
-            CopyPages(parent, child, copy);
         }
 
         child.Tenant.Usage.ForceRegions(child.Regions.Count, (long)child.Regions.Bytes);
-        Add(child);
-        bool allowed = child.Tenant.Usage.TryAddSession(child.Tenant.Limits.Sessions);
-        if (!allowed)
+        foreach (Region region in child.Regions.All)
         {
-            child.Tenant.Usage.AddSession();
+            CopyPages(parent, child, region);
         }
 
         if (parent.State == SessionState.Condemned)
         {
-            child.State = SessionState.Condemned;
+            Kill(child, 0, "was forked from a process that the manager had to kill");
         }
+    }
 
-        _engine.Publish(new ForkAdopted(_now, child, parent));
-        if (!allowed)
-        {
-            RefuseFork(child);
-        }
+    // The child has been counted among the sessions already.
+    private static string? WhyForkIsTooMuch(Session parent)
+    {
+        TenantLimits limits = parent.Tenant.Limits;
+        TenantUsage usage = parent.Tenant.Usage;
+        return usage.Sessions > limits.Sessions ? $"was forked beyond the tenant's limit of {limits.Sessions} sessions"
+            : usage.Regions + parent.Regions.Count > limits.Regions ? $"was forked beyond the tenant's limit of {limits.Regions} regions"
+            : usage.RegisteredBytes + (long)parent.Regions.Bytes > limits.RegisteredBytes ? $"was forked beyond the tenant's limit of {limits.RegisteredBytes} registered bytes"
+            : null;
     }
 
     // A fork cannot be refused: the child exists. Where the kernel's zero fill is an equal substitute it goes on without us,
     // otherwise it is killed as soon as its first fault says who it is.
-    private void RefuseFork(Session child)
+    private void RefuseFork(Session parent, Session child, string why)
     {
-        bool released = IsZeroOnly(child);
+        bool released = IsZeroOnly(parent);
         _engine.Publish(new ForkRefused(_now, child, released));
         if (released)
         {
@@ -212,7 +229,7 @@ internal sealed partial class FaultLoop
         }
         else
         {
-            Kill(child, 0, $"was forked beyond the tenant's limit of {child.Tenant.Limits.Sessions} sessions");
+            Kill(child, 0, why);
         }
     }
 
@@ -242,14 +259,7 @@ internal sealed partial class FaultLoop
 
     private void CollectTouched(Session session, ulong start, ulong end) => session.Regions.CollectOverlaps(start, end, _touched);
 
-    private void LiftDeferred(Session session, ulong start, ulong end)
-    {
-        _lifted.Clear();
-        while (session.Deferred.TryTakeWithin(start, end, out DeferredFault fault))
-        {
-            _lifted.Add(fault);
-        }
-    }
+    private void LiftDeferred(Session session, ulong start, ulong end) => session.Deferred.TakeWithin(start, end, _lifted);
 
     // Everything known of a range is dropped; whoever waits in it is woken and finds out for himself.
     private void ForgetPages(Session session, ulong start, ulong end)
@@ -265,14 +275,14 @@ internal sealed partial class FaultLoop
         _ = Userfaultfd.Wake(session.Lease, start, end - start);
     }
 
-    // Pages of fetches that overlap a range whose ground has moved start over: absent, their waiters woken to fault again.
+    // Pages in flight in a range whose ground has moved start over: absent, their waiters woken to fault again.
     private static void ForgetInFlight(Session session, ulong start, ulong end)
     {
         foreach (FetchTicket ticket in session.Tickets)
         {
             if (ticket.Start < end && start < ticket.End)
             {
-                ResetInFlight(session, ticket.Start, ticket.End);
+                ResetInFlight(session, Math.Max(start, ticket.Start), Math.Min(end, ticket.End));
             }
         }
     }
@@ -293,23 +303,12 @@ internal sealed partial class FaultLoop
         _ = Userfaultfd.Wake(session.Lease, start, end - start);
     }
 
-    private void CutRegions(Session session, ulong start, ulong end)
+    private static void CutRegions(Session session, ulong start, ulong end)
     {
         int before = session.Regions.Count;
         ulong bytesBefore = session.Regions.Bytes;
-        CollectTouched(session, start, end);
-        if (_touched.Count == 0)
-        {
-            return;
-        }
-
-        // What is left of a cut region gets a new generation, so its fetches come back to nobody: their pages start over.
-        foreach (Region region in _touched)
-        {
-            ForgetInFlight(session, region.Start, region.End);
-        }
-
-        session.Regions.Cut(start, end, _engine.NextGeneration);
+        ForgetInFlight(session, start, end);
+        session.Regions.Cut(start, end);
         session.Tenant.Usage.ForceRegions(session.Regions.Count - before, (long)session.Regions.Bytes - (long)bytesBefore);
     }
 }

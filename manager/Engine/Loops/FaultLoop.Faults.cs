@@ -10,8 +10,18 @@ namespace UffdManager.Engine.Loops;
 /// <content>The way of a fault: read, decide, resolve, account.</content>
 internal sealed partial class FaultLoop
 {
-    // So many faults in a row at addresses that we know nothing of are no race with an unmap any more.
+    // So many faults at addresses that we know nothing of, over such a time, are no race with an unmap any more. The count starts anew when a
+    // sweep finds no new one.
     private const int MaximumStaleFaults = 1000;
+    private const long StaleNanoseconds = 500_000_000;
+
+    // Each attempt reads /proc three times; a child of another pid namespace is never found that way.
+    private const int MaximumIdentifyAttempts = 16;
+
+    private const long LookAgainNanoseconds = 2_000_000;
+
+    // Looks that find nothing may take one part in so many of the loop's time.
+    private const long LookShare = 50;
 
     // A client that makes events as fast as we read them must not keep the loop for itself.
     private const int MaximumRounds = 32;
@@ -68,6 +78,7 @@ internal sealed partial class FaultLoop
 
     private void ServeCollected(Session session)
     {
+        // Taken before anything can fail: what is left behind would be served as faults of the next session.
         int count = _faultCount;
         _faultCount = 0;
         if (count == 0)
@@ -83,11 +94,11 @@ internal sealed partial class FaultLoop
             ref PendingFault fault = ref _faults[i];
             if (session.State != SessionState.Serving)
             {
-                RefuseFault(session, in fault, readAt);
+                RefuseFault(session, fault.Address, KindOf(fault.Flags), fault.ThreadId, readAt);
                 continue;
             }
 
-            if (session.Pid == 0 && fault.ThreadId != 0)
+            if (session.Pid == 0 && fault.ThreadId != 0 && session.IdentifyAttempts++ < MaximumIdentifyAttempts)
             {
                 FaultEngine.TryIdentifyForked(this, session, (int)fault.ThreadId);
             }
@@ -96,33 +107,48 @@ internal sealed partial class FaultLoop
         }
     }
 
-    // The client is dying, or is to die as soon as we know who it is.
-    private void RefuseFault(Session session, in PendingFault fault, long readAt)
+    // The client is dying, or is to die as soon as we know who it is, or cannot be killed by us. In the last two cases a poisoned page stops
+    // its thread just as surely.
+    private void RefuseFault(Session session, ulong address, FaultKind kind, uint threadId, long readAt)
     {
-        if (session.State == SessionState.Condemned && session.PidFd is null)
+        bool unkilled = session.State == SessionState.Condemned && (session.PidFd is null || session.CannotBeKilled || session.ExitedAt != 0);
+        if (unkilled && threadId != 0 && session.PidFd is null)
         {
-            // A forked child that never said who it is. If its thread does not tell either, a poisoned page stops it just as surely.
-            if (fault.ThreadId == 0 || !FaultEngine.TryIdentifyForked(this, session, (int)fault.ThreadId))
-            {
-                ulong page = PageSize.AlignDown(fault.Address, session.Regions.Find(fault.Address)?.PageBytes ?? (ulong)PageSize.Base);
-                _ = Userfaultfd.Poison(session.Lease, page, session.Regions.Find(page)?.PageBytes ?? (ulong)PageSize.Base);
-            }
+            unkilled = !FaultEngine.TryIdentifyForked(this, session, (int)threadId);
         }
 
-        Account(session, KindOf(fault.Flags), session.State == SessionState.Ended ? FaultOutcome.ClientGone : FaultOutcome.ClientKilled, readAt);
+        if (unkilled && Stop(session, address) is InstallOutcome.Changing or InstallOutcome.NoMemory)
+        {
+            Defer(session, address, UffdFaultFlags.None, readAt, 1, DeferralReason.Changing, _now + MaximumChangingBackoff);
+            return;
+        }
+
+        Account(session, kind, session.State == SessionState.Ended ? FaultOutcome.ClientGone : FaultOutcome.ClientKilled, readAt);
+    }
+
+    // Of a child that was refused nothing is known, not even the size of its pages: EINVAL says that it was not the base page.
+    private static InstallOutcome Stop(Session session, ulong address)
+    {
+        Errno errno = Userfaultfd.Poison(session.Lease, PageSize.AlignDown(address, (ulong)PageSize.Base), (ulong)PageSize.Base).Errno;
+        if (errno == Errno.EINVAL)
+        {
+            errno = Userfaultfd.Poison(session.Lease, PageSize.AlignDown(address, ScratchBytes), ScratchBytes).Errno;
+        }
+
+        return InstallOutcomes.From(errno);
     }
 
     private void Serve(Session session, ulong address, UffdFaultFlags flags, long readAt, int attempts)
     {
+        ForgetDisplacedIfQuiet(session);
         FaultKind kind = KindOf(flags);
-        Region? region = session.Regions.Find(address) ?? FaultEngine.TryExtendRegion(session, address);
+        Region? region = session.Regions.Find(address) ?? FindGrown(session, address);
         if (region is null)
         {
             ServeUnknown(session, address, kind, readAt);
             return;
         }
 
-        session.StaleFaults = 0;
         ulong page = PageSize.AlignDown(address, region.PageBytes);
         PageState state = session.Pages.Get(page);
         if ((state & PageState.Deferred) != 0 || (state & PageState.StateMask) == PageState.InFlight)
@@ -164,10 +190,31 @@ internal sealed partial class FaultLoop
     {
         _ = Userfaultfd.Wake(session.Lease, PageSize.AlignDown(address, (ulong)PageSize.Base), (ulong)PageSize.Base);
         Account(session, kind, FaultOutcome.Stale, readAt);
-        if (++session.StaleFaults >= MaximumStaleFaults)
+        if (++session.StaleFaults >= MaximumStaleFaults && _now - session.StaleSince > StaleNanoseconds)
         {
             Kill(session, address, "faults again and again in a range that was registered without the manager");
         }
+    }
+
+    // A look at the client's mappings costs far more than a fault. One that finds nothing is not repeated at once: what it is for, growth by
+    // mremap, is found at the first look.
+    private Region? FindGrown(Session session, ulong address)
+    {
+        if (session.StaleFaults == 0)
+        {
+            session.StaleSince = _now;
+        }
+
+        if (_now < session.NextLookAt)
+        {
+            return null;
+        }
+
+        long began = MonotonicClock.NowNanoseconds;
+        Region? grown = FaultEngine.TryExtendRegion(session, address);
+        long ended = MonotonicClock.NowNanoseconds;
+        session.NextLookAt = grown is null ? ended + Math.Max(LookAgainNanoseconds, (ended - began) * LookShare) : 0;
+        return grown;
     }
 
     private bool Throttled(Session session, ulong page, UffdFaultFlags flags, long readAt)
@@ -275,6 +322,7 @@ internal sealed partial class FaultLoop
         switch (errno)
         {
             case Errno.OK:
+                MarkPresent(fault.Session, fault.Region, fault.Page, fault.Page + fault.Region.PageBytes);
                 _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.Present | PageState.Dirty);
                 Account(fault.Session, fault.Kind, FaultOutcome.Unprotected, fault.ReadAt);
                 break;

@@ -26,14 +26,9 @@ internal sealed partial class FaultLoop
         {
             // Nothing was claimed but, for an image, the page: give it back, or nobody could ever fill it.
             fault.Region.Image?.EndClaim(fault.Region.OffsetOf(fault.Page), filled: false);
-            if (reason == DeferralReason.NoMemory)
-            {
-                DeferOrGiveUp(in fault, reason, "the manager has no memory to fetch it");
-            }
-            else
-            {
-                Defer(in fault, reason);
-            }
+            DeferOrGiveUp(in fault, reason, reason == DeferralReason.NoMemory
+                ? "the manager has no memory to fetch it"
+                : "the tenant has as much in flight as it may, and its sources do not answer");
 
             return;
         }
@@ -176,22 +171,18 @@ internal sealed partial class FaultLoop
     private void Install(FetchTicket ticket, int budget)
     {
         Session session = ticket.Session;
-        Region? region = session.Regions.Find(ticket.Start);
-        if (region is null || region.Generation != ticket.Region.Generation)
-        {
-            // The ground moved while the source was read. The event that moved it has reset the pages and woken their waiters.
-            session.Counters.Fetches[(int)FetchOutcome.Discarded]++;
-            Conclude(ticket, FaultOutcome.Stale);
-            return;
-        }
-
         ulong end = ticket.Start + (ulong)Math.Min(ticket.Length, ticket.Pages.Length);
         ulong cursor = ticket.Start;
+        bool isVoid = true;
         while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
         {
-            if ((state & PageState.StateMask) != PageState.InFlight)
+            // The ground may have moved under some of the pages: unmapped, or registered anew with other contents. The event that moved it has
+            // reset them and woken their waiters.
+            Region? region = RegionOf(ticket, cursor, ref stop);
+            isVoid &= region is null || (state & PageState.StateMask) is not (PageState.InFlight or PageState.Present);
+            if (region is null || (state & PageState.StateMask) != PageState.InFlight)
             {
-                if ((state & PageState.StateMask) is PageState.Removed or PageState.Absent)
+                if (region is not null && (state & PageState.StateMask) is PageState.Removed or PageState.Absent)
                 {
                     // Given back while it was fetched: what came is stale. Its waiters fault again and get what it is now.
                     _ = Userfaultfd.Wake(session.Lease, cursor, stop - cursor);
@@ -253,7 +244,29 @@ internal sealed partial class FaultLoop
             }
         }
 
+        if (isVoid)
+        {
+            session.Counters.Fetches[(int)FetchOutcome.Discarded]++;
+            Conclude(ticket, FaultOutcome.Stale);
+            return;
+        }
+
         Conclude(ticket, ticket.Image is null ? FaultOutcome.Copied : FaultOutcome.Continued);
+    }
+
+    // The region of a ticket's page if it is still the registration that the fetch was started for; cuts the run at its border.
+    private static Region? RegionOf(FetchTicket ticket, ulong address, ref ulong stop)
+    {
+        Region? region = ticket.Session.Regions.Find(address);
+        if (region is null)
+        {
+            Region? next = ticket.Session.Regions.FindOverlap(address, stop);
+            stop = next?.Start ?? stop;
+            return null;
+        }
+
+        stop = Math.Min(stop, region.End);
+        return region.Generation == ticket.Region.Generation ? region : null;
     }
 
     private void TellPoolExhausted(FetchTicket ticket, InstallOutcome outcome, ulong page)
@@ -359,18 +372,15 @@ internal sealed partial class FaultLoop
     {
         Session session = ticket.Session;
         ulong cursor = ticket.Start;
-        Region region = ticket.Region;
-        bool current = session.Regions.Find(ticket.Start)?.Generation == region.Generation;
-        while (current && session.Pages.NextRun(cursor, ticket.End, out ulong stop, out PageState state))
+        while (session.Pages.NextRun(cursor, ticket.End, out ulong stop, out PageState state))
         {
-            bool waited = (state & PageState.Waited) != 0 && (state & PageState.StateMask) == PageState.InFlight;
-            for (ulong page = cursor; waited && page < stop && session.State == SessionState.Serving; page += region.PageBytes)
+            Region? region = RegionOf(ticket, cursor, ref stop);
+            bool inFlight = region is not null && (state & PageState.StateMask) == PageState.InFlight;
+            if (inFlight && (state & PageState.Waited) != 0)
             {
-                _ = session.Pages.TrySetPage(page, region.PageBytes, PageState.Absent);
-                GiveUp(new FaultContext(session, region, page, UffdFaultFlags.None, FaultKind.Missing, PageState.Absent, ticket.ReadAt, 0), why);
+                JudgeRun(ticket, region!, cursor, stop, why);
             }
-
-            if (!waited && (state & PageState.StateMask) == PageState.InFlight)
+            else if (inFlight)
             {
                 _ = session.Pages.TrySetRange(cursor, stop, PageState.Absent);
             }
@@ -378,7 +388,19 @@ internal sealed partial class FaultLoop
             cursor = stop;
         }
 
+        // Whoever waits for a page that turned into something else meanwhile asks anew.
+        _ = Userfaultfd.Wake(session.Lease, ticket.Start, (ulong)ticket.Length);
         Remove(ticket);
+    }
+
+    private void JudgeRun(FetchTicket ticket, Region region, ulong start, ulong stop, string why)
+    {
+        Session session = ticket.Session;
+        for (ulong page = start; page < stop && session.State == SessionState.Serving; page += region.PageBytes)
+        {
+            _ = session.Pages.TrySetPage(page, region.PageBytes, PageState.Absent);
+            GiveUp(new FaultContext(session, region, page, UffdFaultFlags.None, FaultKind.Missing, PageState.Absent, ticket.ReadAt, 0), why);
+        }
     }
 
     private void Conclude(FetchTicket ticket, FaultOutcome outcome)

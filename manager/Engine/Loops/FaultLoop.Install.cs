@@ -58,11 +58,18 @@ internal sealed partial class FaultLoop
             case InstallOutcome.AlreadyPresent:
                 _ = Userfaultfd.Wake(fault.Session.Lease, fault.Page, fault.Region.PageBytes);
                 break;
-            case InstallOutcome.Refused:
+            case InstallOutcome.Changing:
+                Defer(in fault, DeferralReason.Changing);
+                return;
+            case InstallOutcome.NoMemory:
+                // The page stays marked; giving up on it again would lead straight back here.
+                Defer(in fault, DeferralReason.NoMemory);
+                return;
+            case InstallOutcome.Stale or InstallOutcome.ClientGone:
+                break;
+            default:
                 KillInstead(in fault, $"cannot be had, and UFFDIO_POISON said {result.Errno.Describe()}");
                 return;
-            default:
-                break;
         }
 
         Conclude(in fault, fault.Page, outcome, FaultOutcome.Poisoned);
@@ -74,10 +81,10 @@ internal sealed partial class FaultLoop
         Account(fault.Session, fault.Kind, FaultOutcome.ClientKilled, fault.ReadAt);
     }
 
-    private static InstallOutcome InstallContinue(Session session, Region region, ulong page, ulong length)
+    private InstallOutcome InstallContinue(Session session, Region region, ulong page, ulong length)
     {
         UffdResult result = Userfaultfd.Continue(session.Lease, page, length, CopyMode(region, isWrite: false));
-        if (result.Errno == Errno.EINVAL)
+        if (result.Errno == Errno.EINVAL && (_engine.KernelFeatures & UffdFeatures.MinorShmem) == UffdFeatures.None)
         {
             // Kernels before 5.14 cannot map a page of shared memory for somebody else, but the page is in the cache now: a fault
             // that is tried again finds it.
@@ -103,42 +110,59 @@ internal sealed partial class FaultLoop
     {
         SharedImage image = fault.Region.Image!;
         long offset = fault.Region.OffsetOf(fault.Page);
-        if (!image.IsFilled(offset))
+        if (!image.Contains(offset, (long)fault.Region.PageBytes))
         {
-            if (!image.TryClaim(offset))
-            {
-                if (image.IsFilled(offset))
-                {
-                    MapShared(in fault, image, offset);
-                    return;
-                }
-
-                Defer(in fault, DeferralReason.SharedFill);
-                return;
-            }
-
-            int length = (int)fault.Region.PageBytes;
-            SourceAnswer answer = image.Source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages);
-            if (answer == SourceAnswer.Slow)
-            {
-                // The claim goes with the ticket.
-                StartFetch(in fault, fault.Page, length);
-                return;
-            }
-
-            Errno stored = answer == SourceAnswer.Zero ? image.StoreZero(offset, length) : image.Store(offset, pages.Address, length);
-            image.EndClaim(offset, stored == Errno.OK);
-            if (stored != Errno.OK)
-            {
-                Conclude(in fault, fault.Page, InstallOutcome.NoMemory, FaultOutcome.Continued);
-                return;
-            }
-
-            AddCopied(fault.Session, length);
-            Charge(fault.Session, (ulong)length);
+            GiveUp(in fault, $"it lies beyond the end of image {image.Name}");
+            return;
         }
 
-        MapShared(in fault, image, offset);
+        switch (TryFillShared(fault.Session, image, offset, (int)fault.Region.PageBytes))
+        {
+            case SharedFill.Filled:
+                MapShared(in fault, image, offset);
+                break;
+            case SharedFill.Busy:
+                DeferOrGiveUp(in fault, DeferralReason.SharedFill, "another session fetches the same page of the image, and its source does not answer");
+                break;
+            case SharedFill.Slow:
+                // The claim goes with the ticket.
+                StartFetch(in fault, fault.Page, (int)fault.Region.PageBytes);
+                break;
+            default:
+                DeferOrGiveUp(in fault, DeferralReason.NoMemory, "the shared image cannot grow: no memory is left for it");
+                break;
+        }
+    }
+
+    // Fills a page of a shared image if that can be done at once. On Slow the page is claimed, and whoever asked must end the claim.
+    private SharedFill TryFillShared(Session session, SharedImage image, long offset, int length)
+    {
+        if (image.IsFilled(offset))
+        {
+            return SharedFill.Filled;
+        }
+
+        if (!image.TryClaim(offset))
+        {
+            return image.IsFilled(offset) ? SharedFill.Filled : SharedFill.Busy;
+        }
+
+        SourceAnswer answer = image.Source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages);
+        if (answer == SourceAnswer.Slow || (answer == SourceAnswer.Ready && pages.Length < length))
+        {
+            return SharedFill.Slow;
+        }
+
+        Errno stored = answer == SourceAnswer.Zero ? image.StoreZero(offset, length) : image.Store(offset, pages.Address, length);
+        image.EndClaim(offset, stored == Errno.OK);
+        if (stored != Errno.OK)
+        {
+            return SharedFill.NoMemory;
+        }
+
+        AddCopied(session, length);
+        Charge(session, (ulong)length);
+        return SharedFill.Filled;
     }
 
     private void MapShared(in FaultContext fault, SharedImage image, long offset)

@@ -76,6 +76,14 @@ internal sealed partial class FaultLoop
             }
         }
 
+        // The tenant's rate is for prefetching as for faults; what was installed beyond it would have to be waited for by the faults.
+        long limit = job.Session.Tenant.Limits.CopiedBytesPerSecond;
+        if (!job.Session.Tenant.Usage.CopiedBytes.TryTake(0, limit, _now, out long readyAt))
+        {
+            job.DueAt = readyAt;
+            return false;
+        }
+
         if (ready is not null)
         {
             if (ready.DueAt > _now)
@@ -183,21 +191,18 @@ internal sealed partial class FaultLoop
         Charge(session, installed);
         switch (outcome)
         {
-            case InstallOutcome.Installed or InstallOutcome.AlreadyPresent:
+            case InstallOutcome.Installed or InstallOutcome.AlreadyPresent or InstallOutcome.Stale:
+                // By what was done, not by what the page table says: it may have had no memory to note it.
+                job.Cursor += Math.Max(installed, region.PageBytes);
                 return true;
             case InstallOutcome.Changing:
                 job.DueAt = _now + FirstChangingBackoff;
                 return false;
             case InstallOutcome.NoMemory or InstallOutcome.HugePoolEmpty:
-                job.Error = new EngineError(EngineErrorKind.Kernel, Errno.ENOMEM, $"no memory for the page at 0x{job.Cursor:x}");
-                job.Cursor = job.End;
-                return true;
-            case InstallOutcome.Stale:
-                job.Cursor += region.PageBytes;
+                FailJob(job, Errno.ENOMEM, $"no memory for the page at 0x{job.Cursor:x}");
                 return true;
             default:
-                job.Error = new EngineError(EngineErrorKind.Kernel, Errno.ESRCH, "the address space is gone or refuses to be filled");
-                job.Cursor = job.End;
+                FailJob(job, Errno.ESRCH, "the address space is gone or refuses to be filled");
                 return true;
         }
     }
@@ -207,41 +212,69 @@ internal sealed partial class FaultLoop
     {
         SharedImage image = region.Image!;
         long offset = region.OffsetOf(job.Cursor);
-        if (!image.IsFilled(offset))
+        int length = (int)region.PageBytes;
+        if (!image.Contains(offset, length))
         {
-            if (!image.TryClaim(offset))
-            {
-                job.DueAt = _now + FirstChangingBackoff;
-                return image.IsFilled(offset);
-            }
-
-            FetchTicket? ticket = job.FetchesInFlight < PopulateJob.MaximumFetches
-                ? TryIssue(job.Session, region, job.Cursor, (int)region.PageBytes, out _)
-                : null;
-            if (ticket is null)
-            {
-                image.EndClaim(offset, filled: false);
-                job.DueAt = _now + FirstScarcityBackoff;
-                return false;
-            }
-
-            ticket.Job = job;
-            job.FetchesInFlight++;
-            job.Cursor += region.PageBytes;
-            Submit(ticket);
+            job.Cursor = region.End;
             return true;
         }
 
-        InstallOutcome outcome = InstallContinue(job.Session, region, job.Cursor, region.PageBytes);
-        if (outcome == InstallOutcome.Changing)
+        switch (TryFillShared(job.Session, image, offset, length))
         {
-            job.DueAt = _now + FirstChangingBackoff;
+            case SharedFill.Filled:
+                return MapSlice(job, region);
+            case SharedFill.Busy:
+                job.DueAt = _now + FirstChangingBackoff;
+                return false;
+            case SharedFill.Slow:
+                return FetchShared(job, region, image, offset);
+            default:
+                FailJob(job, Errno.ENOMEM, "no memory is left for the shared image");
+                return true;
+        }
+    }
+
+    private bool FetchShared(PopulateJob job, Region region, SharedImage image, long offset)
+    {
+        FetchTicket? ticket = job.FetchesInFlight < PopulateJob.MaximumFetches
+            ? TryIssue(job.Session, region, job.Cursor, (int)region.PageBytes, out _)
+            : null;
+        if (ticket is null)
+        {
+            image.EndClaim(offset, filled: false);
+            job.DueAt = _now + FirstScarcityBackoff;
             return false;
         }
 
-        job.InstalledBytes += outcome == InstallOutcome.Installed ? region.PageBytes : 0;
+        ticket.Job = job;
+        job.FetchesInFlight++;
         job.Cursor += region.PageBytes;
+        Submit(ticket);
         return true;
+    }
+
+    private bool MapSlice(PopulateJob job, Region region)
+    {
+        InstallOutcome outcome = InstallContinue(job.Session, region, job.Cursor, region.PageBytes);
+        switch (outcome)
+        {
+            case InstallOutcome.Changing:
+                job.DueAt = _now + FirstChangingBackoff;
+                return false;
+            case InstallOutcome.Installed or InstallOutcome.AlreadyPresent or InstallOutcome.Stale:
+                job.InstalledBytes += outcome == InstallOutcome.Installed ? region.PageBytes : 0;
+                job.Cursor += region.PageBytes;
+                return true;
+            default:
+                FailJob(job, Errno.EINVAL, $"the kernel did not map the page at 0x{job.Cursor:x} ({outcome})");
+                return true;
+        }
+    }
+
+    private static void FailJob(PopulateJob job, Errno errno, string why)
+    {
+        job.Error ??= new EngineError(EngineErrorKind.Kernel, errno, why);
+        job.Cursor = job.End;
     }
 
     private void Finish(PopulateJob job)

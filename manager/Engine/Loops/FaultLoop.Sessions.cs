@@ -73,14 +73,14 @@ internal sealed partial class FaultLoop
         _engine.Identified(session);
         if (session.State == SessionState.Condemned)
         {
-            _ = PidFd.SendSignal(pidFd, Signals.Kill);
+            SendKill(session, pidFd);
         }
     }
 
     /// <summary>Ends a session: every descriptor closed, everything given back. Its process must be gone, or safe without us.</summary>
     public void End(Session session, SessionEndReason reason)
     {
-        if (session.State == SessionState.Ended)
+        if (session.State == SessionState.Ended || session.Slot < 0)
         {
             return;
         }
@@ -122,6 +122,7 @@ internal sealed partial class FaultLoop
 
         session.PidFd?.Dispose();
 
+        ForgetDisplaced(session);
         ReleaseRegions(session);
         session.Pages.Dispose();
         session.Lease.Dispose();
@@ -145,7 +146,11 @@ internal sealed partial class FaultLoop
         _engine.Publish(new ClientKilled(MonotonicClock.NowNanoseconds, session, address, reason));
         if (session.PidFd is SafePidFd pidFd)
         {
-            _ = PidFd.SendSignal(pidFd, Signals.Kill);
+            SendKill(session, pidFd);
+        }
+
+        if (session.PidFd is not null && !session.CannotBeKilled)
+        {
             return;
         }
 
@@ -161,7 +166,7 @@ internal sealed partial class FaultLoop
     {
         try
         {
-            if (session.PidFd is SafePidFd pidFd && !session.IsProcessWatched)
+            if (session.PidFd is SafePidFd pidFd && !session.IsProcessWatched && session.ExitedAt == 0)
             {
                 Epoll.Add(_epoll, pidFd, EpollEvents.In, Key(session) | ProcessBit);
                 session.IsProcessWatched = true;
@@ -179,6 +184,16 @@ internal sealed partial class FaultLoop
         }
     }
 
+    private void SendKill(Session session, SafePidFd pidFd)
+    {
+        Errno errno = PidFd.SendSignal(pidFd, Signals.Kill);
+        if (errno is not (Errno.OK or Errno.ESRCH) && !session.CannotBeKilled)
+        {
+            session.CannotBeKilled = true;
+            _engine.Publish(new ClientMisbehaved(_now, session, $"cannot be killed ({errno.Describe()}): its missing pages are poisoned instead. Give the manager CAP_KILL"));
+        }
+    }
+
     private static ulong Key(Session session) => ((ulong)session.SlotGeneration << 24) | (uint)session.Slot;
 
     private Session? FindSlot(ulong key, out bool isProcess)
@@ -189,7 +204,21 @@ internal sealed partial class FaultLoop
         return slot.Generation == (uint)(key >> 24) ? slot.Session : null;
     }
 
-    private void ProcessExited(Session session) => End(session, SessionEndReason.ClientExited);
+    // The memory may outlive the process: a child of vfork or clone(CLONE_VM) still runs in it, the preload library's agent among them. To
+    // close the userfaultfd then would give that child zeros. The sweep, quickened for a while, sees the end of the memory itself.
+    private void ProcessExited(Session session)
+    {
+        if (Userfaultfd.IsOwnerGone(session.Lease))
+        {
+            End(session, SessionEndReason.ClientExited);
+            return;
+        }
+
+        Epoll.Remove(_epoll, session.PidFd!);
+        session.IsProcessWatched = false;
+        session.ExitedAt = _now;
+        _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
+    }
 
     // The flag sits in the open file, which the client shares: it can be cleared at any time, and poll then only says POLLERR.
     private void RepairNonBlock(Session session)
@@ -231,6 +260,18 @@ internal sealed partial class FaultLoop
             }
 
             session.NonBlockRepairs = 0;
+            session.StaleFaults = session.StaleFaults == session.StaleFaultsSwept ? 0 : session.StaleFaults;
+            session.StaleFaultsSwept = session.StaleFaults;
+            if (session.ExitedAt != 0 && _now - session.ExitedAt < _sweepNanoseconds)
+            {
+                _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
+            }
+
+            if (session.State == SessionState.Condemned && session.CannotBeKilled)
+            {
+                SendKill(session, session.PidFd!);
+            }
+
             Watch(session);
             if (Userfaultfd.IsOwnerGone(session.Lease))
             {

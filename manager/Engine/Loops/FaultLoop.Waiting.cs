@@ -87,7 +87,7 @@ internal sealed partial class FaultLoop
                 _busy += _now - began;
                 began = _now;
                 limit = _now + spin;
-                if (hot.State != SessionState.Serving || _now >= _nextDeferred || _now >= _nextTicket || _now >= _nextSweep)
+                if (hot.State != SessionState.Serving || _now >= NextDue())
                 {
                     return Epoll.Wait(_epollLease, _events, 0);
                 }

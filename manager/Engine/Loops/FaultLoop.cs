@@ -183,6 +183,7 @@ internal sealed partial class FaultLoop : IDisposable
 
     private void Run()
     {
+        EngineThread.BecomeFaultLoop();
         if (_cpu is int cpu)
         {
             Affinity.PinCurrentThread(cpu);

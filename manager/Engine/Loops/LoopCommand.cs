@@ -1,5 +1,3 @@
-using UffdManager.Linux;
-
 namespace UffdManager.Engine.Loops;
 
 /// <summary>Something that another thread wants done on a fault loop.</summary>
@@ -29,7 +27,9 @@ internal sealed class LoopCommand<T>(Func<FaultLoop, T> work) : LoopCommand
         {
             _completion.SetResult(work(loop));
         }
-        catch (SyscallException failure)
+#pragma warning disable CA1031 // Whatever goes wrong in a command is its caller's to hear, and must not end the loop of everybody else.
+        catch (Exception failure)
+#pragma warning restore CA1031
         {
             _completion.SetException(failure);
         }

@@ -1,5 +1,3 @@
-using UffdManager.Linux;
-
 namespace UffdManager.Engine.Loops;
 
 /// <summary>A command that the kernel may refuse for the moment (EAGAIN), and that is then tried again with backoff.</summary>
@@ -33,7 +31,9 @@ internal sealed class RetryCommand<T>(Func<FaultLoop, bool, T?> attempt, long pa
 
             _completion.SetResult(result);
         }
-        catch (SyscallException failure)
+#pragma warning disable CA1031 // Whatever goes wrong in a command is its caller's to hear, and must not end the loop of everybody else.
+        catch (Exception failure)
+#pragma warning restore CA1031
         {
             _completion.SetException(failure);
         }

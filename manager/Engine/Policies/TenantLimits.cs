@@ -12,6 +12,9 @@ public sealed record TenantLimits
     /// <summary>Registered bytes at a time, over all sessions.</summary>
     public long RegisteredBytes { get; init; } = 16L << 40;
 
+    /// <summary>Native memory for the page tables of all sessions, bytes: one byte for each page that was touched or given back, in pieces of 512.</summary>
+    public long PageTableBytes { get; init; } = 1L << 30;
+
     /// <summary>Pages being fetched from a slow source at a time; further faults wait.</summary>
     public int PagesInFlight { get; init; } = 8192;
 

@@ -11,6 +11,7 @@ public sealed class TenantUsage
     private long _registeredBytes;
     private long _pagesInFlight;
     private long _fetches;
+    private long _pageTableBytes;
 
     internal RateLimiter Faults { get; } = new();
 
@@ -30,6 +31,11 @@ public sealed class TenantUsage
 
     /// <summary>Fetches queued or running at this moment.</summary>
     public long Fetches => Volatile.Read(ref _fetches);
+
+    /// <summary>Native bytes of the page tables of the tenant's sessions.</summary>
+    public long PageTableBytes => Volatile.Read(ref _pageTableBytes);
+
+    internal long AddPageTable(long bytes) => Interlocked.Add(ref _pageTableBytes, bytes);
 
     internal bool TryAddSession(long limit) => TryAdd(ref _sessions, 1, limit);
 

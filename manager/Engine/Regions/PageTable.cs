@@ -1,3 +1,4 @@
+using UffdManager.Engine.Policies;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Regions;
@@ -8,9 +9,10 @@ namespace UffdManager.Engine.Regions;
 /// </summary>
 /// <remarks>
 /// An entry of an inner node is 0 (all below is <see cref="PageState.Absent"/>), a tagged uniform state (bit 0 set, state above), or the
-/// address of the node below. Owned by one fault loop; not thread safe.
+/// address of the node below. Owned by one fault loop; not thread safe. Memory is charged to the tenant; what it may not have fails like memory
+/// that is not there.
 /// </remarks>
-internal sealed class PageTable(NodeArena arena) : IDisposable
+internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBytes) : IDisposable
 {
     public const int LeafKind = 0;
     public const int NodeKind = 1;
@@ -210,7 +212,7 @@ internal sealed class PageTable(NodeArena arena) : IDisposable
 
     private nuint TryMakeLeaf(ulong address)
     {
-        if (_root == 0 && (_root = arena.TryAllocate(NodeKind)) == 0)
+        if (_root == 0 && (_root = TryAllocate(NodeKind)) == 0)
         {
             return 0;
         }
@@ -240,7 +242,7 @@ internal sealed class PageTable(NodeArena arena) : IDisposable
     // A uniform entry that is no longer uniform passes its state on to every child.
     private nuint TryMakeChild(nuint uniform, int level)
     {
-        nuint child = arena.TryAllocate(level == 0 ? LeafKind : NodeKind);
+        nuint child = TryAllocate(level == 0 ? LeafKind : NodeKind);
         if (child == 0 || uniform == 0)
         {
             return child;
@@ -271,7 +273,7 @@ internal sealed class PageTable(NodeArena arena) : IDisposable
                 return true;
             }
 
-            if ((_root = arena.TryAllocate(NodeKind)) == 0)
+            if ((_root = TryAllocate(NodeKind)) == 0)
             {
                 return false;
             }
@@ -326,6 +328,20 @@ internal sealed class PageTable(NodeArena arena) : IDisposable
         }
 
         arena.Free(level == 0 ? LeafKind : NodeKind, node);
+        usage.AddPageTable(level == 0 ? -LeafBytes : -NodeBytes);
+    }
+
+    // 0 when the system has no memory, or the tenant may have no more of it.
+    private nuint TryAllocate(int kind)
+    {
+        int bytes = kind == LeafKind ? LeafBytes : NodeBytes;
+        if (usage.AddPageTable(bytes) <= limitBytes && arena.TryAllocate(kind) is nuint block and not 0)
+        {
+            return block;
+        }
+
+        usage.AddPageTable(-bytes);
+        return 0;
     }
 
     private void Cache(ulong tag, nuint leaf)

@@ -5,8 +5,9 @@ using UffdManager.Linux;
 namespace UffdManager.Engine.Regions;
 
 /// <summary>
-/// A registered range of one session. Belongs to the fault loop of the session. A region that is cut gives new regions; a fetch
-/// remembers the <see cref="Generation"/> it started under and finds out by it that the ground has moved. Owns one reference to its source
+/// A registered range of one session. Belongs to the fault loop of the session. A region that is cut gives new regions of the same
+/// generation; a fetch remembers the <see cref="Generation"/> it started under and finds out by it, page by page, whether the range was
+/// registered anew meanwhile. Owns one reference to its source
 /// and one to its image.
 /// </summary>
 internal sealed class Region
@@ -33,7 +34,7 @@ internal sealed class Region
     /// <summary>Source offset of the region's first byte.</summary>
     public required long SourceOffset { get; set; }
 
-    /// <summary>Unique within the engine; never reused.</summary>
+    /// <summary>Of the registration; unique within the engine, never reused.</summary>
     public required long Generation { get; init; }
 
     public ulong Length => End - Start;

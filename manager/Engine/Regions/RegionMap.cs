@@ -70,12 +70,12 @@ internal sealed class RegionMap
     }
 
     /// <summary>
-    /// Takes [start, end) out. Regions that it cuts are replaced by what is left of them, under new generations, and released.
+    /// Takes [start, end) out. Regions that it cuts are replaced by what is left of them, which keeps their generation: what a fetch brings for
+    /// those pages is as good as before.
     /// </summary>
     /// <param name="start">First byte.</param>
     /// <param name="end">First byte after.</param>
-    /// <param name="newGeneration">Gives a generation to each remaining piece.</param>
-    public void Cut(ulong start, ulong end, Func<long> newGeneration)
+    public void Cut(ulong start, ulong end)
     {
         _last = null;
         int index = LowerBound(start);
@@ -86,34 +86,20 @@ internal sealed class RegionMap
             Bytes -= Math.Min(end, region.End) - Math.Max(start, region.Start);
             if (region.Start < start)
             {
-                _regions.Insert(index++, region.Derive(region.Start, start, region.SourceOffset, newGeneration()));
+                _regions.Insert(index++, region.Derive(region.Start, start, region.SourceOffset, region.Generation));
             }
 
             if (end < region.End)
             {
-                _regions.Insert(index++, region.Derive(end, region.End, region.OffsetOf(end), newGeneration()));
+                _regions.Insert(index++, region.Derive(end, region.End, region.OffsetOf(end), region.Generation));
             }
 
             region.Release();
         }
     }
 
-    /// <summary>Gives new generations to all regions that overlap [start, end), so that fetches under way come back to nobody.</summary>
-    public void Renew(ulong start, ulong end, Func<long> newGeneration)
-    {
-        _last = null;
-        for (int index = LowerBound(start); index < _regions.Count && _regions[index].Start < end; index++)
-        {
-            Region region = _regions[index];
-            _regions[index] = region.Derive(region.Start, region.End, region.SourceOffset, newGeneration());
-            region.Release();
-        }
-    }
-
-    /// <summary>
-    /// Changes flags of exactly [start, end): regions that reach beyond are cut at the borders. What changes gets new generations.
-    /// </summary>
-    public void ChangeFlags(ulong start, ulong end, RegionFlags set, RegionFlags clear, Func<long> newGeneration)
+    /// <summary>Changes flags of exactly [start, end): regions that reach beyond are cut at the borders, and keep their generation.</summary>
+    public void ChangeFlags(ulong start, ulong end, RegionFlags set, RegionFlags clear)
     {
         _last = null;
         int index = LowerBound(start);
@@ -132,13 +118,13 @@ internal sealed class RegionMap
             _regions.RemoveAt(index);
             if (region.Start < from)
             {
-                _regions.Insert(index++, region.Derive(region.Start, from, region.SourceOffset, newGeneration()));
+                _regions.Insert(index++, region.Derive(region.Start, from, region.SourceOffset, region.Generation));
             }
 
-            _regions.Insert(index++, region.Derive(from, to, region.OffsetOf(from), newGeneration(), flags));
+            _regions.Insert(index++, region.Derive(from, to, region.OffsetOf(from), region.Generation, flags));
             if (to < region.End)
             {
-                _regions.Insert(index++, region.Derive(to, region.End, region.OffsetOf(to), newGeneration()));
+                _regions.Insert(index++, region.Derive(to, region.End, region.OffsetOf(to), region.Generation));
             }
 
             region.Release();

@@ -27,7 +27,7 @@ public sealed class Session
         ForkToken = forkToken;
         Counters = counters;
         StartedAt = MonotonicClock.NowNanoseconds;
-        Pages = new PageTable(loop.Arena);
+        Pages = new PageTable(loop.Arena, tenant.Usage, tenant.Limits.PageTableBytes);
         Lease = uffd.Lease();
     }
 
@@ -91,6 +91,12 @@ public sealed class Session
 
     internal DeferredQueue Deferred { get; } = new();
 
+    /// <summary>What lay where a remap arrived, until the event comes that says where it went.</summary>
+    internal List<DisplacedRange> Displaced { get; } = [];
+
+    /// <summary>Ranges that were moved away and not unmapped since, as far as events have told.</summary>
+    internal List<(ulong Start, ulong End)> Vacated { get; } = [];
+
     internal List<Fetch.FetchTicket> Tickets { get; } = [];
 
     internal List<PopulateJob> Jobs { get; } = [];
@@ -128,8 +134,25 @@ public sealed class Session
     /// <summary>Whether a sweep has found the address space gone while the process was still there.</summary>
     internal bool IsAddressSpaceGone { get; set; }
 
-    /// <summary>Faults in a row at addresses that no region holds.</summary>
+    /// <summary>Faults at addresses that no region holds, since a sweep that saw no new one.</summary>
     internal int StaleFaults { get; set; }
+
+    /// <summary>How many of them the last sweep saw.</summary>
+    internal int StaleFaultsSwept { get; set; }
+
+    /// <summary>When the first of those came.</summary>
+    internal long StaleSince { get; set; }
+
+    /// <summary>No look at the client's mappings before this time.</summary>
+    internal long NextLookAt { get; set; }
+
+    internal int IdentifyAttempts { get; set; }
+
+    /// <summary>Whether SIGKILL was refused (EPERM): its pages are poisoned instead.</summary>
+    internal bool CannotBeKilled { get; set; }
+
+    /// <summary>When the process was seen to have exited although its memory lives on in somebody else's hands; 0 for not.</summary>
+    internal long ExitedAt { get; set; }
 
     /// <summary>A name for logs: "session 7 (pid 123, redis-server, tenant web)".</summary>
     public override string ToString() => $"session {Id} (pid {Pid}, {Label}, tenant {Tenant.Name})";

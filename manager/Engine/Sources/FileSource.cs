@@ -8,7 +8,7 @@ namespace UffdManager.Engine.Sources;
 /// <remarks>
 /// The daemon never loads from its own mapping of the file: a file truncated behind our back would raise SIGBUS. Small windows are
 /// read with preadv2(RWF_NOWAIT) on the fault loop when the page cache has them, and with pread on a fetch thread when it has not.
-/// Where pages are known to be in memory (<see cref="WarmChunks"/>, or a file on tmpfs) they are handed to UFFDIO_COPY straight from a mapping, which
+/// Where pages are known to be in memory (<see cref="WarmChunks"/>) they are handed to UFFDIO_COPY straight from a mapping, which
 /// saves one copy. Large pieces are brought into that mapping by MADV_POPULATE_READ on a fetch thread. All these calls answer EFAULT where user code would
 /// get SIGBUS.
 /// </remarks>
@@ -46,7 +46,7 @@ public sealed class FileSource : PageSource
             _mappedBytes = (ulong)Length & ~(ulong)(PageSize.Base - 1);
             _mapping = _mappedBytes > 0 ? NativePages.MapShared(file, 0, _mappedBytes, writable: false) : 0;
             _inMemory = FileIo.IsInMemory(file);
-            _warm = _inMemory || _mapping == 0 ? null : new WarmChunks(this, _mapping, _mappedBytes);
+            _warm = _mapping != 0 && MayJudgeCache(file, status) ? new WarmChunks(this, _mapping, _mappedBytes) : null;
             _lease = file.Lease();
         }
         catch
@@ -71,7 +71,7 @@ public sealed class FileSource : PageSource
             return SourceAnswer.Slow;
         }
 
-        if ((ulong)(offset + length) <= _mappedBytes && (_inMemory || _warm!.IsWarm(offset, length, MonotonicClock.NowNanoseconds)))
+        if (_warm is not null && (ulong)(offset + length) <= _mappedBytes && _warm.IsWarm(offset, length, MonotonicClock.NowNanoseconds))
         {
             page = new SourcePages(_mapping + (nuint)offset, length);
             return SourceAnswer.Ready;
@@ -84,6 +84,8 @@ public sealed class FileSource : PageSource
 
         int wanted = (int)Math.Min(length, Length - offset);
         int read;
+
+        // Memory is read and not mapped: a mapping would make pages of the holes that it is read at.
         Errno errno = _inMemory
             ? FileIo.Read(_lease, scratch, wanted, offset, out read)
             : FileIo.ReadNoWait(_lease, scratch, wanted, offset, out read);
@@ -109,7 +111,7 @@ public sealed class FileSource : PageSource
             return Errno.ENXIO;
         }
 
-        if (length >= MappedFrom && (ulong)(offset + length) <= _mappedBytes)
+        if (!_inMemory && length >= MappedFrom && (ulong)(offset + length) <= _mappedBytes)
         {
             nuint address = _mapping + (nuint)offset;
             Errno populated = NativePages.Advise(address, (ulong)length, MemoryAdvice.PopulateRead);
@@ -165,6 +167,10 @@ public sealed class FileSource : PageSource
         _lease.Dispose();
         _file.Dispose();
     }
+
+    // Only of a disk of this machine is it known that what is in memory stays there for a moment; and only to the owner does mincore(2) tell the truth.
+    private static bool MayJudgeCache(SafeFile file, FileStatus status) =>
+        FileIo.IsOnLocalDisk(file) && (status.Uid == ProcessInfo.EffectiveUid || Capabilities.HasEffective(Capabilities.FileOwner));
 
     // Cuts to whole pages; only the end of the file may be rounded up, with zeros.
     private bool Complete(long offset, int read, nuint buffer, out SourcePages page)

@@ -6,15 +6,14 @@ namespace UffdManager.Engine.Sources;
 public sealed class MemfdSource : PageSource
 {
     private readonly SafeFd _memfd;
-    private readonly nuint _mapping;
-    private readonly ulong _mappedBytes;
+    private readonly FdLease _lease;
 
     /// <summary>Takes a memfd over.</summary>
-    /// <param name="memfd">Sealed against shrinking (F_SEAL_SHRINK), so that no page can vanish under the mapping; owned from now on,
+    /// <param name="memfd">Sealed against shrinking (F_SEAL_SHRINK), so that no page can vanish; owned from now on,
     /// also when the constructor throws.</param>
     /// <param name="description">For logs and status.</param>
     /// <exception cref="ArgumentException">Not sealed against shrinking, or empty.</exception>
-    /// <exception cref="SyscallException">Not a memfd, or it cannot be mapped.</exception>
+    /// <exception cref="SyscallException">Not a memfd.</exception>
     public MemfdSource(SafeFd memfd, string description)
     {
         _memfd = memfd;
@@ -32,8 +31,7 @@ public sealed class MemfdSource : PageSource
                 throw new ArgumentException($"{description} is empty", nameof(memfd));
             }
 
-            _mappedBytes = PageSize.AlignUp((ulong)Length, (ulong)PageSize.Base);
-            _mapping = NativePages.MapShared(memfd, 0, _mappedBytes, writable: false);
+            _lease = memfd.Lease();
         }
         catch
         {
@@ -55,12 +53,21 @@ public sealed class MemfdSource : PageSource
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
     {
         page = default;
-        if ((ulong)offset >= _mappedBytes)
+        if (offset >= Length)
         {
             return SourceAnswer.Slow;
         }
 
-        page = new SourcePages(_mapping + (nuint)offset, (int)Math.Min((ulong)length, _mappedBytes - (ulong)offset));
+        // Read and not mapped: a mapping would make pages of the holes that it is read at, and they would be charged to the manager.
+        int wanted = (int)Math.Min(length, Length - offset);
+        if (FileIo.Read(_lease, scratch, wanted, offset, out int read) != Errno.OK || read < wanted)
+        {
+            return SourceAnswer.Slow;
+        }
+
+        int padded = (int)PageSize.AlignUp((ulong)read, (ulong)PageSize.Base);
+        NativePages.Clear(scratch + (nuint)read, (nuint)(padded - read));
+        page = new SourcePages(scratch, padded);
         return SourceAnswer.Ready;
     }
 
@@ -71,11 +78,7 @@ public sealed class MemfdSource : PageSource
     /// <inheritdoc/>
     protected override void Close()
     {
-        if (_mapping != 0)
-        {
-            NativePages.Unmap(_mapping, _mappedBytes);
-        }
-
+        _lease.Dispose();
         _memfd.Dispose();
     }
 }

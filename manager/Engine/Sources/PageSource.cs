@@ -88,13 +88,26 @@ public abstract class PageSource : IDisposable
     /// <summary>Releases descriptors and mappings; called once.</summary>
     protected abstract void Close();
 
+    private void CloseAndTell()
+    {
+        Close();
+        Released?.Invoke();
+    }
+
     /// <summary>Drops one reference.</summary>
     protected virtual void Dispose(bool disposing)
     {
         if (!IsImmortal && Interlocked.Decrement(ref _references) == 0)
         {
-            Close();
-            Released?.Invoke();
+            if (EngineThread.IsFaultLoop)
+            {
+                // To close a file of FUSE waits for its server, which may be the client itself; to unmap a large file takes its time.
+                ThreadPool.UnsafeQueueUserWorkItem(static source => source.CloseAndTell(), this, preferLocal: false);
+            }
+            else
+            {
+                CloseAndTell();
+            }
         }
     }
 }

@@ -147,12 +147,27 @@ public sealed class SharedImage : IDisposable
             return;
         }
 
+        if (EngineThread.IsFaultLoop)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static image => image.CloseAndTell(), this, preferLocal: false);
+        }
+        else
+        {
+            CloseAndTell();
+        }
+    }
+
+    private void CloseAndTell()
+    {
         NativePages.Unmap(_mapping, (ulong)Length);
         NativePages.Unmap(_states, _stateBytes);
         _memfd.Dispose();
         _source.Dispose();
         Released?.Invoke();
     }
+
+    /// <summary>Whether a range lies within the image. Everything below asks for it first: a region can have grown beyond its image.</summary>
+    internal bool Contains(long offset, long length) => offset >= 0 && length <= Length && offset <= Length - length;
 
     internal bool IsFilled(long offset) => Volatile.Read(ref State(offset)) == Filled;
 
