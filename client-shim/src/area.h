@@ -60,7 +60,7 @@ struct shim_slot {
 	uint64_t inode;
 	int32_t file;
 	int32_t prot;
-	int32_t task;
+	int32_t task;  /* who has claimed it, 0: nobody yet */
 	int32_t flags; /* of the mapping that is there */
 	char path[SHIM_PATH - 80];
 };

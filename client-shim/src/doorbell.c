@@ -9,6 +9,26 @@ bool doorbell_works(void)
 	return shim_area && agent_is_alive();
 }
 
+/* A vfork child shares the slots with its parent and may be killed in the middle of a request. */
+static bool take_over(struct shim_slot *slot)
+{
+	uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+	int owner = __atomic_load_n(&slot->task, __ATOMIC_ACQUIRE);
+
+	return (state == SHIM_SLOT_CLAIMED || state == SHIM_SLOT_ANSWERED) && owner != 0 &&
+	       sys2(SYS_tkill, owner, 0) == -ESRCH &&
+	       __atomic_compare_exchange_n(&slot->task, &owner, 0, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED) &&
+	       __atomic_compare_exchange_n(&slot->state, &state, SHIM_SLOT_CLAIMED, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static struct shim_slot *own(struct shim_slot *slot)
+{
+	__atomic_store_n(&slot->task, (int)sys0(SYS_gettid), __ATOMIC_RELEASE);
+	return slot;
+}
+
 struct shim_slot *doorbell_claim(void)
 {
 	for (unsigned round = 0; round < 1000; round++) {
@@ -17,8 +37,10 @@ struct shim_slot *doorbell_claim(void)
 			uint32_t state = SHIM_SLOT_FREE;
 
 			if (__atomic_compare_exchange_n(&slot->state, &state, SHIM_SLOT_CLAIMED,
-							false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-				return slot;
+							false, __ATOMIC_ACQUIRE,
+							__ATOMIC_RELAXED) ||
+			    (round > 0 && take_over(slot)))
+				return own(slot);
 		}
 		sys0(SYS_sched_yield);
 	}
@@ -27,6 +49,7 @@ struct shim_slot *doorbell_claim(void)
 
 void doorbell_release(struct shim_slot *slot)
 {
+	__atomic_store_n(&slot->task, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->state, SHIM_SLOT_FREE, __ATOMIC_RELEASE);
 }
 

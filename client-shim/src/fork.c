@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include "agent.h"
 #include "area.h"
 #include "fork.h"
@@ -47,7 +48,9 @@ void fork_child(void)
 	if (token == 0) {
 		judge_lost_memory();
 		shim_area->config.attached = false;
-	} else {
+	} else if (sys5(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) == 0) {
+		/* A filter that the parent has put up for its children need not know sockets and
+		 * clone: such a child is served without an agent. */
 		result = session_start_child(&session, token);
 		if (result == 0) {
 			result = agent_start(&session);

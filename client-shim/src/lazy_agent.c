@@ -81,33 +81,35 @@ static long file_of_hook(int proc, const struct shim_slot *slot)
 	return -ESTALE;
 }
 
-static struct shim_file *find_file(uint64_t device, uint64_t inode)
+/* A file that has another size by now gets another stub: to grow one would bring pages into
+ * mappings that were made before, and to shrink it would take the program's private copies away. */
+static struct shim_file *find_file(uint64_t device, uint64_t inode, uint64_t size)
 {
 	for (uint32_t i = 0; i < shim_area->files_used; i++) {
 		struct shim_file *file = &shim_area->files[i];
 
 		if (file->used && file->device == device && file->inode == inode &&
-		    file->stub >= 0 && file->file >= 0)
+		    file->size == size && file->stub >= 0 && file->file >= 0)
 			return file;
 	}
 	return NULL;
 }
 
-static int make_stub(struct shim_file *file)
+static int make_stub(struct shim_file *file, uint64_t size)
 {
 	struct stat status;
 	long stub = sys2(SYS_memfd_create, "uffd-lazy", MFD_CLOEXEC);
 
 	if (stub < 0)
 		return (int)stub;
-	if (sys2(SYS_fstat, stub, &status) != 0) {
+	if (sys2(SYS_ftruncate, stub, size) != 0 || sys2(SYS_fstat, stub, &status) != 0) {
 		sys1(SYS_close, stub);
 		return -EIO;
 	}
 	file->stub = (int)stub;
 	file->stub_device = status.st_dev;
 	file->stub_inode = status.st_ino;
-	file->size = 0;
+	file->size = size;
 	return 0;
 }
 
@@ -123,7 +125,7 @@ static int add_file(int proc, const struct shim_slot *slot, struct shim_file **a
 	if (fd < 0)
 		return (int)fd;
 	file = &shim_area->files[shim_area->files_used];
-	result = make_stub(file);
+	result = make_stub(file, slot->size);
 	if (result) {
 		sys1(SYS_close, fd);
 		return result;
@@ -142,7 +144,7 @@ static int add_file(int proc, const struct shim_slot *slot, struct shim_file **a
 
 int lazy_map(int socket, int proc, const struct shim_slot *slot, struct wire_events *events)
 {
-	struct shim_file *file = find_file(slot->device, slot->inode);
+	struct shim_file *file = find_file(slot->device, slot->inode, slot->size);
 	struct wire_register range = {
 		.start = slot->start,
 		.offset = slot->offset,
@@ -153,11 +155,8 @@ int lazy_map(int socket, int proc, const struct shim_slot *slot, struct wire_eve
 
 	if (!file)
 		result = add_file(proc, slot, &file);
-	if (result == 0 && file->size != slot->size)
-		result = sys2(SYS_ftruncate, file->stub, slot->size);
 	if (result)
 		return (int)result;
-	file->size = slot->size;
 	result = sys_mmap((void *)slot->start, slot->length, slot->prot,
 			  MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file->stub, slot->offset);
 	if (sys_is_error(result))
@@ -169,7 +168,7 @@ int lazy_map(int socket, int proc, const struct shim_slot *slot, struct wire_eve
 
 void lazy_unmap(const struct shim_slot *slot)
 {
-	const struct shim_file *file = find_file(slot->device, slot->inode);
+	const struct shim_file *file = find_file(slot->device, slot->inode, slot->size);
 
 	/* Without an entry the stub was never mapped. */
 	if (file)
@@ -304,9 +303,6 @@ static int register_mapping(int socket, int program_fd, const struct mapping *ma
 	struct wire_events events = {0};
 	int result;
 
-	/* The mailbox is a mapping of its own, as its neighbours are not registered. */
-	if (mapping->start == (uint64_t)(uintptr_t)shim_area->mailbox)
-		range.flags = UFFDM_REGISTER_MAILBOX;
 	for (uint32_t i = 0; mapping->inode != 0 && i < shim_area->files_used; i++) {
 		const struct shim_file *file = &shim_area->files[i];
 
@@ -329,9 +325,17 @@ static int register_mapping(int socket, int program_fd, const struct mapping *ma
 
 int lazy_register_again(int socket, int program_fd)
 {
+	/* Also if it is not registered any more, as after a manager that stopped in order: the next
+	 * fork needs it. This process never touches the page, so it is missing in any case. */
+	const struct wire_register mailbox = {
+		.start = (uint64_t)(uintptr_t)shim_area->mailbox,
+		.length = SHIM_PAGE,
+		.flags = UFFDM_REGISTER_MAILBOX,
+	};
+	struct wire_events events = {0};
 	struct lines lines = {0};
 	struct mapping mapping = {0};
-	int result = 0;
+	int result = wire_register(socket, &mailbox, &events);
 
 	lines.fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/smaps", O_RDONLY | O_CLOEXEC, 0);
 	if (lines.fd < 0)

@@ -69,13 +69,16 @@ bool lazy_is_wanted(struct shim_slot *slot, size_t length, int prot, int flags, 
 	if (sys2(SYS_fstat, file, &status) != 0 || !S_ISREG(status.st_mode) ||
 	    offset >= (uint64_t)status.st_size || !read_path(slot, file))
 		return false;
+	/* What reaches beyond the end of the file would follow the file when it grows; a stub
+	 * cannot. */
+	if (length > (((uint64_t)status.st_size - offset + SHIM_PAGE - 1) & ~(SHIM_PAGE - 1)))
+		return false;
 	for (uint32_t i = 0; i < config->prefixes && !below; i++)
 		below = is_below(slot->path, &config->prefix[i]);
 	if (!below)
 		return false;
 	slot->kind = SHIM_MAP_LAZY;
 	slot->process = (int)sys0(SYS_getpid);
-	slot->task = (int)sys0(SYS_gettid);
 	slot->length = (length + SHIM_PAGE - 1) & ~(SHIM_PAGE - 1);
 	slot->offset = offset;
 	slot->size = (uint64_t)status.st_size;

@@ -52,14 +52,16 @@ const char *patch_entry(void *function, void *target)
 	uintptr_t first = (uintptr_t)entry & ~(SHIM_PAGE - 1);
 	uintptr_t last = ((uintptr_t)entry + PATCH_LENGTH + SHIM_PAGE - 1) & ~(SHIM_PAGE - 1);
 
-	if (sys3(SYS_mprotect, first, last - first, PROT_READ | PROT_WRITE) != 0)
+	/* All rights at once, so that nothing has changed when it is refused (SELinux, a process
+	 * that may not gain executable memory), and taking the right to write away again cannot be.
+	 * The page stays executable: the agent's tasks may be in it. */
+	if (sys3(SYS_mprotect, first, last - first, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
 		return "the text of libc may not be made writable";
 	for (size_t i = 0; i < sizeof(jump); i++)
 		entry[i] = jump[i];
 	for (size_t i = 0; i < sizeof(target); i++)
 		entry[sizeof(jump) + i] = (unsigned char)((uintptr_t)target >> (8 * i));
-	if (sys3(SYS_mprotect, first, last - first, PROT_READ | PROT_EXEC) != 0)
-		__builtin_trap(); /* no way back, and none on: libc's text is not executable */
+	sys3(SYS_mprotect, first, last - first, PROT_READ | PROT_EXEC);
 	__builtin___clear_cache((char *)entry, (char *)entry + PATCH_LENGTH);
 	return NULL;
 }

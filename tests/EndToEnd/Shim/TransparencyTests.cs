@@ -16,6 +16,7 @@ public sealed class TransparencyTests(ShimFixture shim) : IClassFixture<ShimFixt
     [InlineData("unshare", 2000)]
     [InlineData("forks", 20000)]
     [InlineData("raw-fork", 2000)]
+    [InlineData("no-new-code", 2000)]
     [InlineData("spawn", 2000)]
     [InlineData("exec", 12000)]
     [InlineData("thread-exec", 6000)]
