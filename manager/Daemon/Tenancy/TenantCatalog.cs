@@ -64,6 +64,7 @@ internal sealed class TenantCatalog : ITenantResolver
         Sessions = limits.Sessions,
         Regions = limits.Regions,
         RegisteredBytes = limits.RegisteredBytes,
+        PageTableBytes = limits.PageTableBytes,
         PagesInFlight = limits.PagesInFlight,
         FetchQueueDepth = limits.FetchQueueDepth,
         FaultsPerSecond = limits.FaultsPerSecond,

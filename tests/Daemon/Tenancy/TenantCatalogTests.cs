@@ -49,13 +49,14 @@ public sealed class TenantCatalogTests
         ManagerConfiguration configuration = Layers.LoadValid(Layers.Minimal, """
             { "tenants": { "everybody": { "weight": 3, "limits": {
               "sessions": 1, "regions": 2, "registeredBytes": 4096, "pagesInFlight": 4, "faultsPerSecond": 5, "copiedBytesPerSecond": 6,
-              "fetchQueueDepth": 7, "connections": 8, "sources": 9, "sourceBytes": 8192, "maps": 10, "mapBytes": 4097 } } } }
+              "fetchQueueDepth": 7, "connections": 8, "sources": 9, "sourceBytes": 8192, "pageTableBytes": 65537, "maps": 10, "mapBytes": 4097 } } } }
             """);
         TenantGrant grant = new TenantCatalog(configuration).Resolve(new PeerIdentity(1, 1, 1, null)).Grant!;
         var limits = grant.Tenant.Limits;
         Assert.Equal(3, grant.Tenant.Weight);
         Assert.Equal((1, 2, 4096L, 4), (limits.Sessions, limits.Regions, limits.RegisteredBytes, limits.PagesInFlight));
         Assert.Equal((5L, 6L, 7), (limits.FaultsPerSecond, limits.CopiedBytesPerSecond, limits.FetchQueueDepth));
+        Assert.Equal(65537, limits.PageTableBytes);
         Assert.Equal(new DaemonLimits(8, 9, 8192, 10, 4097), grant.Limits);
     }
 
