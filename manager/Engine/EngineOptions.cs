@@ -9,6 +9,12 @@ public sealed record EngineOptions
     /// <summary>Whether fault loop n is pinned to the n-th CPU that the process may use. Default: no.</summary>
     public bool PinLoops { get; init; }
 
+    /// <summary>
+    /// Nice value of the fault loops, -20..19, best effort (below 0 needs CAP_SYS_NICE). A loop works for microseconds at a time; what it must not do is
+    /// to queue behind the daemon's own control side. Default: -5.
+    /// </summary>
+    public int LoopNice { get; init; } = -5;
+
     /// <summary>Threads that may wait for slow sources, over all tenants; at least one per active tenant is always granted. Default: 16.</summary>
     public int FetchThreads { get; init; } = 16;
 

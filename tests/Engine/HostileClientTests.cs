@@ -78,6 +78,7 @@ public sealed class HostileClientTests : EngineTest
     [Fact]
     public void Range_that_the_client_registered_behind_our_back_is_filled_by_nobody()
     {
+        Options = Options with { LivenessSweep = TimeSpan.FromSeconds(1) };
         ServedClient bystander = Serve(Bob, Zero);
         ServedClient it = Serve(policy: Zero);
         it.MapRegistered(MiB);

@@ -42,6 +42,11 @@ internal sealed partial class FaultLoop
             {
                 return null;
             }
+
+            if (!last)
+            {
+                ForgetDisplaced(session);
+            }
         }
 
         ulong end = request.Start + request.Length;

@@ -50,7 +50,6 @@ internal sealed partial class FaultLoop
 
     private void TakeRemap(Session session, ulong from, ulong to, ulong length)
     {
-        ForgetDisplacedIfQuiet(session);
         if ((session.Features & UffdFeatures.EventUnmap) == 0)
         {
             ApplyRemap(session, from, to, length);

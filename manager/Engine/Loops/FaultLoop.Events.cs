@@ -16,7 +16,8 @@ internal sealed partial class FaultLoop
     private readonly List<Region> _touched = [];
     private readonly List<DeferredFault> _lifted = [];
 
-    private void ApplyEvent(Session session, in UffdMessage message)
+    /// <summary>Takes one event in. Internal for the tests: in which order the kernel queues the events of several threads cannot be forced.</summary>
+    internal void ApplyEvent(Session session, in UffdMessage message)
     {
         switch (message.Event)
         {

@@ -143,15 +143,6 @@ internal sealed partial class FaultLoop
             return InstallSlice(job, region, (nuint)0, Math.Min(stop - job.Cursor, Math.Max(ZeroSliceBytes, region.PageBytes)));
         }
 
-        if (region.Source.AlwaysReady)
-        {
-            int wanted = (int)Math.Min(stop - job.Cursor, (ulong)Math.Max(SliceBytes, (int)region.PageBytes));
-            if (region.Source.TryGet(region.OffsetOf(job.Cursor), wanted, _scratch, out SourcePages pages) == SourceAnswer.Ready)
-            {
-                return InstallSlice(job, region, pages.Address, (ulong)pages.Length);
-            }
-        }
-
         if (job.FetchesInFlight >= PopulateJob.MaximumFetches)
         {
             return false;

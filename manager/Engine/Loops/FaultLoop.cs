@@ -51,6 +51,7 @@ internal sealed partial class FaultLoop : IDisposable
     private readonly nuint _zeros;
     private readonly BufferPool _buffers = new();
     private readonly int? _cpu;
+    private readonly int _nice;
     private readonly long _sweepNanoseconds;
 
     private Thread? _thread;
@@ -73,6 +74,7 @@ internal sealed partial class FaultLoop : IDisposable
         _engine = engine;
         Index = index;
         _cpu = options.PinLoops ? index : null;
+        _nice = options.LoopNice;
         _sweepNanoseconds = (long)options.LivenessSweep.TotalNanoseconds;
         _epoll = Epoll.Create();
         _wakeup = EventFd.Create();
@@ -184,6 +186,7 @@ internal sealed partial class FaultLoop : IDisposable
     private void Run()
     {
         EngineThread.BecomeFaultLoop();
+        _ = Affinity.TrySetNice(_nice);
         if (_cpu is int cpu)
         {
             Affinity.PinCurrentThread(cpu);

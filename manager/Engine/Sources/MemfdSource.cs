@@ -47,9 +47,6 @@ public sealed class MemfdSource : PageSource
     public override long Length { get; }
 
     /// <inheritdoc/>
-    public override bool AlwaysReady => true;
-
-    /// <inheritdoc/>
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
     {
         page = default;

@@ -19,9 +19,6 @@ public abstract class PageSource : IDisposable
     /// <summary>Whether the source is one for the life of the process, so that references to it are not counted.</summary>
     private protected virtual bool IsImmortal => false;
 
-    /// <summary>Whether <see cref="TryGet"/> never says <see cref="SourceAnswer.Slow"/> within the source's length.</summary>
-    public virtual bool AlwaysReady => false;
-
     /// <summary>
     /// Answers from memory, on a fault loop: must not wait for anything.
     /// </summary>

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using Xunit;
 
@@ -24,7 +25,7 @@ public sealed class PageTableTests
     public void Terabytes_of_one_state_take_a_handful_of_nodes()
     {
         using NodeArena arena = new(PageTable.LeafBytes, PageTable.NodeBytes);
-        using PageTable table = new(arena);
+        using PageTable table = new(arena, new TenantUsage(), long.MaxValue);
         ulong start = (7UL << 40) + Page;
         Assert.True(table.TrySetRange(start, start + (1UL << 40), PageState.Removed));
         Assert.Equal(PageState.Removed, table.Get(start + (1UL << 39)));
@@ -43,7 +44,7 @@ public sealed class PageTableTests
     public void Nodes_of_a_subtree_that_became_uniform_are_used_again()
     {
         using NodeArena arena = new(PageTable.LeafBytes, PageTable.NodeBytes);
-        using PageTable table = new(arena);
+        using PageTable table = new(arena, new TenantUsage(), long.MaxValue);
         for (int round = 0; round < 200; round++)
         {
             for (ulong at = 0; at < Gigabyte; at += Leaf)
@@ -60,7 +61,7 @@ public sealed class PageTableTests
         using NodeArena arena = new(PageTable.LeafBytes, PageTable.NodeBytes);
         for (int round = 0; round < 100; round++)
         {
-            using PageTable table = new(arena);
+            using PageTable table = new(arena, new TenantUsage(), long.MaxValue);
             for (ulong at = 0; at < Gigabyte; at += Leaf)
                 Assert.True(table.TrySet(at, PageState.Present));
             Assert.Equal(PageState.Present, table.Get(Leaf));
@@ -70,10 +71,30 @@ public sealed class PageTableTests
     }
 
     [Fact]
+    public void Memory_is_charged_to_the_tenant_refused_beyond_its_limit_and_given_back()
+    {
+        using NodeArena arena = new(PageTable.LeafBytes, PageTable.NodeBytes);
+        TenantUsage usage = new();
+        using (PageTable table = new(arena, usage, 64 * 1024))
+        {
+            ulong at = 0;
+            while (table.TrySet(at, PageState.Present))
+                at += Leaf;
+            Assert.InRange(usage.PageTableBytes, 32 * 1024, 64 * 1024);
+            Assert.Equal(PageState.Present, table.Get(0));
+            Assert.Equal(PageState.Absent, table.Get(at));
+            Assert.True(table.TrySetRange(0, Gigabyte, PageState.Removed));
+            Assert.True(table.TrySet(at, PageState.Present));
+        }
+
+        Assert.Equal(0, usage.PageTableBytes);
+    }
+
+    [Fact]
     public void Highest_address_has_a_state_too()
     {
         using NodeArena arena = new(PageTable.LeafBytes, PageTable.NodeBytes);
-        using PageTable table = new(arena);
+        using PageTable table = new(arena, new TenantUsage(), long.MaxValue);
         ulong last = (1UL << 48) - Page;
         Assert.True(table.TrySetRange(last, 1UL << 48, PageState.Poisoned));
         Assert.Equal(PageState.Poisoned, table.Get(last));
@@ -84,7 +105,7 @@ public sealed class PageTableTests
     private static bool Agrees(Random random)
     {
         using NodeArena arena = new(PageTable.LeafBytes, PageTable.NodeBytes);
-        using PageTable table = new(arena);
+        using PageTable table = new(arena, new TenantUsage(), long.MaxValue);
         List<(ulong Start, ulong End, PageState State)> model = [];
         for (int step = 0; step < 40; step++)
         {
@@ -103,7 +124,7 @@ public sealed class PageTableTests
     private static bool RunsAgree(Random random)
     {
         using NodeArena arena = new(PageTable.LeafBytes, PageTable.NodeBytes);
-        using PageTable table = new(arena);
+        using PageTable table = new(arena, new TenantUsage(), long.MaxValue);
         List<(ulong Start, ulong End, PageState State)> model = [];
         for (int step = 0; step < 20; step++)
             Change(random, table, model);

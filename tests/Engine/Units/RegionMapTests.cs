@@ -38,7 +38,6 @@ public sealed class RegionMapTests
         int released = 0;
         CountedSource source = new() { Released = () => released++ };
         RegionMap map = new();
-        long generation = 0;
         map.Add(new Region
         {
             Start = 0,
@@ -53,9 +52,9 @@ public sealed class RegionMapTests
             Generation = 1,
         });
         source.Dispose();
-        map.Cut(4 * Page, 6 * Page, () => ++generation);
-        map.Renew(0, 10 * Page, () => ++generation);
-        map.Cut(0, 4 * Page, () => ++generation);
+        map.Cut(4 * Page, 6 * Page);
+        map.ChangeFlags(1 * Page, 8 * Page, RegionFlags.WriteProtected, RegionFlags.None);
+        map.Cut(0, 4 * Page);
         Assert.Equal(0, released);
         map.Clear();
         Assert.Equal(1, released);
@@ -65,35 +64,39 @@ public sealed class RegionMapTests
     private static bool Agrees(Random random)
     {
         RegionMap map = new();
-        (long Generation, long Offset)?[] model = new (long, long)?[Pages];
+        (long Generation, long Offset, RegionFlags Flags)?[] model = new (long, long, RegionFlags)?[Pages];
         long generation = 0;
         for (int step = 0; step < 60; step++)
         {
             int start = random.Next(Pages);
             int end = random.Next(start + 1, Pages + 1);
-            switch (random.Next(5))
+            switch (random.Next(6))
             {
                 case 0 or 1 when model[start..end].All(page => page is null):
                     generation++;
                     map.Add(Make(start, end, generation));
                     for (int page = start; page < end; page++)
-                        model[page] = (generation, OffsetOf(generation) + ((page - start) * (long)Page));
+                        model[page] = (generation, OffsetOf(generation) + ((page - start) * (long)Page), RegionFlags.None);
                     break;
-                case 2:
-                    Cut(map, model, start, end, ref generation);
+                case 2 or 3:
+                    map.Cut((ulong)start * Page, (ulong)end * Page);
+                    Array.Clear(model, start, end - start);
                     break;
-                case 3:
-                    map.Renew((ulong)start * Page, (ulong)end * Page, () => ++generation);
-                    Renumber(map, model);
+                case 4:
+                    RegionFlags set = (RegionFlags)random.Next(8);
+                    RegionFlags clear = (RegionFlags)random.Next(8);
+                    map.ChangeFlags((ulong)start * Page, (ulong)end * Page, set, clear);
+                    for (int page = start; page < end; page++)
+                        model[page] = model[page] is (long g, long o, RegionFlags f) ? (g, o, (f | set) & ~clear) : null;
                     break;
-                case 4 when map.Find((ulong)start * Page) is Region region:
+                case 5 when map.Find((ulong)start * Page) is Region region:
                     int from = (int)(region.End / Page);
                     int to = from;
                     while (to < Pages && model[to] is null && to < from + 3)
                         to++;
                     map.Extend(region, (ulong)to * Page);
                     for (int page = from; page < to; page++)
-                        model[page] = (region.Generation, region.OffsetOf((ulong)page * Page));
+                        model[page] = (region.Generation, region.OffsetOf((ulong)page * Page), region.Flags);
                     break;
                 default:
                     break;
@@ -106,48 +109,16 @@ public sealed class RegionMapTests
         return true;
     }
 
-    private static void Cut(RegionMap map, (long Generation, long Offset)?[] model, int start, int end, ref long generation)
-    {
-        long[] before = [.. map.All.Select(r => r.Generation)];
-        long last = generation;
-        map.Cut((ulong)start * Page, (ulong)end * Page, () => ++last);
-        generation = last;
-        Array.Clear(model, start, end - start);
-
-        // What is left of a region that was cut must not be taken for the region that it was.
-        foreach (Region region in map.All)
-        {
-            bool touched = model.AsSpan().Slice((int)(region.Start / Page), (int)(region.Length / Page)).ToArray().Any(page => page!.Value.Generation != region.Generation);
-            Assert.True(!touched || !before.Contains(region.Generation));
-        }
-
-        Renumber(map, model);
-    }
-
-    // Generations of pieces are fresh numbers; only that they are right is checked, not which they are.
-    private static void Renumber(RegionMap map, (long Generation, long Offset)?[] model)
-    {
-        foreach (Region region in map.All)
-        {
-            for (ulong at = region.Start; at < region.End; at += Page)
-            {
-                if (model[at / Page] is (long, long offset))
-                    model[at / Page] = (region.Generation, offset);
-            }
-        }
-    }
-
-    private static bool Same(RegionMap map, (long Generation, long Offset)?[] model)
+    private static bool Same(RegionMap map, (long Generation, long Offset, RegionFlags Flags)?[] model)
     {
         bool same = map.Bytes == (ulong)model.Count(page => page is not null) * Page
-            && map.Count == map.All.Count
-            && map.All.Select(r => r.Generation).Distinct().Count() == map.Count;
+            && map.All.Zip(map.All.Skip(1), (low, high) => low.End <= high.Start).All(ordered => ordered);
         for (int page = 0; page < Pages; page++)
         {
             ulong address = ((ulong)page * Page) + 17;
             Region? found = map.Find(address);
-            same &= model[page] is (long generation, long offset)
-                ? found?.Generation == generation && found.OffsetOf(address) == offset + 17
+            same &= model[page] is (long generation, long offset, RegionFlags flags)
+                ? found?.Generation == generation && found.Flags == flags && found.OffsetOf(address) == offset + 17
                 : found is null;
             int next = Array.FindIndex(model, page, it => it is not null);
             Region? overlap = map.FindOverlap((ulong)page * Page, Pages * Page);
