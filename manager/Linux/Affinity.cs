@@ -48,6 +48,16 @@ public static unsafe partial class Affinity
             return Prctl(SetName, (nuint)pointer, 0, 0, 0) < 0 ? LastError.Get() : Errno.OK;
     }
 
+    /// <summary>Sets the nice value of the calling thread; EACCES or EPERM when it would be lowered without CAP_SYS_NICE. See setpriority(2).</summary>
+    /// <param name="nice">-20..19.</param>
+    public static Errno TrySetNice(int nice) => SetPriority(PriorityOfProcess, 0, nice) < 0 ? LastError.Get() : Errno.OK;
+
+    // To Linux a thread is a process here, and 0 is the calling one.
+    [CName("PRIO_PROCESS")] private const int PriorityOfProcess = 0;
+
+    [LibraryImport(Libc.Name, EntryPoint = "setpriority", SetLastError = true)]
+    private static partial int SetPriority(int which, uint who, int nice);
+
     [LibraryImport(Libc.Name, EntryPoint = "sched_setaffinity", SetLastError = true)]
     private static partial int SchedSetAffinity(int thread, nuint size, byte* mask);
 
