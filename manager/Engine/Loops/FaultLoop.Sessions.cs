@@ -85,7 +85,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        SessionEndReason told = session.State == SessionState.Condemned && reason == SessionEndReason.ClientExited
+        SessionEndReason told = session.State == SessionState.Condemned && (reason is SessionEndReason.ClientExited or SessionEndReason.AddressSpaceGone)
             ? SessionEndReason.ClientKilled
             : reason;
         session.State = SessionState.Ended;
