@@ -12,6 +12,7 @@
 #include "agent.h"
 #include "area.h"
 #include "doorbell.h"
+#include "identity.h"
 #include "lazy.h"
 
 /* The agent's descriptor table, from the moment it serves. */
@@ -206,6 +207,16 @@ static void find_manager(void)
 	store(&control()->state, SHIM_LINK_UP);
 }
 
+/* Whether the calling task has rights that it will have to give up when the program does, and so
+ * has to look from time to time. */
+static bool follow_identity(void)
+{
+	if (!identity_is_privileged())
+		return false;
+	identity_follow(AGENT_PROC, agent.program);
+	return identity_is_privileged();
+}
+
 static _Noreturn void watch(void)
 {
 	for (;;) {
@@ -213,10 +224,11 @@ static _Noreturn void watch(void)
 			{.fd = AGENT_SOCKET, .events = POLLIN | POLLRDHUP},
 			{.fd = agent.program_fd, .events = POLLIN},
 		};
+		struct timespec period = {.tv_sec = WATCH_MS / 1000};
 		struct wire_events events = {0};
 		int result = 1;
 
-		sys5(SYS_ppoll, files, 2, NULL, NULL, 0);
+		sys5(SYS_ppoll, files, 2, follow_identity() ? &period : NULL, NULL, 0);
 		check_program();
 		if (files[0].revents == 0)
 			continue;
@@ -282,11 +294,16 @@ static void await_bell(uint32_t seen)
 		{seen, (uintptr_t)&control()->bell, WAIT_32 | FUTEX_PRIVATE_FLAG, 0},
 		{alive, (uintptr_t)alive_word(), WAIT_32, 0},
 	};
+	struct timespec until = {0};
+	bool is_timed = follow_identity();
 	long result = -ENOSYS;
 
+	sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &until);
+	until.tv_sec += WATCH_MS / 1000;
 	if (!(alive & FUTEX_OWNER_DIED))
-		result = sys5(SYS_futex_waitv, words, 2, 0, NULL, 0);
-	if (result < 0 && result != -EAGAIN && result != -EINTR)
+		result = sys5(SYS_futex_waitv, words, 2, 0, is_timed ? &until : NULL,
+			      CLOCK_MONOTONIC);
+	if (result < 0 && result != -EAGAIN && result != -EINTR && result != -ETIMEDOUT)
 		shim_wait(&control()->bell, seen, WATCH_MS);
 }
 

@@ -90,7 +90,7 @@ if ! { : <>/dev/userfaultfd; } 2>/dev/null; then
         echo "0 passed, 1 failed, 0 skipped"
         exit 1
     fi
-    echo "0 passed, 0 failed, 49 skipped"
+    echo "0 passed, 0 failed, 50 skipped"
     exit 0
 fi
 
@@ -107,6 +107,7 @@ alike "a user namespace can be unshared" faults 2000 -- "$probe" unshare
 alike "children and grandchildren have memory of their own" bound 24 -- "$probe" forks
 alike "a child that no fork handler has seen is served" forks 1 -- "$probe" raw-fork
 alike "a program that may not gain code is managed as far as possible" faults 2000 -- "$probe" no-new-code
+alike "the agent gives up what the program gives up" faults 2000 -- "$probe" drop-rights
 alike "vfork and posix_spawn need nothing" faults 2000 -- "$probe" spawn
 alike "exec begins a session of its own" sessions 6 -- "$probe" exec
 alike "a thread may exec when the main thread is gone" sessions 3 -- "$probe" thread-exec

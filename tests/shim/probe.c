@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <grp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -286,6 +288,49 @@ static int probe_no_new_code(const char *self)
 	fflush(stdout);
 	execl(self, self, "errno", NULL);
 	fail("exec");
+}
+
+/* How many children of this process have a task with another user id than this process. */
+static int children_with_more_rights(void)
+{
+	glob_t tasks;
+	int count = 0;
+
+	if (glob("/proc/[0-9]*/task/[0-9]*/status", 0, NULL, &tasks) != 0)
+		fail("glob");
+	for (size_t i = 0; i < tasks.gl_pathc; i++) {
+		FILE *file = fopen(tasks.gl_pathv[i], "r");
+		unsigned uids[3] = {0};
+		char line[256];
+		int parent = 0;
+
+		while (file && fgets(line, sizeof(line), file)) {
+			sscanf(line, "PPid: %d", &parent);
+			sscanf(line, "Uid: %u %u %u", &uids[0], &uids[1], &uids[2]);
+		}
+		if (file)
+			fclose(file);
+		if (parent == getpid() &&
+		    (uids[0] != getuid() || uids[1] != getuid() || uids[2] != getuid()))
+			count++;
+	}
+	globfree(&tasks);
+	return count;
+}
+
+/* A server that starts as root and goes on as somebody else must leave no root behind. */
+static int probe_drop_rights(void)
+{
+	gid_t group = 65534;
+
+	if (setgroups(1, &group) || setresgid(group, group, group) ||
+	    setresuid(65534, 65534, 65534))
+		fail("setresuid");
+	for (int i = 0; i < 100 && children_with_more_rights() > 0; i++)
+		usleep(50000); /* lint: allowed, pace of a poll with a deadline */
+	printf("children with more rights: %d\n", children_with_more_rights());
+	printf("sum: %lu\n", use(map_big(), BIG));
+	return 0;
 }
 
 /* No fork handlers run in this child. */
@@ -574,6 +619,8 @@ int main(int count, char **arguments)
 		return probe_raw_fork();
 	if (strcmp(name, "no-new-code") == 0)
 		return probe_no_new_code(arguments[0]);
+	if (strcmp(name, "drop-rights") == 0)
+		return probe_drop_rights();
 	if (strcmp(name, "spawn") == 0)
 		return probe_spawn();
 	if (strcmp(name, "exec") == 0)

@@ -211,7 +211,8 @@ static const char *check_manager(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *reason = "";
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	/* A stopped manager with a full backlog must not stop us: that is EAGAIN then. */
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)

@@ -131,6 +131,12 @@ int program_examine(const char *name, struct program *program)
 			close(fd);
 			continue;
 		}
+		/* execvp gives a text without "#!" to the shell. */
+		if (depth == 0 && (length < SELFMAG || memcmp(head.text, ELFMAG, SELFMAG) != 0)) {
+			strcpy(program->interpreted, "/bin/sh");
+			close(fd);
+			continue;
+		}
 		if (length < (ssize_t)sizeof(head.header) ||
 		    memcmp(head.header.e_ident, ELFMAG, SELFMAG) != 0 ||
 		    head.header.e_ident[EI_CLASS] != ELFCLASS64 ||

@@ -17,6 +17,7 @@ public sealed class TransparencyTests(ShimFixture shim) : IClassFixture<ShimFixt
     [InlineData("forks", 20000)]
     [InlineData("raw-fork", 2000)]
     [InlineData("no-new-code", 2000)]
+    [InlineData("drop-rights", 2000)]
     [InlineData("spawn", 2000)]
     [InlineData("exec", 12000)]
     [InlineData("thread-exec", 6000)]
