@@ -266,7 +266,8 @@ internal sealed partial class FaultLoop
         }
 
         stop = Math.Min(stop, region.End);
-        return region.Generation == ticket.Region.Generation ? region : null;
+        bool isSame = region.Generation == ticket.Region.Generation && region.OffsetOf(address) == ticket.Region.OffsetOf(address);
+        return isSame ? region : null;
     }
 
     private void TellPoolExhausted(FetchTicket ticket, InstallOutcome outcome, ulong page)
