@@ -17,8 +17,7 @@ public sealed class ReconnectedEventArgs : EventArgs
     public int Attempts { get; }
 
     /// <summary>
-    /// Start of each range that the new manager refused, with its reason. Such a range takes the session's default policy, or is no longer
-    /// mapped.
+    /// Start of each range that the kernel no longer let the new manager register, with its reason: memory that is no longer mapped.
     /// </summary>
     public IReadOnlyDictionary<ulong, UffdManagerException> Failed { get; }
 }

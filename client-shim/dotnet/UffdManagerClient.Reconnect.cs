@@ -9,6 +9,9 @@ namespace UffdManager.Client;
 /// </content>
 public sealed partial class UffdManagerClient
 {
+    // Between an adoption and the WAKE that ends it; the supervisor's alone.
+    private bool _adopting;
+
     private async Task SuperviseAsync()
     {
         while (true)
@@ -27,7 +30,9 @@ public sealed partial class UffdManagerClient
                 (Link next, ReconnectedEventArgs report) = await ReconnectAsync(_disposing.Token).ConfigureAwait(false);
                 Volatile.Write(ref _link, next);
                 link.ReplaceBy(next);
-                Reconnected?.Invoke(this, report);
+
+                // What a handler does, or throws, is none of the session's business.
+                _ = Task.Run(() => Reconnected?.Invoke(this, report));
             }
             catch (OperationCanceledException)
             {
@@ -48,15 +53,17 @@ public sealed partial class UffdManagerClient
                 connection = await ClientConnection.OpenAsync(_path, cancellationToken).ConfigureAwait(false);
                 return await RestoreAsync(connection, attempt, cancellationToken).ConfigureAwait(false);
             }
-            catch (UffdManagerException)
-            {
-                // Nobody there yet, stopping, or a configuration that does not know us any more: an administrator may mend it.
-                connection?.Dispose();
-            }
             catch (OperationCanceledException)
             {
                 connection?.Dispose();
                 throw;
+            }
+#pragma warning disable CA1031 // Giving up would leave faults, and later requests, waiting for ever.
+            catch (Exception)
+#pragma warning restore CA1031
+            {
+                // Nobody there yet, stopping, no descriptors left, or a configuration that does not know us any more: it may be mended.
+                connection?.Dispose();
             }
 
             await Task.Delay(backoff, cancellationToken).ConfigureAwait(false);
@@ -70,10 +77,14 @@ public sealed partial class UffdManagerClient
         Message hello = Hello(_options, Flags, Volatile.Read(ref _welcome).ResumeToken);
         WelcomeMessage welcome = (await connection.AskAsync(hello, _uffd, cancellationToken).ConfigureAwait(false)).As<WelcomeMessage>();
         Dictionary<ulong, UffdManagerException> failed = [];
-        bool resumed = (welcome.Flags & WelcomeFlags.Resumed) != WelcomeFlags.None;
-        if (!resumed)
-            await RegisterAgainAsync(connection, failed, cancellationToken).ConfigureAwait(false);
+
+        // The new token at once: an adoption that is interrupted is resumed, not begun a second time.
         Volatile.Write(ref _welcome, welcome);
+        bool resumed = (welcome.Flags & WelcomeFlags.Resumed) != WelcomeFlags.None && !_adopting;
+        _adopting = !resumed;
+        if (_adopting)
+            await RegisterAgainAsync(connection, failed, cancellationToken).ConfigureAwait(false);
+        _adopting = false;
         return (new Link(connection), new ReconnectedEventArgs(resumed, attempt, failed));
     }
 
@@ -86,8 +97,10 @@ public sealed partial class UffdManagerClient
                 (RegisterMessage message, SafeFile? source) = registration.ForAnotherManager();
                 (await connection.AskAsync(message, source, cancellationToken).ConfigureAwait(false)).As<RegisteredMessage>();
             }
-            catch (UffdManagerException e) when (!e.IsConnectionLost)
+            catch (UffdManagerException e) when (e.Code == ErrorCode.Kernel)
             {
+                // No longer mapped. Any other refusal ends this attempt: to go on without the range would fill it with the default policy's
+                // zeros. Faults wait until the refusal is mended, or the manager kills the process because it takes too long.
                 failed.Add(registration.Request.Start, e);
                 _registrations.Remove(registration.Request.Start, registration.Request.Length);
             }

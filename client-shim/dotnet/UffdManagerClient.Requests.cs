@@ -23,10 +23,6 @@ public sealed partial class UffdManagerClient
         {
             (await RequestAsync(registration.Message, registration.Source, cancellationToken)).As<RegisteredMessage>();
         }
-        catch (UffdManagerException e) when (e.Holder is { } holder && (ulong)holder.SessionId == SessionId && holder.Start <= start && registration.End <= holder.Start + holder.Length)
-        {
-            // Registered by the request whose answer was lost with the connection.
-        }
         catch (UffdManagerException)
         {
             _registrations.Remove(start, length);

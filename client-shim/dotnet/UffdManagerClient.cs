@@ -36,7 +36,7 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
         _supervisor = SuperviseAsync();
     }
 
-    /// <summary>Raised after a lost connection has been replaced. Handlers run on the thread pool and are waited for.</summary>
+    /// <summary>Raised after a lost connection has been replaced. Handlers run on the thread pool and are not waited for.</summary>
     public event EventHandler<ReconnectedEventArgs>? Reconnected;
 
     /// <summary>Number of the session; another one after a restart of the manager.</summary>

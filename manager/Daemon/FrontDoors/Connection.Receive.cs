@@ -31,10 +31,13 @@ internal sealed partial class Connection
             return false;
         if (errno != Errno.OK || received.EndOfStream)
         {
-            descriptors.Dispose();
+            Discard(descriptors);
             Close();
             return false;
         }
+
+        if (descriptors.Count > 0 && _loop.Blocking.IsClogged(Tenant.Name))
+            return Refuse(descriptors, 0, ProtocolErrorReason.BadDescriptor, "earlier descriptors of the tenant cannot be closed");
 
         // The kernel drops descriptors when the peer sends more than fit, and when the manager has none left: either way the message
         // is not what was sent.
@@ -47,7 +50,7 @@ internal sealed partial class Connection
             _loop.ReceiveBuffer.AsSpan(0, received.Length), descriptors.Count, out MessageHeader header, out Message? message);
         if (error == DecodeError.UnknownType)
         {
-            descriptors.Dispose();
+            Discard(descriptors);
             _loop.Services.Telemetry.ProtocolError(NativeFrontDoor.DoorName, ProtocolErrorReason.UnknownType);
             Answer(header.RequestId, Reply.Error(ErrorCode.UnknownType, Errno.EOPNOTSUPP, $"message type {(int)header.Type} is not known"));
             return true;
@@ -71,8 +74,8 @@ internal sealed partial class Connection
         else
             _busy = true;
         _ = CarryOutAsync(header, message, descriptors).ContinueWith(
-            static (task, state) => ((DoorLoop)state!).Post(() => task.GetAwaiter().GetResult()),
-            _loop,
+            static (task, state) => ((Connection)state!).FailLater(task.Exception!),
+            this,
             CancellationToken.None,
             TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously,
             TaskScheduler.Default);
@@ -82,24 +85,23 @@ internal sealed partial class Connection
     {
         long began = _loop.Services.Time.GetTimestamp();
         Reply reply;
-        using (descriptors)
+        try
         {
-            try
-            {
-                reply = await _loop.Handler.HandleAsync(this, message, descriptors);
-            }
-            catch (SyscallException e)
-            {
-                reply = Reply.Error(ErrorCode.Kernel, e.Errno, e.Message);
-            }
-#pragma warning disable CA1031 // One peer's request must not end the front door for all; the log has the defect.
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                _loop.LogFailure(e, Peer.Identity, WireNames.Of(header.Type));
-                reply = Reply.Error(ErrorCode.Kernel, Errno.EIO, "the manager failed; its log says why");
-            }
+            reply = await _loop.Handler.HandleAsync(this, message, descriptors);
         }
+        catch (SyscallException e)
+        {
+            reply = Reply.Error(ErrorCode.Kernel, e.Errno, e.Message);
+        }
+#pragma warning disable CA1031 // One peer's request must not end the front door for all; the log has the defect.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            _loop.LogFailure(e, Peer.Identity, Tenant.Name, WireNames.Of(header.Type));
+            reply = Reply.Error(ErrorCode.Kernel, Errno.EIO, "the manager failed; its log says why");
+        }
+
+        Discard(descriptors);
 
         if (header.Type == MessageType.Prefetch)
             _prefetches--;
@@ -115,10 +117,15 @@ internal sealed partial class Connection
         UpdateWatch();
     }
 
+    private void FailLater(Exception exception) => _loop.Post(() => Fail(exception));
+
+    // Never closed here: close(2) of a file of a file system that the peer serves waits for the peer.
+    private void Discard(DescriptorSet descriptors) => _loop.Blocking.Close(Tenant.Name, descriptors);
+
     // Who cannot write its own messages is not asked a second time.
     private bool Refuse(DescriptorSet descriptors, uint requestId, ProtocolErrorReason reason, string text)
     {
-        descriptors.Dispose();
+        Discard(descriptors);
         _loop.Services.Telemetry.ProtocolError(NativeFrontDoor.DoorName, reason);
         _loop.LogPeer(Peer.Identity, Tenant.Name, text);
         Send(Reply.Error(ErrorCode.Protocol, Errno.EPROTO, text).Message, requestId, HeaderFlags.Reply, null);

@@ -33,7 +33,16 @@ internal sealed partial class Connection
         Peer = peer;
         Tenant = tenant;
         _key = loop.Watch(this);
-        Epoll.Add(loop.Poll, socket, _watched, _key);
+        try
+        {
+            Epoll.Add(loop.Poll, socket, _watched, _key);
+        }
+        catch (SyscallException)
+        {
+            loop.Forget(_key);
+            throw;
+        }
+
         Deadline = loop.ExpectWithin(this);
     }
 
@@ -105,7 +114,7 @@ internal sealed partial class Connection
         // A hang-up cannot be masked: it would be reported without end until the request is done.
         if ((events & (EpollEvents.HangUp | EpollEvents.Err)) != EpollEvents.None)
         {
-            Epoll.Remove(_loop.Poll, _socket);
+            Unwatch();
             _hungUp = true;
             return;
         }
@@ -129,6 +138,13 @@ internal sealed partial class Connection
         Close();
     }
 
+    /// <summary>Something went wrong that no rule foresees: the connection ends, the session goes on.</summary>
+    public void Fail(Exception exception)
+    {
+        _loop.LogFailure(exception, Peer.Identity, Tenant.Name, "of the connection");
+        Close();
+    }
+
     /// <summary>The last message of a connection.</summary>
     public void SayGoodbye(GoodbyeReason reason, string text)
     {
@@ -145,8 +161,8 @@ internal sealed partial class Connection
 
         // A process that inherited the socket keeps it open; what is still in the epoll set would then be reported under a reused number.
         if (!_hungUp)
-            Epoll.Remove(_loop.Poll, _socket);
-        _loop.Discard(_socket);
+            Unwatch();
+        _loop.Discard(_socket, Tenant.Name);
         _socket.Dispose();
         DropOutgoing();
         Peer.Dispose();
@@ -158,6 +174,18 @@ internal sealed partial class Connection
         _loop.Forget(_key);
     }
 
+    private void Unwatch()
+    {
+        try
+        {
+            Epoll.Remove(_loop.Poll, _socket);
+        }
+        catch (SyscallException)
+        {
+            // Not watched: then there is nothing to be reported under a reused number either.
+        }
+    }
+
     // Reading is switched off only when an event came that could not be used: a peer that waits for its answers costs no call at all.
     private void UpdateWatch()
     {
@@ -167,7 +195,7 @@ internal sealed partial class Connection
         {
             // What the peer sent before it closed is still carried out, then the end of the stream closes this side.
             if (CanReceive)
-                _loop.Post(Receive);
+                _loop.Post(() => DoorLoop.Guard(this, Receive));
             return;
         }
 

@@ -92,10 +92,30 @@ internal sealed partial class DoorLoop
             return;
         }
 
+        if (Blocking.IsClogged(decision.Grant.Name))
+        {
+            place.Dispose();
+            TurnAway(
+                socket, peer, PeerRefusal.ConnectionLimit, ErrorCode.Limit, Errno.EMFILE,
+                $"descriptors of tenant {decision.Grant.Name} cannot be closed: their file system does not answer");
+            return;
+        }
+
         _open++;
+        try
+        {
+            _ = new Connection(this, socket, peer, decision.Grant, place);
+        }
+        catch (SyscallException e)
+        {
+            // ENOSPC: fs.epoll.max_user_watches, which all processes of the uid share.
+            place.Dispose();
+            TurnAway(socket, peer, PeerRefusal.ListenerFull, ErrorCode.Limit, e.Errno, e.Message);
+            return;
+        }
+
         Services.Telemetry.ConnectionOpened(Door, decision.Grant.Name);
         LogOpened(Services.Logger, peer.Identity, decision.Grant.Name);
-        _ = new Connection(this, socket, peer, decision.Grant, place);
     }
 
     private void TurnAway(SafeSocketFd socket, PeerProcess? peer, PeerRefusal reason, ErrorCode code, Errno errno, string text)
@@ -108,7 +128,7 @@ internal sealed partial class DoorLoop
 
         // Whether it arrives is the peer's business; the socket is new, so its buffer has room.
         _ = UnixSocket.Send(socket, SendBuffer.AsSpan(0, length), [], dontWait: true);
-        Discard(socket);
+        Discard(socket, "");
         socket.Dispose();
         peer?.Dispose();
     }
@@ -126,15 +146,16 @@ internal sealed partial class DoorLoop
     /// Reads away what has arrived. Closing a socket with unread messages makes the peer's next receive fail with ECONNRESET before
     /// it comes to the answer that says why.
     /// </summary>
-    public void Discard(SafeSocketFd socket)
+    public void Discard(SafeSocketFd socket, string tenant)
     {
         const int Enough = 64;
-        using var descriptors = new DescriptorSet();
         for (int i = 0; i < Enough; i++)
         {
-            if (UnixSocket.Receive(socket, ReceiveBuffer, descriptors, dontWait: true, out ReceivedMessage message) != Errno.OK || message.EndOfStream)
+            var descriptors = new DescriptorSet();
+            Errno errno = UnixSocket.Receive(socket, ReceiveBuffer, descriptors, dontWait: true, out ReceivedMessage message);
+            Blocking.Close(tenant, descriptors);
+            if (errno != Errno.OK || message.EndOfStream)
                 return;
-            descriptors.Clear();
         }
     }
 }

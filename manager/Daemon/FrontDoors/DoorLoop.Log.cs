@@ -14,7 +14,12 @@ internal sealed partial class DoorLoop
             LogMisbehaved(Services.Logger, peer, tenant, what, suppressed);
     }
 
-    public void LogFailure(Exception exception, PeerIdentity peer, string request) => LogRequestFailed(Services.Logger, exception, peer, request);
+    /// <summary>Tells of a defect, if there is room in the log: a peer may be able to provoke it.</summary>
+    public void LogFailure(Exception exception, PeerIdentity peer, string tenant, string request)
+    {
+        if (_logThrottle.TryEnter(typeof(Exception), tenant, out long suppressed))
+            LogRequestFailed(Services.Logger, exception, peer, request, suppressed);
+    }
 
     public void LogClosed(PeerIdentity peer, string tenant) => LogClosed(Services.Logger, peer, tenant);
 
@@ -33,6 +38,6 @@ internal sealed partial class DoorLoop
     [LoggerMessage(2004, LogLevel.Error, "No connection can be accepted: {Error}, trying again soon ({Suppressed} more such lines held back)")]
     private static partial void LogAcceptFailed(ILogger logger, string error, long suppressed);
 
-    [LoggerMessage(2005, LogLevel.Error, "Request {Request} of {Peer} failed unexpectedly, answering EIO")]
-    private static partial void LogRequestFailed(ILogger logger, Exception exception, PeerIdentity peer, string request);
+    [LoggerMessage(2005, LogLevel.Error, "Request {Request} of {Peer} failed unexpectedly ({Suppressed} more such lines held back)")]
+    private static partial void LogRequestFailed(ILogger logger, Exception exception, PeerIdentity peer, string request, long suppressed);
 }

@@ -55,6 +55,8 @@ internal sealed partial class DoorLoop : IDisposable
 
     public ImageCatalog Images { get; } = new();
 
+    public BlockingWork Blocking { get; } = new();
+
     /// <summary>Where every message is received, looked at and left behind before the next one comes.</summary>
     public byte[] ReceiveBuffer { get; } = new byte[ProtocolLimits.MaxMessage];
 
@@ -94,9 +96,9 @@ internal sealed partial class DoorLoop : IDisposable
         if (connection is null || reason == SessionEndReason.Bye)
             return;
         bool killed = reason == SessionEndReason.ClientKilled;
-        connection.SayGoodbye(
+        Guard(connection, () => connection.SayGoodbye(
             killed ? GoodbyeReason.Killed : GoodbyeReason.SessionEnded,
-            killed ? "the process was killed because a page could not be had" : "the process is gone");
+            killed ? "the process was killed because a page could not be had" : "the process is gone"));
     }
 
     /// <summary>Watches a connection until <see cref="Forget"/>.</summary>
@@ -174,9 +176,24 @@ internal sealed partial class DoorLoop : IDisposable
                 break;
             default:
                 Slot slot = _slots[(int)(uint)report.Key];
-                if (slot.Generation == (uint)(report.Key >> 32))
-                    slot.Connection?.OnReady(report.Events);
+                if (slot.Generation == (uint)(report.Key >> 32) && slot.Connection is { } connection)
+                    Guard(connection, () => connection.OnReady(report.Events));
                 break;
+        }
+    }
+
+    // What fails for one connection, for whatever reason, ends that connection: the sessions of all the others depend on this thread.
+    public static void Guard(Connection connection, Action work)
+    {
+        try
+        {
+            work();
+        }
+#pragma warning disable CA1031 // See above; the log has the defect.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            connection.Fail(e);
         }
     }
 
@@ -187,7 +204,11 @@ internal sealed partial class DoorLoop : IDisposable
         _stopping = true;
         CloseListener();
         foreach (Slot slot in _slots.ToArray())
-            slot.Connection?.SayGoodbye(GoodbyeReason.ShuttingDown, "the manager is stopping");
+        {
+            if (slot.Connection is { } connection)
+                Guard(connection, () => connection.SayGoodbye(GoodbyeReason.ShuttingDown, "the manager is stopping"));
+        }
+
         Sessions.Clear();
     }
 
@@ -213,7 +234,7 @@ internal sealed partial class DoorLoop : IDisposable
         {
             _deadlines.Dequeue();
             if (first.Connection.Deadline == first.Deadline)
-                first.Connection.OnHandshakeTimeout();
+                Guard(first.Connection, first.Connection.OnHandshakeTimeout);
         }
 
         if (_acceptAgain != 0 && _acceptAgain <= now)

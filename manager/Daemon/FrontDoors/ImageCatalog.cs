@@ -12,29 +12,31 @@ namespace UffdManager.Daemon.FrontDoors;
 internal sealed class ImageCatalog
 {
     private readonly Lock _gate = new();
-    private readonly Dictionary<ImageKey, SharedImage> _images = [];
+    private readonly Dictionary<ImageKey, (SharedImage Image, string Source, long Offset)> _images = [];
     private readonly Dictionary<string, (int Count, long Bytes)> _usage = new(StringComparer.Ordinal);
 
     /// <summary>Finds the object, or makes it within the tenant's limits.</summary>
     /// <param name="tenant">Who pays.</param>
     /// <param name="key">What the object is; null for one that nobody else can ask for.</param>
     /// <param name="source">Where its contents come from; the object takes a reference of its own.</param>
+    /// <param name="identity">The same text means the same source.</param>
     /// <param name="offset">Byte of the source at which it begins.</param>
     /// <param name="length">Length in bytes.</param>
     /// <param name="writable">Whether the client wants to write.</param>
-    public ImageDecision GetOrCreate(TenantGrant tenant, ImageKey? key, PageSource source, long offset, long length, bool writable)
+    public ImageDecision GetOrCreate(TenantGrant tenant, ImageKey? key, PageSource source, string identity, long offset, long length, bool writable)
     {
         lock (_gate)
         {
-            if (key is { } wanted && _images.TryGetValue(wanted, out SharedImage? found) && TryReference(found))
+            if (key is { } wanted && _images.TryGetValue(wanted, out (SharedImage Image, string Source, long Offset) found) && TryReference(found.Image))
             {
-                if (found.Length == length && (found.Writable || !writable))
-                    return new ImageDecision(new ImageLease(found), ErrorCode.None, Errno.OK, "");
-                string text = found.Length == length
-                    ? $"the object \"{wanted.Name}\" is read-only"
-                    : $"the object \"{wanted.Name}\" has {found.Length} bytes, not {length}";
-                found.Dispose();
-                return new ImageDecision(null, ErrorCode.Conflict, Errno.EEXIST, text);
+                string? difference = found.Image.Length != length ? $"has {found.Image.Length} bytes, not {length}"
+                    : found.Source != identity || found.Offset != offset ? "has contents from elsewhere"
+                    : writable && !found.Image.Writable ? "is read-only"
+                    : null;
+                if (difference is null)
+                    return new ImageDecision(new ImageLease(found.Image), ErrorCode.None, Errno.OK, "");
+                found.Image.Dispose();
+                return new ImageDecision(null, ErrorCode.Conflict, Errno.EEXIST, $"the object \"{wanted.Name}\" {difference}");
             }
 
             (int count, long bytes) = _usage.GetValueOrDefault(tenant.Name);
@@ -46,7 +48,7 @@ internal sealed class ImageCatalog
             SharedImage image = SharedImage.Create(source, offset, length, writable, NameOf(key, source));
             _usage[tenant.Name] = (count + 1, bytes + length);
             if (key is { } own)
-                _images[own] = image;
+                _images[own] = (image, identity, offset);
             image.Released = () => Forget(tenant.Name, key, image);
             return new ImageDecision(new ImageLease(image), ErrorCode.None, Errno.OK, "");
         }
@@ -78,7 +80,7 @@ internal sealed class ImageCatalog
     {
         lock (_gate)
         {
-            if (key is { } own && _images.TryGetValue(own, out SharedImage? found) && ReferenceEquals(found, image))
+            if (key is { } own && _images.TryGetValue(own, out (SharedImage Image, string Source, long Offset) found) && ReferenceEquals(found.Image, image))
                 _images.Remove(own);
             (int count, long bytes) = _usage[tenant];
             if (count == 1)

@@ -119,7 +119,7 @@ internal sealed partial class RequestHandler
 
         // The ranges of an adopted userfaultfd are read from smaps, which waits for a lock of the client's address space.
         AttachResult result = request.Adopt
-            ? await await _blocking.RunAsync(connection.Tenant.Name, () => services.Engine.AttachAsync(request))
+            ? await await loop.Blocking.RunAsync(connection.Tenant.Name, () => services.Engine.AttachAsync(request))
             : await services.Engine.AttachAsync(request);
         if (result.Session is not { } session)
             return Reply.Error(result.Error ?? new EngineError(EngineErrorKind.State, Errno.ESRCH, "the process has gone"));

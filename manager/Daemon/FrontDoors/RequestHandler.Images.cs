@@ -35,8 +35,9 @@ internal sealed partial class RequestHandler
             return Reply.Error(ErrorCode.Source, Errno.EINVAL, $"policy {policy.Policy.Name} has no source of its own: name one");
 
         long offset = (long)message.SourceOffset + offsetOfPolicy;
-        ImageKey? key = KeyOf(entry.Tenant, message, lease?.Identity ?? $"policy {policy.Policy.Name} {policy.Policy.Version}", offset, writable);
-        ImageDecision image = loop.Images.GetOrCreate(entry.Tenant, key, source, offset, (long)message.Length, writable);
+        string identity = lease?.Identity ?? $"policy {policy.Policy.Name} {policy.Policy.Version}";
+        ImageKey? key = KeyOf(entry.Tenant, message, identity, offset, writable);
+        ImageDecision image = loop.Images.GetOrCreate(entry.Tenant, key, source, identity, offset, (long)message.Length, writable);
         return image.Lease is null ? Reply.Error(image.Code, image.Errno, image.Text) : Mapped(entry, image.Lease, writable);
     }
 

@@ -72,13 +72,11 @@ internal sealed partial class RequestHandler
         name.Length == 0 ? PolicyDecision.Granted(entry.DefaultPolicy) : services.Policies.Find(entry.Tenant, name);
 
     /// <summary>Opens a source by path, or takes the first of the descriptors; a file system may make it wait.</summary>
-    private Task<SourceDecision> OpenAsync(TenantGrant tenant, string path, DescriptorSet? descriptors)
-    {
-        if (descriptors is null)
-            return _blocking.RunAsync(tenant.Name, () => services.Sources.OpenPath(tenant, path));
-        SafeFile file = descriptors.Take<SafeFile>(0);
-        return _blocking.RunAsync(tenant.Name, () => services.Sources.AdoptDescriptor(tenant, file));
-    }
+    private Task<SourceDecision> OpenAsync(TenantGrant tenant, string path, DescriptorSet? descriptors) => loop.Blocking.RunAsync(
+        tenant.Name,
+        () => descriptors is null
+            ? services.Sources.OpenPath(tenant, path)
+            : services.Sources.AdoptDescriptor(tenant, descriptors.Take<SafeFile>(0)));
 
     private static Reply Refused(SourceDecision decision) =>
         Reply.Error(decision.LimitReached ? ErrorCode.Limit : ErrorCode.Source, decision.Errno, decision.Refusal ?? "");

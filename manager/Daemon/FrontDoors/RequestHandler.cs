@@ -14,7 +14,6 @@ namespace UffdManager.Daemon.FrontDoors;
 /// </summary>
 internal sealed partial class RequestHandler(DoorServices services, DoorLoop loop)
 {
-    private readonly BlockingWork _blocking = new();
     private long _lastRegion;
 
     /// <summary>Carries a request out.</summary>

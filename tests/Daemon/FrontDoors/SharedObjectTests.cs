@@ -85,6 +85,7 @@ public sealed class SharedObjectTests
         connection.Ask<MappedMessage>(new MapMessage(Length, 0, MapFlags.None, "", "", "a"));
         Assert.Equal(ErrorCode.Conflict, connection.Ask<ErrorMessage>(new MapMessage(Length * 2, 0, MapFlags.None, "", "", "a")).Code);
         Assert.Equal(ErrorCode.Conflict, connection.Ask<ErrorMessage>(new MapMessage(Length, 0, MapFlags.Writable, "", "", "a")).Code);
+        Assert.Equal(ErrorCode.Conflict, connection.Ask<ErrorMessage>(new MapMessage(Length, Page, MapFlags.None, "", "", "a")).Code);
         Assert.Equal(ErrorCode.Limit, connection.Ask<ErrorMessage>(new MapMessage(Length * 2, 0, MapFlags.None, "", "", "b")).Code);
         connection.Ask<MappedMessage>(new MapMessage(Length, 0, MapFlags.None, "", "", "b"));
         Assert.Equal(ErrorCode.Limit, connection.Ask<ErrorMessage>(new MapMessage(Page, 0, MapFlags.None, "", "", "c")).Code);
