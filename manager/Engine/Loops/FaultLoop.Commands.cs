@@ -12,6 +12,9 @@ internal sealed partial class FaultLoop
     // Some millisecond at 91 ns a page. Other faults are served between two slices.
     private const ulong WriteProtectSlice = 32 * 1024 * 1024;
 
+    // Prefetches of one session under way, over all the connections that asked for them.
+    private const int MaximumJobs = 64;
+
     private static readonly EngineResult s_over = new(new EngineError(EngineErrorKind.State, Errno.ESRCH, "the session is over"));
 
     /// <summary>
@@ -102,8 +105,14 @@ internal sealed partial class FaultLoop
             return NotFound(start, length);
         }
 
+        if (session.Jobs.Count >= MaximumJobs)
+        {
+            return new EngineResult(new EngineError(EngineErrorKind.Limit, Errno.EAGAIN, $"{MaximumJobs} ranges of this session are being prefetched already: wait for one"));
+        }
+
         ulong from = PageSize.AlignDown(start, region.PageBytes);
-        Add(new PopulateJob(session, from, PageSize.AlignUp(end, region.PageBytes), completion));
+        ulong last = session.Regions.All[^1].End;
+        Add(new PopulateJob(session, from, PageSize.AlignUp(Math.Min(end, last), region.PageBytes), completion));
         return EngineResult.Success;
     }
 
