@@ -3,10 +3,16 @@ using UffdManager.Linux;
 namespace UffdManager.Engine.Sources;
 
 /// <summary>Contents held in a memfd: always in memory, so every fault is resolved on the fault loop.</summary>
+/// <remarks>
+/// One that is sealed against writing (F_SEAL_WRITE, which forbids holes to be punched as well) and has no holes is mapped, and its pages are copied
+/// from there. Any other one is read: a mapping would make pages of the holes that it is read at, and they would be charged to the manager.
+/// </remarks>
 public sealed class MemfdSource : PageSource
 {
     private readonly SafeFd _memfd;
     private readonly FdLease _lease;
+    private readonly nuint _mapping;
+    private readonly ulong _mappedBytes;
 
     /// <summary>Takes a memfd over.</summary>
     /// <param name="memfd">Sealed against shrinking (F_SEAL_SHRINK), so that no page can vanish; owned from now on,
@@ -20,15 +26,23 @@ public sealed class MemfdSource : PageSource
         Description = description;
         try
         {
-            if (!Memfd.GetSeals(memfd).HasFlag(MemfdSeals.Shrink))
+            MemfdSeals seals = Memfd.GetSeals(memfd);
+            if (!seals.HasFlag(MemfdSeals.Shrink))
             {
                 throw new ArgumentException($"{description} must be sealed with F_SEAL_SHRINK", nameof(memfd));
             }
 
-            Length = FileIo.Stat(memfd).Size;
+            FileStatus status = FileIo.Stat(memfd);
+            Length = status.Size;
             if (Length <= 0)
             {
                 throw new ArgumentException($"{description} is empty", nameof(memfd));
+            }
+
+            _mappedBytes = PageSize.AlignUp((ulong)Length, (ulong)PageSize.Base);
+            if (seals.HasFlag(MemfdSeals.Write) && (ulong)status.Blocks * 512 >= _mappedBytes)
+            {
+                _mapping = NativePages.MapShared(memfd, 0, _mappedBytes, writable: false);
             }
 
             _lease = memfd.Lease();
@@ -55,7 +69,12 @@ public sealed class MemfdSource : PageSource
             return SourceAnswer.Slow;
         }
 
-        // Read and not mapped: a mapping would make pages of the holes that it is read at, and they would be charged to the manager.
+        if (_mapping != 0)
+        {
+            page = new SourcePages(_mapping + (nuint)offset, (int)Math.Min((ulong)length, _mappedBytes - (ulong)offset));
+            return SourceAnswer.Ready;
+        }
+
         int wanted = (int)Math.Min(length, Length - offset);
         if (FileIo.Read(_lease, scratch, wanted, offset, out int read) != Errno.OK || read < wanted)
         {
@@ -69,12 +88,30 @@ public sealed class MemfdSource : PageSource
     }
 
     /// <inheritdoc/>
-    public override Errno Fetch(long offset, int length, nuint buffer, out SourcePages page) =>
-        TryGet(offset, length, buffer, out page) == SourceAnswer.Ready ? Errno.OK : Errno.ENXIO;
+    public override Errno Fetch(long offset, int length, nuint buffer, out SourcePages page)
+    {
+        if (TryGet(offset, length, buffer, out page) != SourceAnswer.Ready)
+        {
+            return Errno.ENXIO;
+        }
+
+        if (_mapping != 0)
+        {
+            // UFFDIO_COPY reads with page faults switched off first; a mapping that is cold makes it do everything twice.
+            _ = NativePages.Advise(page.Address, (ulong)page.Length, MemoryAdvice.PopulateRead);
+        }
+
+        return Errno.OK;
+    }
 
     /// <inheritdoc/>
     protected override void Close()
     {
+        if (_mapping != 0)
+        {
+            NativePages.Unmap(_mapping, _mappedBytes);
+        }
+
         _lease.Dispose();
         _memfd.Dispose();
     }
