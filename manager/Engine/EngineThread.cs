@@ -7,13 +7,13 @@ internal static class EngineThread
     private const int StackBytes = 512 * 1024;
 
     [ThreadStatic]
-    private static bool t_isFaultLoop;
+    private static bool s_isFaultLoop;
 
     /// <summary>Whether the calling thread is a fault loop, which must not wait: not even for the close of a stranger's file.</summary>
-    public static bool IsFaultLoop => t_isFaultLoop;
+    public static bool IsFaultLoop => s_isFaultLoop;
 
     /// <summary>Marks the calling thread as a fault loop.</summary>
-    public static void BecomeFaultLoop() => t_isFaultLoop = true;
+    public static void BecomeFaultLoop() => s_isFaultLoop = true;
 
     public static Thread Start(string name, Action work)
     {
