@@ -75,33 +75,15 @@ public sealed class MemfdSource : PageSource
             return SourceAnswer.Ready;
         }
 
-        int wanted = (int)Math.Min(length, Length - offset);
-        if (FileIo.Read(_lease, scratch, wanted, offset, out int read) != Errno.OK || read < wanted)
-        {
-            return SourceAnswer.Slow;
-        }
-
-        int padded = (int)PageSize.AlignUp((ulong)read, (ulong)PageSize.Base);
-        NativePages.Clear(scratch + (nuint)read, (nuint)(padded - read));
-        page = new SourcePages(scratch, padded);
-        return SourceAnswer.Ready;
+        return TryRead(offset, length, scratch, out page) ? SourceAnswer.Ready : SourceAnswer.Slow;
     }
 
     /// <inheritdoc/>
+    // Large pieces are read even where a mapping exists: its page-table entries would first have to be made, one page at a time.
     public override Errno Fetch(long offset, int length, nuint buffer, out SourcePages page)
     {
-        if (TryGet(offset, length, buffer, out page) != SourceAnswer.Ready)
-        {
-            return Errno.ENXIO;
-        }
-
-        if (_mapping != 0)
-        {
-            // UFFDIO_COPY reads with page faults switched off first; a mapping that is cold makes it do everything twice.
-            _ = NativePages.Advise(page.Address, (ulong)page.Length, MemoryAdvice.PopulateRead);
-        }
-
-        return Errno.OK;
+        page = default;
+        return offset < Length && TryRead(offset, length, buffer, out page) ? Errno.OK : Errno.ENXIO;
     }
 
     /// <inheritdoc/>
@@ -114,5 +96,26 @@ public sealed class MemfdSource : PageSource
 
         _lease.Dispose();
         _memfd.Dispose();
+    }
+
+    private bool TryRead(long offset, int length, nuint buffer, out SourcePages page)
+    {
+        page = default;
+        int wanted = (int)Math.Min(length, Length - offset);
+        int done = 0;
+        while (done < wanted)
+        {
+            if (FileIo.Read(_lease, buffer + (nuint)done, wanted - done, offset + done, out int read) != Errno.OK || read == 0)
+            {
+                return false;
+            }
+
+            done += read;
+        }
+
+        int padded = (int)PageSize.AlignUp((ulong)done, (ulong)PageSize.Base);
+        NativePages.Clear(buffer + (nuint)done, (nuint)(padded - done));
+        page = new SourcePages(buffer, padded);
+        return true;
     }
 }
