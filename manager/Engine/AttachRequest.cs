@@ -6,6 +6,9 @@ namespace UffdManager.Engine;
 /// <summary>A userfaultfd to serve. The engine owns the two descriptors from the call on, whatever the outcome.</summary>
 public sealed record AttachRequest
 {
+    /// <summary>Longest <see cref="OwnerRecord"/>, bytes.</summary>
+    public const int MaximumOwnerRecord = 2048;
+
     /// <summary>The userfaultfd.</summary>
     public required SafeUffd Uffd { get; init; }
 
@@ -41,4 +44,10 @@ public sealed record AttachRequest
     /// client has registered what is not zero-filled again and ends the adoption with a wake of everything.
     /// </summary>
     public bool Adopt { get; init; }
+
+    /// <summary>
+    /// What the owner wants to find again with the session after a restart, opaque to the engine; at most
+    /// <see cref="MaximumOwnerRecord"/> bytes.
+    /// </summary>
+    public ReadOnlyMemory<byte> OwnerRecord { get; init; }
 }

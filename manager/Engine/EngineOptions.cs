@@ -1,3 +1,5 @@
+using UffdManager.Engine.State;
+
 namespace UffdManager.Engine;
 
 /// <summary>Sizes and periods of the engine. All are fixed at start.</summary>
@@ -32,4 +34,7 @@ public sealed record EngineOptions
 
     /// <summary>Engine events kept for the reader; the oldest are dropped beyond. Default: 16384.</summary>
     public int EventCapacity { get; init; } = 16384;
+
+    /// <summary>Where descriptors are kept for the next manager. Default: nowhere. Not owned.</summary>
+    public IDescriptorStore DescriptorStore { get; init; } = NullDescriptorStore.Instance;
 }

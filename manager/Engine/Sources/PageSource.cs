@@ -49,6 +49,11 @@ public abstract class PageSource : IDisposable
     public Action? Released { get; set; }
 
     /// <summary>
+    /// What the creator wants to find again with it after a restart, opaque to the engine; at most 1024 bytes of UTF-8. Set before it is shared.
+    /// </summary>
+    public string OwnerTag { get; set; } = string.Empty;
+
+    /// <summary>
     /// Takes one more reference, dropped by <see cref="Dispose()"/>. A source is born with one, its creator's; every region and every shared image
     /// takes its own.
     /// </summary>

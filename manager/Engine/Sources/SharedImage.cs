@@ -56,6 +56,11 @@ public sealed class SharedImage : IDisposable
     /// <summary>Called once when the last reference is dropped.</summary>
     public Action? Released { get; set; }
 
+    /// <summary>
+    /// What the creator wants to find again with it after a restart, opaque to the engine; at most 1024 bytes of UTF-8. Set before it is shared.
+    /// </summary>
+    public string OwnerTag { get; set; } = string.Empty;
+
     internal PageSource Source => _source;
 
     /// <summary>Makes an image; nothing is read yet.</summary>

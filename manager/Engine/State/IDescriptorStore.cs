@@ -1,0 +1,22 @@
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.State;
+
+/// <summary>
+/// Keeps descriptors beyond the life of this process: the service manager's descriptor store (sd_notify(3), FDSTORE). Called by fault loops:
+/// no method waits, and calls are carried out in the order in which they were made.
+/// </summary>
+public interface IDescriptorStore
+{
+    /// <summary>Whether somebody really keeps what is stored. If not, sessions end with the process.</summary>
+    bool IsKept { get; }
+
+    /// <summary>Stores duplicates of descriptors under a name; what is stored under it already stays.</summary>
+    /// <param name="name">Up to 255 bytes without control characters and colons.</param>
+    /// <param name="descriptors">Borrowed; may be closed as soon as the call returns.</param>
+    /// <returns>Whether they are on their way to the keeper; false means that they will not outlive this process.</returns>
+    bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors);
+
+    /// <summary>Gives up everything that is stored under a name.</summary>
+    void Remove(string name);
+}
