@@ -204,6 +204,9 @@ public enum Errno
     /// <summary>Cannot send after transport endpoint shutdown.</summary>
     [CName("ESHUTDOWN")] ESHUTDOWN = 108,
 
+    /// <summary>Too many references: cannot splice; more descriptors are on their way in messages than the user may have.</summary>
+    [CName("ETOOMANYREFS")] ETOOMANYREFS = 109,
+
     /// <summary>Connection timed out.</summary>
     [CName("ETIMEDOUT")] ETIMEDOUT = 110,
 

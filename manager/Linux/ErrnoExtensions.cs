@@ -76,6 +76,7 @@ public static class ErrnoExtensions
         Errno.EISCONN => "Transport endpoint is already connected",
         Errno.ENOTCONN => "Transport endpoint is not connected",
         Errno.ESHUTDOWN => "Cannot send after transport endpoint shutdown",
+        Errno.ETOOMANYREFS => "Too many references: cannot splice",
         Errno.ETIMEDOUT => "Connection timed out",
         Errno.ECONNREFUSED => "Connection refused",
         Errno.EHOSTDOWN => "Host is down",

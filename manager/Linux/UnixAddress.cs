@@ -24,11 +24,26 @@ internal sealed class UnixAddress : IDisposable
         text.CopyTo(Bytes, sizeof(ushort));
     }
 
-    /// <summary>A path that names the socket and fits.</summary>
+    private UnixAddress(byte[] name)
+    {
+        Path = "";
+        Bytes = new byte[sizeof(ushort) + 1 + name.Length];
+        BitConverter.TryWriteBytes(Bytes, (ushort)1 /* AF_UNIX */);
+        name.CopyTo(Bytes, sizeof(ushort) + 1);
+    }
+
+    /// <summary>A path that names the socket and fits; empty for an abstract name.</summary>
     public string Path { get; }
 
     /// <summary>The structure, as long as it needs to be.</summary>
     public byte[] Bytes { get; }
+
+    /// <summary>A name of the abstract namespace, which no file stands for: a leading zero byte, and every byte that follows counts.</summary>
+    public static UnixAddress Abstract(string name)
+    {
+        byte[] text = Encoding.UTF8.GetBytes(name);
+        return text.Length < PathBytes ? new UnixAddress(text) : throw new SyscallException(Errno.ENAMETOOLONG, "bind", "@" + name);
+    }
 
     public static UnixAddress Of(string path)
     {

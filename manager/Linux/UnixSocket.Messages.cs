@@ -22,7 +22,7 @@ public static unsafe partial class UnixSocket
     /// Sends a message with descriptors, which stay the caller's. On a stream a short send goes on until all is sent; with
     /// <paramref name="dontWait"/> it may then end in EAGAIN with a part sent (see <see cref="SendSome"/>).
     /// </summary>
-    /// <returns>EAGAIN the peer's buffer is full, EPIPE or ECONNRESET it has closed, EMSGSIZE, ETOOMANYREFS as errno 109.</returns>
+    /// <returns>EAGAIN the peer's buffer is full, EPIPE or ECONNRESET it has closed, EMSGSIZE, ETOOMANYREFS.</returns>
     public static Errno Send(SafeSocketFd socket, ReadOnlySpan<byte> message, ReadOnlySpan<SafeFd> descriptors, bool dontWait)
     {
         Errno errno = SendSome(socket, message, descriptors, dontWait, out int sent);
