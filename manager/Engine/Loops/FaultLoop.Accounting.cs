@@ -29,6 +29,7 @@ internal sealed partial class FaultLoop
             DurationNanoseconds = now - readAt,
             EndedAt = now,
             Tenant = session.Counters.Index,
+            Session = (uint)session.Id,
             Kind = kind,
             Outcome = outcome,
         });

@@ -16,6 +16,8 @@ internal sealed class SessionRegistry(FaultLoop[] loops)
 
     public ICollection<Session> All => _sessions.Values;
 
+    public Session? Find(long id) => _sessions.GetValueOrDefault(id);
+
     public Session? ByToken(ulong token) => _byToken.GetValueOrDefault(token);
 
     public void Add(Session session)

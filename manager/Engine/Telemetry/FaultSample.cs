@@ -12,6 +12,9 @@ public struct FaultSample
     /// <summary>Index for <see cref="FaultEngine.TenantName"/>.</summary>
     public int Tenant;
 
+    /// <summary>The lower half of <see cref="Sessions.Session.Id"/>, which tells live sessions apart; in what would be padding.</summary>
+    public uint Session;
+
     /// <summary>What was asked for.</summary>
     public FaultKind Kind;
 
