@@ -1,0 +1,57 @@
+/*
+ * link.h - the connection to the manager. It is made anew whenever it breaks, resumes the session,
+ * and asks again what was not answered: the caller notices nothing but the time.
+ */
+#ifndef SURVIVAL_LINK_H
+#define SURVIVAL_LINK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct link {
+	pthread_mutex_t lock; /* one request at a time */
+	const char *path;
+	const char *policy;
+	const char *label;
+	unsigned int patience; /* seconds that a manager may be away */
+	bool keeper;	       /* keeps a duplicate of the userfaultfd */
+	int socket;
+	int uffd; /* -1 after the hand-over without a keeper */
+	uint64_t session;
+	uint64_t token;
+	uint64_t features;
+	uint32_t next_id;
+};
+
+/* What a range contains. */
+struct link_range {
+	uint64_t start;
+	uint64_t length;
+	uint32_t modes;
+	uint32_t flags;
+	uint64_t offset;
+	uint64_t map_id;
+	int source; /* a descriptor for SOURCE_FD, else -1 */
+};
+
+/* Makes a userfaultfd and hands it over. All of these end the process on failure. */
+void link_open(struct link *link);
+
+/* A forked child's session, by the word in its mailbox; `link` has path, patience and keeper. */
+void link_open_child(struct link *link, uint64_t mailbox);
+
+void link_register(struct link *link, const struct link_range *range);
+
+/* An object of `length` bytes of the file `source`, shared by `name` and writable if `name` is not
+ * empty; its descriptor. */
+int link_map(struct link *link, uint64_t length, int source, const char *name, uint64_t *map_id);
+
+void link_prefetch(struct link *link, uint64_t start, uint64_t length);
+void link_protect(struct link *link, uint64_t start, uint64_t length);
+void link_status(struct link *link);
+
+/* Ends the connection; the session goes on. */
+void link_close(struct link *link);
+
+#endif
