@@ -8,6 +8,14 @@ internal static class ConfigurationBinding
     public static ManagerConfiguration Bind(SettingsReader reader) => new()
     {
         Listen = Listen(reader),
+        Control = Control(reader),
+        ControlAccess = new ControlAccessOptions
+        {
+            ReadUids = reader.IdList("control.readUids"),
+            ReadGids = reader.IdList("control.readGids"),
+            AdminUids = reader.IdList("control.adminUids"),
+            AdminGids = reader.IdList("control.adminGids"),
+        },
         Metrics = Metrics(reader),
         Engine = Engine(reader),
         Logging = new LoggingOptions
@@ -39,6 +47,23 @@ internal static class ConfigurationBinding
             FirstMessageTimeout = reader.Duration("listen.firstMessageTimeout"),
         };
     }
+
+    private static ControlOptions Control(SettingsReader reader)
+    {
+        string? group = reader.OptionalText("control.group");
+        return new ControlOptions
+        {
+            Enabled = reader.Boolean("control.enabled"),
+            Socket = reader.OptionalText("control.socket") ?? BesideNativeSocket(reader),
+            Mode = reader.Mode("control.mode"),
+            Group = group,
+            GroupId = group is null ? null : ConfigurationRules.ResolveGroup(reader, "control.group", group),
+        };
+    }
+
+    // Two daemons on one host have two native sockets: they need no second setting to be told apart.
+    private static string BesideNativeSocket(SettingsReader reader) =>
+        Path.Combine(Path.GetDirectoryName(reader.Peek("listen.socket")) ?? "/", "control.sock");
 
     private static MetricsOptions Metrics(SettingsReader reader) => new()
     {

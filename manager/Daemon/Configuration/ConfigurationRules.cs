@@ -52,6 +52,9 @@ internal static class ConfigurationRules
         if (!IPAddress.TryParse(configuration.Metrics.Address, out _))
             reader.Fail("metrics.address", $"\"{configuration.Metrics.Address}\" is not allowed; allowed is an IPv4 or IPv6 address");
 
+        if (configuration.Control.Enabled && configuration.Control.Socket == configuration.Listen.Socket)
+            reader.Fail("control.socket", "must not be listen.socket: the two speak different protocols");
+
         if (!Uri.TryCreate(configuration.Otlp.Endpoint, UriKind.Absolute, out Uri? endpoint) || endpoint.Scheme is not ("http" or "https"))
             reader.Fail("otlp.endpoint", $"\"{configuration.Otlp.Endpoint}\" is not allowed; allowed is a http or https URL");
 

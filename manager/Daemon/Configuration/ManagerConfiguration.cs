@@ -6,6 +6,12 @@ public sealed record ManagerConfiguration
     /// <summary>Section <c>listen</c>.</summary>
     public required ListenOptions Listen { get; init; }
 
+    /// <summary>Section <c>control</c>: the socket.</summary>
+    public required ControlOptions Control { get; init; }
+
+    /// <summary>Section <c>control</c>: who may use it.</summary>
+    public required ControlAccessOptions ControlAccess { get; init; }
+
     /// <summary>Section <c>metrics</c>.</summary>
     public required MetricsOptions Metrics { get; init; }
 

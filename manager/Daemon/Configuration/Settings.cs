@@ -17,6 +17,15 @@ internal static class Settings
         Integer("listen.maxConnections", "4096", 1, 1 << 20, "Open connections of all tenants together."),
         Duration("listen.firstMessageTimeout", "10s", 100 * Millisecond, 60 * Second, "Time within which a peer must send its first message."),
 
+        new("control.enabled", SettingKind.Boolean, "true", "Whether there is a control socket, which uffdctl needs."),
+        new("control.socket", SettingKind.AbsolutePath, null, "Path of the control socket; if it is not set, control.sock beside listen.socket."),
+        new("control.mode", SettingKind.Mode, "0660", "Permission bits of the control socket. To connect is not to be allowed anything: the lists below say who is."),
+        new("control.group", SettingKind.Text, null, "Group that owns the control socket: a name of /etc/group, or a number."),
+        new("control.readUids", SettingKind.IdList, "", "User ids that may look at everything but change nothing."),
+        new("control.readGids", SettingKind.IdList, "", "Group ids, primary or supplementary, whose members may look at everything but change nothing."),
+        new("control.adminUids", SettingKind.IdList, "", "User ids that may do everything, beside root and the user of the daemon."),
+        new("control.adminGids", SettingKind.IdList, "", "Group ids, primary or supplementary, whose members may do everything."),
+
         new("metrics.enabled", SettingKind.Boolean, "true", "Whether /metrics, /healthz and /readyz are served."),
         new("metrics.address", SettingKind.Text, "127.0.0.1", "IP address to serve them on. There is no authentication."),
         Integer("metrics.port", "9464", 0, 65535, "TCP port; 0 takes a free one and logs it."),

@@ -32,6 +32,13 @@ internal sealed class SettingsReader(IConfigurationRoot root, Func<string, strin
 
     public string Text(string path) => (string?)Read(path) ?? "";
 
+    /// <summary>Reads a text for the sake of another key: not noted as read, and not complained about.</summary>
+    public string Peek(string path)
+    {
+        Setting setting = Settings.Find(path) ?? throw new InvalidOperationException($"no setting {path}");
+        return root[Key(path)] is { } text && Parse(setting, text, out _) is string value ? value : setting.Default ?? "";
+    }
+
     public string? OptionalText(string path) => (string?)Read(path);
 
     public int Integer(string path) => (int)(long)Read(path)!;

@@ -18,4 +18,5 @@ internal sealed record DoorServices(
     IServiceTimePercentiles ServiceTimes,
     ListenOptions Options,
     ILogger Logger,
-    TimeProvider Time);
+    TimeProvider Time,
+    IDrainGate? Drain);

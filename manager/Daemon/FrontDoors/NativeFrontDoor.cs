@@ -36,6 +36,7 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     /// <param name="time">Measures deadlines.</param>
     /// <param name="listening">A SOCK_SEQPACKET socket that listens already (socket activation), taken over; null to listen at the path
     /// of <paramref name="options"/>.</param>
+    /// <param name="drain">Tells when new sessions are to be refused; null for never.</param>
     public NativeFrontDoor(
         FaultEngine engine,
         ITenantResolver tenants,
@@ -46,11 +47,12 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
         ListenOptions options,
         ILogger<NativeFrontDoor> logger,
         TimeProvider time,
-        SafeSocketFd? listening = null)
+        SafeSocketFd? listening = null,
+        IDrainGate? drain = null)
     {
         _options = options;
         _given = listening;
-        _loop = new DoorLoop(new DoorServices(engine, tenants, policies, sources, telemetry, serviceTimes, options, logger, time));
+        _loop = new DoorLoop(new DoorServices(engine, tenants, policies, sources, telemetry, serviceTimes, options, logger, time, drain));
     }
 
     /// <inheritdoc/>

@@ -27,6 +27,8 @@ internal sealed partial class RequestHandler
         PolicyDecision policy = services.Policies.Find(connection.Tenant, hello.Policy);
         if (!policy.IsGranted)
             return Task.FromResult(Reply.Error(ErrorCode.Policy, Errno.ENOENT, policy.Refusal));
+        if (IsRefusedByDrain(hello.Flags & (Kinds | HelloFlags.Adopt)))
+            return Task.FromResult(Draining());
 
         return (hello.Flags & Kinds) switch
         {
@@ -44,6 +46,8 @@ internal sealed partial class RequestHandler
             return Task.FromResult(Invalid("ATTACH brings a userfaultfd"));
         if (ExplainUffdFlags(attach.Flags) is { } problem)
             return Task.FromResult(Invalid(problem));
+        if (IsRefusedByDrain(attach.Flags & (HelloFlags.HasUffd | HelloFlags.Adopt)))
+            return Task.FromResult(Draining());
         HelloMessage hello = connection.Hello!;
         PolicyDecision policy = services.Policies.Find(connection.Tenant, hello.Policy);
         if (!policy.IsGranted)
@@ -76,6 +80,13 @@ internal sealed partial class RequestHandler
             return "ADOPT needs HAS_UFFD and API_DONE";
         return (flags & Adopted) == HelloFlags.ApiDone ? "API_DONE needs HAS_UFFD" : null;
     }
+
+    // What lives already is let in: a forked child, a session that is resumed, one that comes over from an earlier manager.
+    private bool IsRefusedByDrain(HelloFlags kind) =>
+        kind is HelloFlags.WantDevice or HelloFlags.HasUffd && services.Drain is { IsDraining: true };
+
+    private static Reply Draining() => Reply.Error(
+        ErrorCode.ShuttingDown, Errno.ESHUTDOWN, "the manager is being drained and takes no new sessions: use another one, or ask its operator to end the drain");
 
     private Reply Control(Connection connection, PolicyGrant policy)
     {

@@ -1,19 +1,19 @@
 namespace UffdManager.Daemon.Hosting;
 
-/// <summary>The daemon's phase: starting, then ready, then stopping; never back.</summary>
-internal sealed class Readiness : IReadiness
+/// <summary>The daemon's phase: starting, then ready, then stopping, never back; and draining while it is ready but takes no new sessions.</summary>
+internal sealed class Readiness(DrainGate? drain = null) : IReadiness
 {
     private const int Starting = 0;
     private const int Ready = 1;
     private const int Stopping = 2;
     private int _phase = Starting;
 
-    public bool IsReady => Volatile.Read(ref _phase) == Ready;
+    public bool IsReady => Volatile.Read(ref _phase) == Ready && drain is not { IsDraining: true };
 
     public string Reason => Volatile.Read(ref _phase) switch
     {
         Starting => "starting",
-        Ready => "ready",
+        Ready => drain is { IsDraining: true } ? "draining" : "ready",
         _ => "stopping",
     };
 

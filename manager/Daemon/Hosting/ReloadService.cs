@@ -19,6 +19,7 @@ internal sealed partial class ReloadService(
     PolicyCatalog policies,
     FaultEngine engine,
     LogLevelSwitch logLevel,
+    ConfigurationInUse inUse,
     IConfigurationTelemetry telemetry,
     TimeProvider time,
     ILogger<ReloadService> logger) : IHostedService, IDisposable
@@ -52,38 +53,58 @@ internal sealed partial class ReloadService(
         _retired?.Dispose();
     }
 
-    /// <summary>Reads the configuration again.</summary>
-    /// <returns>Whether it is in use now.</returns>
-    public bool Reload()
+    /// <summary>Reads the configuration again, and uses it if it has no errors.</summary>
+    public ReloadOutcome Reload()
     {
         lock (_reloading)
         {
-            LoadedConfiguration loaded = ConfigurationLoader.Load(files);
-            List<ConfigurationError> errors = [.. loaded.Errors];
-            PolicyCatalog.Prepared? prepared = loaded.Value is null ? null : policies.Prepare(loaded.Value, errors);
-            if (errors.Count > 0)
+            (ReloadOutcome outcome, PolicyCatalog.Prepared? prepared) = Read();
+            if (!outcome.Succeeded)
             {
                 prepared?.Discard();
-                foreach (ConfigurationError error in errors)
+                foreach (ConfigurationError error in outcome.Errors)
                     LogError(error);
-                LogRefused(errors.Count);
+                LogRefused(outcome.Errors.Count);
                 telemetry.Reloaded(succeeded: false);
-                return false;
+                return outcome;
             }
 
             // Policies first: a tenant may name one that only exists now.
-            ManagerConfiguration configuration = loaded.Value!;
+            ManagerConfiguration configuration = outcome.Loaded.Value!;
             policies.Commit(prepared!);
             tenants.Apply(configuration);
-            logLevel.Level = configuration.Logging.Level;
-            foreach (string warning in ConfigurationWarnings.Of(configuration))
+            logLevel.Configure(configuration.Logging.Level);
+            inUse.Replace(outcome.Loaded, outcome.NeedsRestart);
+            foreach (string warning in outcome.Warnings)
                 LogWarning(warning);
-            foreach (string section in ChangedButFixed(configuration))
+            foreach (string section in outcome.NeedsRestart)
                 LogNeedsRestart(section);
-            LogReloaded(configuration.Tenants.Count, configuration.Policies.Count, string.Join(", ", loaded.Origins));
+            LogReloaded(configuration.Tenants.Count, configuration.Policies.Count, string.Join(", ", outcome.Loaded.Origins));
             telemetry.Reloaded(succeeded: true);
-            return true;
+            return outcome;
         }
+    }
+
+    /// <summary>What a reload would find, without one.</summary>
+    public ReloadOutcome Check()
+    {
+        lock (_reloading)
+        {
+            (ReloadOutcome outcome, PolicyCatalog.Prepared? prepared) = Read();
+            prepared?.Discard();
+            return outcome;
+        }
+    }
+
+    // Opens what the new configuration names.
+    private (ReloadOutcome Outcome, PolicyCatalog.Prepared? Prepared) Read()
+    {
+        LoadedConfiguration loaded = ConfigurationLoader.Load(files);
+        List<ConfigurationError> errors = [.. loaded.Errors];
+        PolicyCatalog.Prepared? prepared = loaded.Value is null ? null : policies.Prepare(loaded.Value, errors);
+        return loaded.Value is { } value && errors.Count == 0
+            ? (new ReloadOutcome([], [.. ConfigurationWarnings.Of(value)], [.. ChangedButFixed(value)], loaded), prepared)
+            : (new ReloadOutcome(errors, [], [], loaded), prepared);
     }
 
     // Runs as a signal handler, where an exception would end the process.
@@ -104,6 +125,8 @@ internal sealed partial class ReloadService(
     {
         if (now.Listen != started.Listen)
             yield return "listen";
+        if (now.Control != started.Control)
+            yield return "control";
         if (now.Metrics != started.Metrics)
             yield return "metrics";
         if (now.Engine != started.Engine)

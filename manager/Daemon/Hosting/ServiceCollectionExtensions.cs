@@ -27,6 +27,9 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton(TimeProvider.System);
         services.AddDaemonLogging(configuration.Logging);
 
+        services.AddSingleton<ConfigurationInUse>();
+        services.AddSingleton<DrainGate>();
+        services.AddSingleton<IDrainGate>(provider => provider.GetRequiredService<DrainGate>());
         services.AddSingleton<Readiness>();
         services.AddSingleton<IReadiness>(provider => provider.GetRequiredService<Readiness>());
         services.AddSingleton<TenantCatalog>();
