@@ -18,10 +18,12 @@ die() {
     exit 1
 }
 
-# Folders with a Makefile for native code, the shim first: tests link against what it builds.
+# Folders with a Makefile for native code, what is installed first: tests link against it and run it.
 native_dirs() {
-    local makefile
-    [ -f client-shim/Makefile ] && echo client-shim
+    local dir makefile
+    for dir in client-shim supervisor; do
+        [ ! -f "$dir/Makefile" ] || echo "$dir"
+    done
     while read -r makefile; do
         dirname "$makefile"
     done < <(find protocol tests -name Makefile -not -path '*/artifacts/*' 2>/dev/null | sort)
