@@ -4,11 +4,13 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-artifacts=$root/artifacts
+# Everything that is built; UFFD_ARTIFACTS puts it elsewhere, for a second build of the same checkout.
+artifacts=${UFFD_ARTIFACTS:-$root/artifacts}
 native=$artifacts/native
 cd "$root"
 
 # A build must be the same whoever runs it, and must not phone home.
+[ -z "${UFFD_ARTIFACTS:-}" ] || export ArtifactsPath="$artifacts"
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
 
 say() { printf '==> %s\n' "$*"; }

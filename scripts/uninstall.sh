@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: make uninstall [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc]
 # Removes what the manifest of the installation names. A configuration that was changed since stays, and so does every directory that
-# was there before or holds something else by now.
+# was there before or holds something else by now. Where systemd runs, the service is stopped first.
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 # shellcheck source=scripts/layout.sh
@@ -9,6 +9,11 @@
 
 [ -e "$DESTDIR$manifest" ] || die "nothing is installed below $DESTDIR$PREFIX ($manifest is missing)"
 list=$(cat "$DESTDIR$manifest")
+if systemd_runs && [ -e "$unitdir/uffd-manager.service" ]; then
+    # As any stop for good: programs under the manager are released where that is right, and ended where it is not.
+    say 'stopping and disabling the units'
+    systemctl disable --quiet --now "${units[@]}"
+fi
 say "uninstalling from $DESTDIR$PREFIX"
 while read -r path; do
     case $path in
@@ -27,3 +32,9 @@ while read -r path; do
         ;;
     esac
 done <<<"$list"
+if systemd_runs; then
+    systemctl daemon-reload
+    # A unit that failed before stays in memory by its name.
+    systemctl reset-failed "${units[@]}" 2>/dev/null || true
+    say 'the accounts uffd-manager and uffd stay: files may belong to them'
+fi
