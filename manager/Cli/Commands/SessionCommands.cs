@@ -1,0 +1,107 @@
+using System.CommandLine;
+using UffdManager.Cli.Completion;
+using UffdManager.Cli.Control;
+using UffdManager.Cli.Output;
+using UffdManager.Control;
+
+namespace UffdManager.Cli.Commands;
+
+/// <summary><c>uffdctl session</c>: list, show, kill.</summary>
+internal static class SessionCommands
+{
+    public static Command Create() => new("session", "Sessions: processes whose page faults are served.") { List(), Show(), SessionKillCommand.Create() };
+
+    private static Command List()
+    {
+        Option<string?> tenant = Options.Tenant("Only sessions of this tenant.");
+        Option<string?> state = new("--state") { Description = "Only sessions in this state: adopting, serving, condemned, ended.", HelpName = "STATE" };
+        state.AcceptOnlyFromAmong("adopting", "serving", "condemned", "ended");
+        Option<long?> pid = new("--pid")
+        {
+            Description = "Only sessions of this process.",
+            HelpName = "PID",
+            CustomParser = NumberArgument.OptionalParser(0, int.MaxValue),
+        };
+        Command command = new("list", "List the sessions.") { tenant, state, pid };
+        command.SetWork(async (context, cancel) =>
+        {
+            Query query = new Query("sessions").With("tenant", context.Line.GetValue(tenant)).With("state", context.Line.GetValue(state))
+                .With("pid", context.Line.GetValue(pid)?.ToString());
+            (IReadOnlyList<SessionListDto> pages, ReadOnlyMemory<byte> document) = await Pages.ReadAsync(
+                context.Client, query, "sessions", Documents.Types.SessionListDto, page => page.Next?.ToString(), cancel);
+            if (context.Json)
+                context.PrintDocument(document);
+            else
+                context.Print(Table(pages.SelectMany(page => page.Sessions)));
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+
+    /// <summary>The table of sessions.</summary>
+    internal static Table Table(IEnumerable<SessionDto> sessions)
+    {
+        Table table = new(
+            new("ID", Right: true), new("PID", Right: true), new("COMMAND", Shrink: 8), new("TENANT", Shrink: 8), new("STATE"), new("POLICY", 4, Shrink: 6),
+            new("REGIONS", 5, Right: true), new("REGISTERED", 2, Right: true), new("RESIDENT", Right: true), new("FAULTS", 1, Right: true),
+            new("P50", 6, Right: true), new("P99", 3, Right: true), new("INFLIGHT", 7, Right: true), new("DEFERRED", 8, Right: true), new("AGE", 2, Right: true),
+            new("LABEL", 9, Shrink: 6));
+        foreach (SessionDto session in sessions)
+        {
+            table.Add(
+                session.Id, session.Pid, session.Command, session.Tenant, Words.SessionState(session.State), session.Policy,
+                session.Regions, Units.Bytes(session.RegisteredBytes), Units.Bytes(session.ResidentBytes), Units.Count(session.Faults),
+                Words.Percentile(session.Latency?.P50Nanoseconds ?? 0), Words.Percentile(session.Latency?.P99Nanoseconds ?? 0),
+                session.PagesInFlight, session.Deferred, Units.Age(session.UptimeSeconds * 1e9), session.Label);
+        }
+
+        return table;
+    }
+
+    private static Command Show()
+    {
+        Argument<long> id = new Argument<long>("id") 
+        {
+            Description = "Id of the session.",
+            HelpName = "ID",
+            CustomParser = NumberArgument.Parser(0, long.MaxValue),
+        }.Completed(ValueKind.Session);
+        Command command = new("show", "Show everything about a session.") { id };
+        command.SetWork(async (context, cancel) =>
+        {
+            Query query = new("sessions", context.Line.GetValue(id).ToString());
+            Answer<SessionDto> answer = await context.Client.GetAsync(query.ToString(), Documents.Types.SessionDto, cancel);
+            if (context.Json)
+                context.PrintDocument(answer.Document);
+            else
+                context.Print(Facts(answer.Value));
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+
+    private static Facts Facts(SessionDto session)
+    {
+        Facts facts = new();
+        facts.Add("Session", session.Id);
+        facts.Add("State", Words.SessionState(session.State));
+        facts.Add("Process", session.Pid == 0 ? "a forked child that is not identified yet" : $"{session.Pid} ({session.Command ?? "name unknown"})");
+        facts.AddIf(session.Label.Length > 0, "Label", session.Label);
+        facts.Add("Tenant", session.Tenant);
+        facts.Add("Policy", $"{session.Policy}, version {session.PolicyVersion}");
+        facts.AddIf(session.Parent is not null, "Forked from", $"session {session.Parent}");
+        facts.Add("Keeper", session.Keeper ? "yes: the client's side keeps a duplicate of the userfaultfd" : "no");
+        facts.Add("Features", Words.List(session.Features));
+        facts.Add("Fault loop", session.Loop);
+        facts.Add("Started", $"{session.StartedAt}, {Units.Age(session.UptimeSeconds * 1e9)} ago");
+        facts.Add("Regions", $"{session.Regions} of {Units.Bytes(session.RegisteredBytes)}");
+        facts.Add("Resident", $"{Units.Bytes(session.ResidentBytes)}, {Units.Percent(session.ResidentBytes, session.RegisteredBytes)}");
+        facts.Add("Faults", session.Faults);
+        facts.Add("Latency", Words.Latency(session.Latency));
+        facts.Add("Installed", $"{Units.Bytes(session.CopiedBytes)} copied, {Units.Bytes(session.ZeroedBytes)} zeros");
+        facts.Add("Fetching", $"{session.PagesInFlight} pages");
+        facts.Add("Deferred", $"{session.Deferred} faults now, {session.Deferrals} times in all");
+        facts.AddIf(session.PoisonedPages > 0, "Poisoned", new Cell($"{session.PoisonedPages} pages", Style.Bad));
+        return facts;
+    }
+}

@@ -1,0 +1,13 @@
+namespace UffdManager.Cli.Output;
+
+/// <summary>What a piece of text is, for a terminal with colours.</summary>
+internal enum Style
+{
+    None,
+    Header,
+    Good,
+    Warning,
+    Bad,
+    Faint,
+    Selected,
+}
