@@ -1,15 +1,18 @@
 using System.CommandLine;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.Supervision;
 
 namespace UffdManager.Daemon.Cli;
 
 /// <summary>The command line: what there is to say, and which exit code answers a line that is not understood.</summary>
 internal static class CommandLine
 {
-    public static async Task<int> InvokeAsync(string[] arguments)
+    /// <param name="arguments">What was typed.</param>
+    /// <param name="inherited">What the process was started with; the command that wants it owns it.</param>
+    public static async Task<int> InvokeAsync(string[] arguments, InheritedDescriptors inherited)
     {
-        ParseResult line = Build().Parse(arguments);
+        ParseResult line = Build(inherited).Parse(arguments);
 
         // The library's own answer to a mistake is the help text on standard output, where a script looks for a document.
         if (line.Errors.Count > 0)
@@ -23,7 +26,7 @@ internal static class CommandLine
         return await line.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
     }
 
-    private static RootCommand Build()
+    private static RootCommand Build(InheritedDescriptors inherited)
     {
         Option<string?> file = new("--config")
         {
@@ -40,7 +43,7 @@ internal static class CommandLine
         Option<bool> sources = new("--sources") { Description = "Say for each value where it comes from." };
 
         Command run = new("run", "Run the manager in the foreground until SIGTERM or SIGINT.") { file, directory };
-        run.SetAction((line, cancel) => DaemonHost.RunAsync(Files(line), cancel));
+        run.SetAction((line, _) => DaemonHost.RunAsync(Files(line), inherited));
 
         Command check = new("check", "Validate the configuration, reporting every error.");
         check.SetAction(line => ConfigCommands.Check(Files(line)));

@@ -20,6 +20,9 @@ internal static class ExitCode
     /// <summary>EX_CANTCREAT: a socket cannot be created.</summary>
     public const int CannotCreate = 73;
 
+    /// <summary>EX_TEMPFAIL: the daemon cannot start, but sessions of its predecessor wait for it: it has to be tried again.</summary>
+    public const int TemporaryFailure = 75;
+
     /// <summary>EX_NOPERM: a privilege or permission is missing.</summary>
     public const int Permission = 77;
 

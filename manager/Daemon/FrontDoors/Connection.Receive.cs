@@ -114,6 +114,8 @@ internal sealed partial class Connection
             WireNames.OutcomeOf(reply.Message),
             _loop.Services.Time.GetElapsedTime(began));
         Answer(header.RequestId, reply);
+        if (_leaving)
+            Leave();
         UpdateWatch();
     }
 

@@ -70,6 +70,8 @@ internal sealed partial class Connection
             next.Descriptor?.Dispose();
         }
 
+        if (_leaving)
+            Leave();
         UpdateWatch();
     }
 

@@ -22,6 +22,7 @@ internal sealed partial class Connection
     private EpollEvents _watched = EpollEvents.In;
     private bool _hungUp;
     private bool _busy;
+    private bool _leaving;
     private int _prefetches;
 
     /// <summary>Takes the socket, the process and the tenant's place over.</summary>
@@ -61,7 +62,7 @@ internal sealed partial class Connection
     /// <summary>The session, in <see cref="ConnectionState.Attached"/>.</summary>
     public SessionEntry? Entry { get; private set; }
 
-    private bool CanReceive => State != ConnectionState.Closed && !_busy && _prefetches < MaxPrefetches;
+    private bool CanReceive => State != ConnectionState.Closed && !_leaving && !_busy && _prefetches < MaxPrefetches;
 
     /// <summary>The device was handed out.</summary>
     public void Greet(HelloMessage hello)
@@ -151,6 +152,21 @@ internal sealed partial class Connection
         Send(new GoodbyeMessage((uint)reason, text), 0, HeaderFlags.None, null);
         Close();
     }
+
+    /// <summary>Another manager goes on: nothing more is read, and the connection is closed once what was asked is answered.</summary>
+    public void Leave()
+    {
+        if (State == ConnectionState.Closed)
+            return;
+        _leaving = true;
+        if (_busy || _prefetches > 0 || _outgoing.Count > 0)
+            UpdateWatch();
+        else
+            Close();
+    }
+
+    /// <summary>The time for <see cref="Leave"/> is over.</summary>
+    public void LeaveNow() => Close();
 
     private void Close()
     {

@@ -51,9 +51,9 @@ internal sealed partial class DoorLoop : IDisposable
 
     public RequestHandler Handler { get; }
 
-    public SessionDirectory Sessions { get; } = new();
+    public SessionDirectory Sessions => Services.Sessions;
 
-    public ImageCatalog Images { get; } = new();
+    public ImageCatalog Images => Services.Images;
 
     public BlockingWork Blocking { get; } = new();
 
@@ -84,6 +84,14 @@ internal sealed partial class DoorLoop : IDisposable
     {
         _queue.Post(Stop);
         return _stopped.Task;
+    }
+
+    /// <summary>Completes when the thread has taken a turn, or has ended; from any thread.</summary>
+    public Task PingAsync()
+    {
+        TaskCompletionSource turn = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _queue.Post(turn.SetResult);
+        return Task.WhenAny(turn.Task, _stopped.Task);
     }
 
     /// <summary>A session is over: its connection is told, its token forgotten. On the front door's thread.</summary>
@@ -219,6 +227,8 @@ internal sealed partial class DoorLoop : IDisposable
             next = Math.Min(next, first.Deadline);
         if (_acceptAgain != 0)
             next = Math.Min(next, _acceptAgain);
+        if (_leaveBy != 0)
+            next = Math.Min(next, _leaveBy);
         if (next == long.MaxValue)
             return -1;
 
@@ -239,6 +249,7 @@ internal sealed partial class DoorLoop : IDisposable
 
         if (_acceptAgain != 0 && _acceptAgain <= now)
             ResumeAccepting();
+        Leave(now);
         if (_nextSweep > now)
             return;
         _nextSweep = Deadline(s_sweepPeriod);

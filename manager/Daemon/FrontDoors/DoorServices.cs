@@ -19,4 +19,6 @@ internal sealed record DoorServices(
     ListenOptions Options,
     ILogger Logger,
     TimeProvider Time,
-    IDrainGate? Drain);
+    IDrainGate? Drain,
+    SessionDirectory Sessions,
+    ImageCatalog Images);

@@ -5,6 +5,7 @@ using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Daemon.FrontDoors;
@@ -20,6 +21,8 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     private readonly ListenOptions _options;
     private bool _disposed;
     private readonly DoorLoop _loop;
+    private readonly IDescriptorStore _store;
+    private readonly string _path;
     private SafeSocketFd? _given;
     private bool _started;
     private bool _ownsPath;
@@ -37,7 +40,10 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     /// <param name="listening">A SOCK_SEQPACKET socket that listens already (socket activation), taken over; null to listen at the path
     /// of <paramref name="options"/>.</param>
     /// <param name="drain">Tells when new sessions are to be refused; null for never.</param>
-    public NativeFrontDoor(
+    /// <param name="store">Keeps a socket that is bound here, so that clients that come while one manager follows another wait in its backlog; null for nobody.</param>
+    /// <param name="sessions">The sessions that are there already, of an earlier manager; the front door's own from <see cref="Start"/> on.</param>
+    /// <param name="images">Their objects.</param>
+    internal NativeFrontDoor(
         FaultEngine engine,
         ITenantResolver tenants,
         IPolicyCatalog policies,
@@ -48,15 +54,23 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
         ILogger<NativeFrontDoor> logger,
         TimeProvider time,
         SafeSocketFd? listening = null,
-        IDrainGate? drain = null)
+        IDrainGate? drain = null,
+        IDescriptorStore? store = null,
+        SessionDirectory? sessions = null,
+        ImageCatalog? images = null)
     {
+        _store = store ?? NullDescriptorStore.Instance;
+        _path = listening is null ? options.Socket : UnixSocket.TryGetLocalAddress(listening) ?? options.Socket;
         _options = options;
         _given = listening;
-        _loop = new DoorLoop(new DoorServices(engine, tenants, policies, sources, telemetry, serviceTimes, options, logger, time, drain));
+        _loop = new DoorLoop(new DoorServices(engine, tenants, policies, sources, telemetry, serviceTimes, options, logger, time, drain, sessions ?? new SessionDirectory(), images ?? new ImageCatalog()));
     }
 
     /// <inheritdoc/>
     public string Name => DoorName;
+
+    /// <summary>Where it listens: the path of a socket that was handed in, else the configured one.</summary>
+    public string Address => _path;
 
     /// <inheritdoc/>
     public void Start()
@@ -68,6 +82,8 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
 
         // A socket that was handed in may be one that blocks: accept must never wait.
         FileIo.SetNonBlocking(listener);
+        if (_ownsPath)
+            _store.TryStore(DoorName, [listener]);
         _loop.Start(listener);
         _started = true;
     }
@@ -80,9 +96,19 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
 
         // First the path: a client that connects from here on finds nobody, and not somebody who never answers.
         if (_ownsPath)
+        {
             File.Delete(_options.Socket);
+            _store.Remove(DoorName);
+        }
+
         await _loop.StopAsync().WaitAsync(cancellationToken);
     }
+
+    /// <inheritdoc/>
+    public Task HandOverAsync() => _started ? _loop.HandOverAsync() : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task PingAsync() => _started ? _loop.PingAsync() : Task.CompletedTask;
 
     /// <inheritdoc/>
     public void OnEvent(EngineEvent engineEvent)

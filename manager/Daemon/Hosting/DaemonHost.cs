@@ -1,7 +1,10 @@
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Cli;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
 
 namespace UffdManager.Daemon.Hosting;
@@ -12,19 +15,54 @@ internal static class DaemonHost
     /// <summary>What the services may take to stop beyond the sessions' grace.</summary>
     private static readonly TimeSpan s_stopMargin = TimeSpan.FromSeconds(15);
 
-    public static async Task<int> RunAsync(ConfigurationFiles files, CancellationToken cancellationToken)
+    /// <summary>How long the service manager may take to read the last messages.</summary>
+    private static readonly TimeSpan s_lastMessages = TimeSpan.FromSeconds(2);
+
+    /// <param name="files">Where the configuration is.</param>
+    /// <param name="inherited">What the process was started with; taken over.</param>
+    public static async Task<int> RunAsync(ConfigurationFiles files, InheritedDescriptors inherited)
     {
+        using InheritedDescriptors descriptors = inherited;
+        bool sessionsWait = inherited.HoldsSessions;
+        int code = await RunAsync(files, inherited, WatchdogSettings.Read());
+        if (!sessionsWait || code is not (ExitCode.Usage or ExitCode.KernelLacksFeature or ExitCode.Permission or ExitCode.Configuration))
+            return code;
+
+        // After these codes a service manager does not try again, and closes what it kept: the clients would read zeros.
+        await Console.Error.WriteLineAsync(
+            $"uffd-manager: sessions of the manager before this one wait in the descriptor store: exit code {ExitCode.TemporaryFailure} instead of {code}, to be started again until the cause is mended");
+        return ExitCode.TemporaryFailure;
+    }
+
+    private static async Task<int> RunAsync(ConfigurationFiles files, InheritedDescriptors inherited, WatchdogSettings watchdog)
+    {
+        // Before anything slow: a signal that nobody expects ends the process.
+        using StopSignals signals = new();
         LoadedConfiguration loaded = ConfigurationLoader.Load(files);
         if (loaded.Value is null)
             return Report(loaded.Errors);
 
-        bool isStarted = false;
+        IHost? host = null;
+        bool isHandedOver = false;
         try
         {
-            using IHost host = Build(files, loaded);
-            using CancellationTokenRegistration started = host.Services.GetRequiredService<IHostApplicationLifetime>()
-                .ApplicationStarted.Register(() => isStarted = true);
-            await host.RunAsync(cancellationToken);
+            host = Build(files, loaded, inherited, watchdog, signals);
+
+            // What serves faults comes first. Only then is the rest looked at, and the code for it loaded.
+            await host.Services.GetRequiredService<EngineService>().ServeAsync();
+            await host.StartAsync();
+            PosixSignal signal = await signals.Asked;
+            HandOver handOver = host.Services.GetRequiredService<HandOver>();
+            isHandedOver = await handOver.IsMeantByAsync(signal);
+            if (isHandedOver)
+            {
+                await handOver.RunAsync();
+                host.Services.GetRequiredService<ILoggerFactory>().Dispose();
+                return ExitCode.Ok;
+            }
+
+            await host.StopAsync();
+            await host.Services.GetRequiredService<NotifySocket>().FlushAsync(s_lastMessages);
             return ExitCode.Ok;
         }
         catch (ConfigurationException e)
@@ -41,19 +79,21 @@ internal static class DaemonHost
             await Console.Error.WriteLineAsync($"uffd-manager: {e.Message}");
             return ExitCode.Unavailable;
         }
-        catch (OperationCanceledException) when (!isStarted)
-        {
-            // SIGTERM during the start: there was nothing to stop yet.
-            return ExitCode.Ok;
-        }
         catch (Exception e)
         {
             await Console.Error.WriteLineAsync($"uffd-manager: unexpected: {e}");
             return ExitCode.Software;
         }
+        finally
+        {
+            // What a manager leaves behind at a hand-over is closed by its end, faster than one by one.
+            if (!isHandedOver)
+                host?.Dispose();
+        }
     }
 
-    private static IHost Build(ConfigurationFiles files, LoadedConfiguration loaded)
+    private static IHost Build(
+        ConfigurationFiles files, LoadedConfiguration loaded, InheritedDescriptors inherited, WatchdogSettings watchdog, StopSignals signals)
     {
         // The empty builder: appsettings.json and DOTNET_ variables of the working directory have no say in a system daemon.
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings
@@ -62,7 +102,7 @@ internal static class DaemonHost
             DisableDefaults = true,
         });
         builder.Services.AddUffdManager(files, loaded);
-        builder.Services.Configure<ConsoleLifetimeOptions>(options => options.SuppressStatusMessages = true);
+        builder.Services.AddSupervision(inherited, watchdog, signals);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = loaded.Value!.Shutdown.Grace + s_stopMargin);
         return builder.Build();
     }

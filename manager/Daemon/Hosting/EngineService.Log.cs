@@ -17,6 +17,13 @@ internal sealed partial class EngineService
     [LoggerMessage(1004, LogLevel.Information, "Stopping: {Sessions} live sessions have {Grace} to end")]
     private partial void LogStopping(int sessions, TimeSpan grace);
 
+    [LoggerMessage(1006, LogLevel.Information, "The service manager keeps the descriptors of sessions: they outlive this process")]
+    private partial void LogStoreKeeps();
+
+    [LoggerMessage(1007, LogLevel.Warning, "The service manager keeps no descriptors: sessions end with this process. "
+        + "Set FileDescriptorStoreMax= in the unit, or run the manager under uffd-supervise")]
+    private partial void LogStoreKeepsNothing();
+
     [LoggerMessage(1005, LogLevel.Error, "{Sessions} sessions did not end in time: their clients were killed but are not gone yet")]
     private partial void LogLeft(int sessions);
 }

@@ -2,15 +2,26 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Cli;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Engine;
 using UffdManager.Linux;
 
 namespace UffdManager.Daemon.Hosting;
 
-/// <summary>Starts the fault engine and, at the end, sees every client off.</summary>
-internal sealed partial class EngineService(FaultEngine engine, KernelSupport kernel, ManagerConfiguration configuration, ILogger<EngineService> logger) : IHostedService
+/// <summary>Starts the fault engine, with the sessions of the manager before, and, at the end, sees every client off.</summary>
+internal sealed partial class EngineService(
+    FaultEngine engine,
+    KernelSupport kernel,
+    ManagerConfiguration configuration,
+    SystemdDescriptorStore store,
+    ILogger<EngineService> logger) : IHostedService
 {
-    public Task StartAsync(CancellationToken cancellationToken)
+    // A service manager answers within milliseconds; on a machine that swaps it has this long.
+    private static readonly TimeSpan s_storeAnswers = TimeSpan.FromSeconds(10);
+
+    /// <summary>Begins to serve. Called before the other services are made: who waits for a page should not wait for their code to load.</summary>
+    /// <exception cref="StartException">The engine cannot run.</exception>
+    public Task ServeAsync()
     {
         RaiseFileLimit();
         try
@@ -23,9 +34,15 @@ internal sealed partial class EngineService(FaultEngine engine, KernelSupport ke
                 e.Errno is Errno.EPERM or Errno.EACCES ? ExitCode.Permission : ExitCode.Unavailable, $"the fault engine cannot start: {e.Message}", e);
         }
 
+        return Task.CompletedTask;
+    }
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
         LogStarted(engine.Loops().Count, configuration.Engine.FetchThreads, kernel.Features);
         foreach (string loss in kernel.Losses)
             LogLoss(loss);
+        _ = ProbeStoreAsync();
         return Task.CompletedTask;
     }
 
@@ -35,6 +52,9 @@ internal sealed partial class EngineService(FaultEngine engine, KernelSupport ke
         int left = await engine.StopAsync(configuration.Shutdown.Grace);
         if (left > 0)
             LogLeft(left);
+
+        // Nobody is to follow: what would be left in the store would come back as sessions that are over.
+        store.RemoveAll();
     }
 
     // Every session holds a userfaultfd and a pidfd, every source a file: the soft limit of 1024 is for programs that use select(2).
@@ -48,5 +68,15 @@ internal sealed partial class EngineService(FaultEngine engine, KernelSupport ke
         {
             LogFileLimit(e.Message);
         }
+    }
+
+    private async Task ProbeStoreAsync()
+    {
+        if (store.State == StoreState.Absent)
+            return;
+        if (await store.ProbeAsync(s_storeAnswers) == StoreState.Keeps)
+            LogStoreKeeps();
+        else
+            LogStoreKeepsNothing();
     }
 }

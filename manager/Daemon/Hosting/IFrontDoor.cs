@@ -13,4 +13,13 @@ public interface IFrontDoor
     /// <summary>Stops accepting, tells every connection, closes them, removes the socket's file.</summary>
     /// <param name="cancellationToken">Set when waiting for slow peers must end.</param>
     Task StopAsync(CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Stops accepting and closes the connections without a farewell: what they belong to goes on, under the next manager, to which who connects from here
+    /// on is connected already. Requests under way get a moment to be answered.
+    /// </summary>
+    Task HandOverAsync();
+
+    /// <summary>Completes when the front door's thread has taken a turn, and at once when the front door is not open.</summary>
+    Task PingAsync();
 }

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine;
@@ -21,6 +22,8 @@ internal sealed partial class ReloadService(
     LogLevelSwitch logLevel,
     ConfigurationInUse inUse,
     IConfigurationTelemetry telemetry,
+    ServiceManager serviceManager,
+    StatusReporter status,
     TimeProvider time,
     ILogger<ReloadService> logger) : IHostedService, IDisposable
 {
@@ -58,30 +61,15 @@ internal sealed partial class ReloadService(
     {
         lock (_reloading)
         {
-            (ReloadOutcome outcome, PolicyCatalog.Prepared? prepared) = Read();
-            if (!outcome.Succeeded)
+            serviceManager.Reloading();
+            try
             {
-                prepared?.Discard();
-                foreach (ConfigurationError error in outcome.Errors)
-                    LogError(error);
-                LogRefused(outcome.Errors.Count);
-                telemetry.Reloaded(succeeded: false);
-                return outcome;
+                return ReadAndUse();
             }
-
-            // Policies first: a tenant may name one that only exists now.
-            ManagerConfiguration configuration = outcome.Loaded.Value!;
-            policies.Commit(prepared!);
-            tenants.Apply(configuration);
-            logLevel.Configure(configuration.Logging.Level);
-            inUse.Replace(outcome.Loaded, outcome.NeedsRestart);
-            foreach (string warning in outcome.Warnings)
-                LogWarning(warning);
-            foreach (string section in outcome.NeedsRestart)
-                LogNeedsRestart(section);
-            LogReloaded(configuration.Tenants.Count, configuration.Policies.Count, string.Join(", ", outcome.Loaded.Origins));
-            telemetry.Reloaded(succeeded: true);
-            return outcome;
+            finally
+            {
+                serviceManager.Reloaded(status.Describe());
+            }
         }
     }
 
@@ -94,6 +82,34 @@ internal sealed partial class ReloadService(
             prepared?.Discard();
             return outcome;
         }
+    }
+
+    private ReloadOutcome ReadAndUse()
+    {
+        (ReloadOutcome outcome, PolicyCatalog.Prepared? prepared) = Read();
+        if (!outcome.Succeeded)
+        {
+            prepared?.Discard();
+            foreach (ConfigurationError error in outcome.Errors)
+                LogError(error);
+            LogRefused(outcome.Errors.Count);
+            telemetry.Reloaded(succeeded: false);
+            return outcome;
+        }
+
+        // Policies first: a tenant may name one that only exists now.
+        ManagerConfiguration configuration = outcome.Loaded.Value!;
+        policies.Commit(prepared!);
+        tenants.Apply(configuration);
+        logLevel.Configure(configuration.Logging.Level);
+        inUse.Replace(outcome.Loaded, outcome.NeedsRestart);
+        foreach (string warning in outcome.Warnings)
+            LogWarning(warning);
+        foreach (string section in outcome.NeedsRestart)
+            LogNeedsRestart(section);
+        LogReloaded(configuration.Tenants.Count, configuration.Policies.Count, string.Join(", ", outcome.Loaded.Origins));
+        telemetry.Reloaded(succeeded: true);
+        return outcome;
     }
 
     // Opens what the new configuration names.

@@ -1,10 +1,14 @@
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Engine;
+using UffdManager.Engine.State;
+using UffdManager.Linux;
 
 namespace UffdManager.Daemon.Hosting;
 
@@ -12,8 +16,9 @@ namespace UffdManager.Daemon.Hosting;
 internal static class ServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers the whole daemon. Hosted services start in the order written here and stop in the reverse: metrics live longest, front doors
-    /// shut first, and the reader of engine events outlives the engine's stop so that it can tell what became of each client.
+    /// Registers the whole daemon. Hosted services start in the order written here and stop in the reverse: front doors shut first, and the
+    /// reader of engine events outlives the engine's stop so that it can tell what became of each client. The engine itself runs before all of them
+    /// (<see cref="EngineService.ServeAsync"/>); the endpoint of the metrics starts after them, and lives longest.
     /// </summary>
     public static IServiceCollection AddUffdManager(this IServiceCollection services, ConfigurationFiles files, LoadedConfiguration loaded)
     {
@@ -42,7 +47,7 @@ internal static class ServiceCollectionExtensions
         {
             // Asked first: it can say why there is no userfaultfd, and what to do about it.
             provider.GetRequiredService<KernelSupport>();
-            return new FaultEngine(EngineOptions(configuration.Engine));
+            return new FaultEngine(EngineOptions(configuration.Engine) with { DescriptorStore = provider.GetRequiredService<IDescriptorStore>() });
         });
 
         services.AddSingleton<IEngineEventSink, EventLogger>();
@@ -51,14 +56,35 @@ internal static class ServiceCollectionExtensions
 
         // Before the long part of the start: SIGHUP kills a process that does not expect it.
         services.AddHostedService<ReloadService>();
-        services.AddHostedService<EngineService>();
-        services.AddSingleton<NativeFrontDoor>();
+        services.AddSingleton<EngineService>();
+        services.AddHostedService(provider => provider.GetRequiredService<EngineService>());
+        services.AddSingleton<SessionDirectory>();
+        services.AddSingleton<ImageCatalog>();
+        services.AddSingleton(provider => MakeNativeFrontDoor(provider, configuration.Listen));
         services.AddSingleton<IFrontDoor>(provider => provider.GetRequiredService<NativeFrontDoor>());
         services.AddSingleton<IEngineEventSink>(provider => provider.GetRequiredService<NativeFrontDoor>());
         services.AddHostedService<FrontDoorService>();
+        services.AddHostedService(provider => provider.GetRequiredService<StatusReporter>());
+        services.AddHostedService(provider => provider.GetRequiredService<Watchdog>());
         services.AddHostedService<ReadyService>();
         return services;
     }
+
+    private static NativeFrontDoor MakeNativeFrontDoor(IServiceProvider provider, ListenOptions options) => new(
+        provider.GetRequiredService<FaultEngine>(),
+        provider.GetRequiredService<ITenantResolver>(),
+        provider.GetRequiredService<IPolicyCatalog>(),
+        provider.GetRequiredService<ISourceCatalog>(),
+        provider.GetRequiredService<IFrontDoorTelemetry>(),
+        provider.GetRequiredService<IServiceTimePercentiles>(),
+        options,
+        provider.GetRequiredService<ILogger<NativeFrontDoor>>(),
+        provider.GetRequiredService<TimeProvider>(),
+        provider.GetRequiredService<InheritedDescriptors>().TakeListener(InheritedDescriptors.Native, UnixSocketType.SeqPacket),
+        provider.GetRequiredService<IDrainGate>(),
+        provider.GetRequiredService<IDescriptorStore>(),
+        provider.GetRequiredService<SessionDirectory>(),
+        provider.GetRequiredService<ImageCatalog>());
 
     private static EngineOptions EngineOptions(EngineSettings settings)
     {

@@ -63,5 +63,9 @@ public sealed class FrontDoorServiceTests : IDisposable
             IsStopped = true;
             return Task.CompletedTask;
         }
+
+        public Task HandOverAsync() => Task.CompletedTask;
+
+        public Task PingAsync() => Task.CompletedTask;
     }
 }

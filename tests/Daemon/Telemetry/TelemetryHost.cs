@@ -59,7 +59,7 @@ internal sealed class TelemetryHost : IAsyncDisposable, IReadiness, IProcessHeal
         var host = new TelemetryHost(metrics ?? AnyPort, otlp ?? NoOtlp);
         try
         {
-            await host._service.StartAsync(CancellationToken.None);
+            await host._service.StartedAsync(CancellationToken.None);
         }
         catch
         {
@@ -88,7 +88,7 @@ internal sealed class TelemetryHost : IAsyncDisposable, IReadiness, IProcessHeal
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
-        await _service.StopAsync(CancellationToken.None);
+        await _service.StoppedAsync(CancellationToken.None);
         await _services.DisposeAsync();
     }
 }
