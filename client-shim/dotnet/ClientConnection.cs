@@ -18,6 +18,7 @@ internal sealed class ClientConnection : IDisposable
     private readonly TaskCompletionSource<UffdManagerException> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private UffdManagerException? _reason;
     private uint _lastId;
+    private uint _byeId;
 
     private ClientConnection(SafeSocketFd socket)
     {
@@ -28,20 +29,35 @@ internal sealed class ClientConnection : IDisposable
     /// <summary>Completes with the reason when the connection is over.</summary>
     public Task<UffdManagerException> Ended => _ended.Task;
 
-    /// <summary>Why the manager closes the connection, once it has said so.</summary>
-    public GoodbyeReason Goodbye { get; private set; }
+    /// <summary>
+    /// Whether the session is over for good: the manager has agreed to a BYE, or has said that it ended or killed it. Settled before
+    /// <see cref="Ended"/> completes. To look at the answer instead, which another thread gets, would be too late: the manager closes right
+    /// behind it, and a closed connection without this is a lost one, whose session would be begun anew.
+    /// </summary>
+    public bool IsSessionOver { get; private set; }
 
     /// <summary>Connects; may wait while the manager's backlog is full.</summary>
     /// <exception cref="UffdManagerException">Nobody listens, or not for us.</exception>
     public static async Task<ClientConnection> OpenAsync(string path, CancellationToken cancellationToken)
     {
+        Task<SafeSocketFd> connecting = Task.Run(() => UnixSocket.Connect(path, UnixSocketType.SeqPacket), cancellationToken);
         try
         {
-            return new ClientConnection(await Task.Run(() => UnixSocket.Connect(path, UnixSocketType.SeqPacket), cancellationToken));
+            return new ClientConnection(await connecting.WaitAsync(cancellationToken).ConfigureAwait(false));
         }
         catch (SyscallException e)
         {
             throw new UffdManagerException(e.Errno, $"the manager cannot be reached: {e.Message}", e);
+        }
+        catch (OperationCanceledException)
+        {
+            // connect(2) goes on waiting, at a manager that does not accept; what it yields nobody wants.
+            _ = connecting.ContinueWith(
+                static late => late.Result.Dispose(),
+                CancellationToken.None,
+                TaskContinuationOptions.OnlyOnRanToCompletion,
+                TaskScheduler.Default);
+            throw;
         }
     }
 
@@ -56,7 +72,7 @@ internal sealed class ClientConnection : IDisposable
         var waiting = new TaskCompletionSource<Answer>(TaskCreationOptions.RunContinuationsAsynchronously);
         uint id = Send(message, descriptor, waiting);
         using CancellationTokenRegistration registration = cancellationToken.Register(() => Abandon(id, waiting, cancellationToken));
-        Answer answer = await waiting.Task;
+        Answer answer = await waiting.Task.ConfigureAwait(false);
         if (answer.Message is not ErrorMessage error)
             return answer;
         answer.Dispose();
@@ -87,6 +103,8 @@ internal sealed class ClientConnection : IDisposable
                 if (_reason is { } reason)
                     throw new UffdManagerException(reason.Errno, reason.Message, reason);
                 _waiting.Add(id, waiting);
+                if (message is ByeMessage)
+                    _byeId = id;
             }
 
             // Waits while the manager is busy with our earlier requests and the socket is full of them.
@@ -214,7 +232,7 @@ internal sealed class ClientConnection : IDisposable
     {
         if (message is GoodbyeMessage goodbye)
         {
-            Goodbye = goodbye.Reason;
+            IsSessionOver = goodbye.Reason is GoodbyeReason.SessionEnded or GoodbyeReason.Killed;
             return new UffdManagerException(Errno.ECONNRESET, $"the manager said goodbye: {goodbye.Text}");
         }
 
@@ -226,10 +244,14 @@ internal sealed class ClientConnection : IDisposable
         descriptors.Clear();
         TaskCompletionSource<Answer>? waiting;
         lock (_gate)
+        {
             _waiting.Remove(header.RequestId, out waiting);
+            IsSessionOver = _byeId != 0 && header.RequestId == _byeId && message is DoneMessage;
+        }
+
         if (waiting is null || !waiting.TrySetResult(answer))
             answer.Dispose();
-        return null;
+        return IsSessionOver ? new UffdManagerException(Errno.ESHUTDOWN, "the session has ended") : null;
     }
 
     // A newer manager may ask an agent for things that this library cannot do.

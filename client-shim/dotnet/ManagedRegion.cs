@@ -119,7 +119,7 @@ public sealed class ManagedRegion : MappedMemory
     {
         try
         {
-            await client.RegisterAsync((ulong)address, length, options, cancellationToken);
+            await client.RegisterAsync((ulong)address, length, options, cancellationToken).ConfigureAwait(false);
             return new ManagedRegion(client, address, length);
         }
         catch

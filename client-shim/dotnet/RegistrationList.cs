@@ -7,12 +7,25 @@ internal sealed class RegistrationList
     private readonly SortedList<ulong, Registration> _byStart = [];
 
     /// <summary>Adds a range; what it overlaps is cut away, as a later registration says what is true.</summary>
-    public void Add(Registration registration)
+    /// <returns>The parts that were cut away.</returns>
+    public Registration[] Add(Registration registration)
+    {
+        lock (_gate)
+        {
+            Registration[] replaced = CutOut(registration.Request.Start, registration.End);
+            _byStart.Add(registration.Request.Start, registration);
+            return replaced;
+        }
+    }
+
+    /// <summary>Takes an addition back: the manager has refused it, and what it was to replace is still true.</summary>
+    public void Undo(Registration registration, Registration[] replaced)
     {
         lock (_gate)
         {
             CutOut(registration.Request.Start, registration.End);
-            _byStart.Add(registration.Request.Start, registration);
+            foreach (Registration part in replaced)
+                _byStart.Add(part.Request.Start, part);
         }
     }
 
@@ -30,9 +43,10 @@ internal sealed class RegistrationList
             return [.. _byStart.Values];
     }
 
-    private void CutOut(ulong start, ulong end)
+    private Registration[] CutOut(ulong start, ulong end)
     {
-        foreach (Registration held in _byStart.Values.Where(held => held.Request.Start < end && start < held.End).ToArray())
+        Registration[] touched = [.. _byStart.Values.Where(held => held.Request.Start < end && start < held.End)];
+        foreach (Registration held in touched)
         {
             _byStart.Remove(held.Request.Start);
             if (held.Request.Start < start)
@@ -40,5 +54,7 @@ internal sealed class RegistrationList
             if (end < held.End)
                 _byStart.Add(end, held.Cut(end, held.End));
         }
+
+        return [.. touched.Select(held => held.Cut(Math.Max(start, held.Request.Start), Math.Min(end, held.End)))];
     }
 }

@@ -18,8 +18,7 @@ public sealed partial class UffdManagerClient
         {
             Link link = Volatile.Read(ref _link);
             UffdManagerException reason = await link.Connection.Ended.ConfigureAwait(false);
-            bool sessionOver = Volatile.Read(ref _over) || link.Connection.Goodbye is GoodbyeReason.SessionEnded or GoodbyeReason.Killed;
-            if (sessionOver || !_options.Reconnect || _disposing.IsCancellationRequested)
+            if (link.Connection.IsSessionOver || !_options.Reconnect || _disposing.IsCancellationRequested)
             {
                 link.End(reason);
                 return;
@@ -28,7 +27,9 @@ public sealed partial class UffdManagerClient
             try
             {
                 (Link next, ReconnectedEventArgs report) = await ReconnectAsync(_disposing.Token).ConfigureAwait(false);
-                Volatile.Write(ref _link, next);
+                Interlocked.Exchange(ref _link, next);
+                if (_disposing.IsCancellationRequested)
+                    next.Connection.Dispose();
                 link.ReplaceBy(next);
 
                 // What a handler does, or throws, is none of the session's business.
@@ -66,7 +67,8 @@ public sealed partial class UffdManagerClient
                 connection?.Dispose();
             }
 
-            await Task.Delay(backoff, cancellationToken).ConfigureAwait(false);
+            // Not in step with all the other clients that have lost the same manager.
+            await Task.Delay(backoff * (0.5 + (Random.Shared.NextDouble() / 2)), cancellationToken).ConfigureAwait(false);
             backoff = TimeSpan.FromTicks(Math.Min(backoff.Ticks * 2, _options.ReconnectBackoffLimit.Ticks));
         }
     }

@@ -18,14 +18,14 @@ public sealed partial class UffdManagerClient
         var registration = new Registration(request, options.SourceFile?.Duplicate<SafeFile>(), options.Object);
 
         // Known before it is asked for: if the manager dies in between, the next one has to be told what the range contains.
-        _registrations.Add(registration);
+        Registration[] replaced = _registrations.Add(registration);
         try
         {
-            (await RequestAsync(registration.Message, registration.Source, cancellationToken)).As<RegisteredMessage>();
+            (await RequestAsync(registration.Message, registration.Source, cancellationToken).ConfigureAwait(false)).As<RegisteredMessage>();
         }
         catch (UffdManagerException)
         {
-            _registrations.Remove(start, length);
+            _registrations.Undo(registration, replaced);
             registration.Source?.Dispose();
             throw;
         }
@@ -34,7 +34,7 @@ public sealed partial class UffdManagerClient
     /// <summary>Ends the manager's care of a range: pages that are missing read as zeros from then on.</summary>
     public async Task UnregisterAsync(ulong start, ulong length, CancellationToken cancellationToken = default)
     {
-        (await RequestAsync(new UnregisterMessage(start, length), null, cancellationToken)).As<DoneMessage>();
+        (await RequestAsync(new UnregisterMessage(start, length), null, cancellationToken).ConfigureAwait(false)).As<DoneMessage>();
         _registrations.Remove(start, length);
     }
 
@@ -47,7 +47,7 @@ public sealed partial class UffdManagerClient
     {
         options ??= new MapOptions();
         var request = new MapMessage(length, options.SourceOffset, options.Flags, options.Policy, options.SourcePath, options.Name);
-        Answer answer = await RequestAsync(request, options.SourceFile, cancellationToken);
+        Answer answer = await RequestAsync(request, options.SourceFile, cancellationToken).ConfigureAwait(false);
         MappedMessage mapped = answer.As<MappedMessage>();
         SafeFile memfd = answer.Descriptor ?? throw new UffdManagerException(Errno.EPROTO, "the manager did not send the object");
         return new MappedObject(request, options.SourceFile?.Duplicate<SafeFile>(), mapped.MapId, memfd);
@@ -56,37 +56,53 @@ public sealed partial class UffdManagerClient
     /// <summary>Fills a range ahead of its faults; completes when it is populated.</summary>
     /// <returns>Bytes installed.</returns>
     public async Task<ulong> PrefetchAsync(ulong start, ulong length, CancellationToken cancellationToken = default) =>
-        (await RequestAsync(new PrefetchMessage(start, length), null, cancellationToken)).As<DoneMessage>().Value;
+        (await RequestAsync(new PrefetchMessage(start, length), null, cancellationToken).ConfigureAwait(false)).As<DoneMessage>().Value;
 
     /// <summary>Wakes the threads that wait in a range; a page that is still missing is asked for again.</summary>
     public async Task WakeAsync(ulong start, ulong length, CancellationToken cancellationToken = default) =>
-        (await RequestAsync(new WakeMessage(start, length), null, cancellationToken)).As<DoneMessage>();
+        (await RequestAsync(new WakeMessage(start, length), null, cancellationToken).ConfigureAwait(false)).As<DoneMessage>();
 
     /// <summary>Protects the pages of a range against writing, or ends that. The range needs <see cref="RegisterModes.WriteProtect"/>.</summary>
     public async Task WriteProtectAsync(ulong start, ulong length, bool protect, CancellationToken cancellationToken = default) =>
-        (await RequestAsync(new WriteProtectMessage(start, length, protect), null, cancellationToken)).As<DoneMessage>();
+        (await RequestAsync(new WriteProtectMessage(start, length, protect), null, cancellationToken).ConfigureAwait(false)).As<DoneMessage>();
 
     /// <summary>The session's numbers.</summary>
     public async Task<StatusReplyMessage> StatusAsync(CancellationToken cancellationToken = default) =>
-        (await RequestAsync(new StatusMessage(), null, cancellationToken)).As<StatusReplyMessage>();
+        (await RequestAsync(new StatusMessage(), null, cancellationToken).ConfigureAwait(false)).As<StatusReplyMessage>();
 
     /// <summary>The range is gone: whoever unmaps registered memory need not tell the manager, the kernel does.</summary>
     internal void Forget(ulong start, ulong length) => _registrations.Remove(start, length);
 
-    // All requests may be repeated: what a request asks for is a state, and the state is then already there.
+    // Whoever lost the connection cannot know whether the request was carried out, and says it again. That is possible with all of them: what a
+    // request asks for is a state, and the state is then already there.
     private async Task<Answer> RequestAsync(Message message, SafeFd? descriptor, CancellationToken cancellationToken)
     {
         Link link = Volatile.Read(ref _link);
+        bool repeated = false;
         while (true)
         {
             try
             {
-                return await link.Connection.AskAsync(message, descriptor, cancellationToken);
+                return await link.Connection.AskAsync(message, descriptor, cancellationToken).ConfigureAwait(false);
             }
             catch (UffdManagerException e) when (e.IsConnectionLost && _options.Reconnect)
             {
-                link = await link.Next.WaitAsync(cancellationToken);
+                link = await link.Next.WaitAsync(cancellationToken).ConfigureAwait(false);
+                repeated = true;
+            }
+            catch (UffdManagerException e) when (repeated && e.Code == ErrorCode.NotFound && WhenDoneAlready(message) is { } answer)
+            {
+                return new Answer(answer, null);
             }
         }
     }
+
+    // What a repeated request finds that was carried out: UNREGISTER no range any more; REGISTER of an object, at a manager that did not make the
+    // object, a range that was registered with the object's source while the session was taken there.
+    private static Message? WhenDoneAlready(Message message) => message switch
+    {
+        UnregisterMessage => new DoneMessage(0),
+        RegisterMessage register when (register.Flags & RegisterFlags.FromMap) != RegisterFlags.None => new RegisteredMessage(0, 0),
+        _ => null,
+    };
 }

@@ -8,9 +8,11 @@ namespace UffdManager.Client;
 /// thread may call it; requests are carried out in the order in which they are made.
 /// </summary>
 /// <remarks>
-/// A managed thread that waits for a page holds up the garbage collector, and with it every other managed thread, until the manager has
-/// answered; also the one that connects again after a restart of the manager. Before touching memory that may take long,
-/// <see cref="PrefetchAsync"/> it, or <see cref="ManagedRegion.Populate"/> it, which waits in a system call and holds up nobody.
+/// A managed thread that waits for a page between two safe points of its code holds up the garbage collector, and with it every other managed
+/// thread, until the page is there. The thread that connects again after a restart of the manager is one of them, so a manager that does
+/// not keep sessions for its successor (systemd and uffd-supervise do) and is restarted at that moment leaves the process standing still. Before
+/// touching memory that may take long, <see cref="PrefetchAsync"/> it, or <see cref="ManagedRegion.Populate"/> it, which waits in a system call
+/// and holds up nobody else.
 /// </remarks>
 public sealed partial class UffdManagerClient : IAsyncDisposable
 {
@@ -24,6 +26,7 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
     private readonly Task _supervisor;
     private Link _link;
     private WelcomeMessage _welcome;
+    private bool _disposed;
     private bool _over;
 
     private UffdManagerClient(string path, ClientOptions options, SafeUffd uffd, ClientConnection connection, WelcomeMessage welcome)
@@ -64,17 +67,17 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
         string socketPath, ClientOptions? options = null, CancellationToken cancellationToken = default)
     {
         options ??= new ClientOptions();
-        ClientConnection connection = await ClientConnection.OpenAsync(socketPath, cancellationToken);
+        ClientConnection connection = await ClientConnection.OpenAsync(socketPath, cancellationToken).ConfigureAwait(false);
         SafeUffd? uffd = options.Userfaultfd;
         try
         {
-            uffd ??= await MakeFromDeviceAsync(connection, options, cancellationToken);
+            uffd ??= await MakeFromDeviceAsync(connection, options, cancellationToken).ConfigureAwait(false);
             bool greeted = options.Userfaultfd is null;
             HelloFlags flags = HelloFlags.HasUffd | HelloFlags.KeepsDescriptor;
             Message request = greeted
                 ? new AttachMessage(flags, (ulong)options.Features)
                 : Hello(options, flags, token: 0);
-            Answer answer = await connection.AskAsync(request, uffd, cancellationToken);
+            Answer answer = await connection.AskAsync(request, uffd, cancellationToken).ConfigureAwait(false);
             return new UffdManagerClient(socketPath, options, uffd, connection, answer.As<WelcomeMessage>());
         }
         catch
@@ -89,10 +92,10 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
     /// <exception cref="UffdManagerException">The manager cannot be reached or refuses.</exception>
     public static async Task<StatusReplyMessage> QueryTenantAsync(string socketPath, CancellationToken cancellationToken = default)
     {
-        using ClientConnection connection = await ClientConnection.OpenAsync(socketPath, cancellationToken);
+        using ClientConnection connection = await ClientConnection.OpenAsync(socketPath, cancellationToken).ConfigureAwait(false);
         Message hello = Hello(new ClientOptions(), HelloFlags.NoSession, token: 0);
-        (await connection.AskAsync(hello, null, cancellationToken)).As<WelcomeMessage>();
-        return (await connection.AskAsync(new StatusMessage(), null, cancellationToken)).As<StatusReplyMessage>();
+        (await connection.AskAsync(hello, null, cancellationToken).ConfigureAwait(false)).As<WelcomeMessage>();
+        return (await connection.AskAsync(new StatusMessage(), null, cancellationToken).ConfigureAwait(false)).As<StatusReplyMessage>();
     }
 
     /// <summary>
@@ -102,9 +105,9 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
     /// <exception cref="UffdManagerException">Refused.</exception>
     public async Task ByeAsync(CancellationToken cancellationToken = default)
     {
-        (await RequestAsync(new ByeMessage(), null, cancellationToken)).As<DoneMessage>();
+        (await RequestAsync(new ByeMessage(), null, cancellationToken).ConfigureAwait(false)).As<DoneMessage>();
         Volatile.Write(ref _over, true);
-        await _supervisor;
+        await _supervisor.ConfigureAwait(false);
         _uffd.Dispose();
     }
 
@@ -114,14 +117,14 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
     /// </summary>
     public async ValueTask DisposeAsync()
     {
-        if (_disposing.IsCancellationRequested)
+        if (Interlocked.Exchange(ref _disposed, true))
             return;
         if (!Volatile.Read(ref _over))
         {
             try
             {
                 using var patience = new CancellationTokenSource(s_byePatience);
-                await ByeAsync(patience.Token);
+                await ByeAsync(patience.Token).ConfigureAwait(false);
             }
             catch (Exception e) when (e is UffdManagerException or OperationCanceledException)
             {
@@ -129,9 +132,11 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
             }
         }
 
-        await _disposing.CancelAsync();
+        // In this order: the supervisor puts a new link up first and then looks whether it is to end, so that one of the two closes it.
+        await _disposing.CancelAsync().ConfigureAwait(false);
+        Interlocked.MemoryBarrier();
         Volatile.Read(ref _link).Connection.Dispose();
-        await _supervisor;
+        await _supervisor.ConfigureAwait(false);
         _disposing.Dispose();
     }
 
@@ -150,7 +155,7 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
     private static async Task<SafeUffd> MakeFromDeviceAsync(ClientConnection connection, ClientOptions options, CancellationToken cancellationToken)
     {
         Message hello = Hello(options, HelloFlags.WantDevice | HelloFlags.KeepsDescriptor, token: 0);
-        using Answer answer = await connection.AskAsync(hello, null, cancellationToken);
+        using Answer answer = await connection.AskAsync(hello, null, cancellationToken).ConfigureAwait(false);
         _ = answer.As<WelcomeMessage>();
         SafeFile device = answer.Descriptor ?? throw new UffdManagerException(Errno.EPROTO, "the manager did not send the device");
         return Userfaultfd.OpenFromDevice(device);

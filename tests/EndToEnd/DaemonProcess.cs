@@ -29,7 +29,8 @@ public sealed partial class DaemonProcess : IAsyncDisposable
 
     private static readonly TimeSpan s_deadline = TimeSpan.FromSeconds(60);
 
-    private static string DaemonAssembly { get; } = FindDaemonAssembly();
+    /// <summary>The daemon that was built with the tests.</summary>
+    public static string DaemonAssembly { get; } = FindDaemonAssembly();
 
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();
@@ -158,6 +159,16 @@ public sealed partial class DaemonProcess : IAsyncDisposable
         _process.WaitForExit();
     }
 
+    /// <summary>Makes it stand still (SIGSTOP) until <see cref="Continue"/>; returns when no thread of it runs any more.</summary>
+    public void Suspend()
+    {
+        Signal(19);
+        Eventually.True(() => System.IO.Directory.EnumerateDirectories($"/proc/{Pid}/task").All(IsStopped), "the daemon to stand still");
+    }
+
+    /// <summary>Lets it go on (SIGCONT).</summary>
+    public void Continue() => Signal(18);
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
@@ -180,6 +191,9 @@ public sealed partial class DaemonProcess : IAsyncDisposable
             AppContext.BaseDirectory, "..", "..", "UffdManager.Daemon", Path.GetFileName(AppContext.BaseDirectory.TrimEnd('/')), "uffd-manager.dll");
         return File.Exists(beside) ? beside : Path.GetFullPath(built);
     }
+
+    private static bool IsStopped(string task) =>
+        File.ReadLines(Path.Combine(task, "status")).First(line => line.StartsWith("State:", StringComparison.Ordinal)).Contains("T (", StringComparison.Ordinal);
 
     private static string[] AsUser(uint uid) => ["setpriv", "--reuid", $"{uid}", "--regid", $"{uid}", "--clear-groups", "--bounding-set=-all"];
 

@@ -3,15 +3,25 @@ using Xunit;
 namespace UffdManager.TestSupport;
 
 /// <summary>
-/// Proves that a piece of code closed what it opened: compares /proc/self/fd before and after. Meant for test assemblies that run one
-/// test at a time; descriptors that the runtime opens for itself are known and left out.
+/// Proves that a piece of code closed what it opened: compares the descriptors of a process before and after. Meant for test assemblies that
+/// run one test at a time; descriptors that the runtime opens for itself are known and left out.
 /// </summary>
 public sealed class DescriptorWatch
 {
-    private readonly Dictionary<string, string> _before = Read();
+    private readonly string _folder;
+    private readonly Dictionary<string, string> _before;
 
-    /// <summary>Begins to watch.</summary>
-    public static DescriptorWatch Start() => new();
+    private DescriptorWatch(string folder)
+    {
+        _folder = folder;
+        _before = Read();
+    }
+
+    /// <summary>Begins to watch this process.</summary>
+    public static DescriptorWatch Start() => new("/proc/self/fd");
+
+    /// <summary>Begins to watch another process.</summary>
+    public static DescriptorWatch Start(int pid) => new($"/proc/{pid}/fd");
 
     /// <summary>Descriptors that are new or became another file, as <c>number -> file</c>.</summary>
     public IReadOnlyList<string> Added() =>
@@ -36,10 +46,10 @@ public sealed class DescriptorWatch
         Assert.Empty(Added());
     }
 
-    private static Dictionary<string, string> Read()
+    private Dictionary<string, string> Read()
     {
         Dictionary<string, string> result = [];
-        foreach (string path in Directory.EnumerateFileSystemEntries("/proc/self/fd"))
+        foreach (string path in Directory.EnumerateFileSystemEntries(_folder))
         {
             // The enumeration's own descriptor is in the list and gone when looked at.
             if (new FileInfo(path).LinkTarget is { } target && !IsOfRuntime(target))
