@@ -3,6 +3,7 @@ using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine;
@@ -22,6 +23,7 @@ public sealed partial class FaultEngine
     public async Task<AttachResult> AttachAsync(AttachRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(request.OwnerRecord.Length, AttachRequest.MaximumOwnerRecord, nameof(request));
         EngineError? error;
         try
         {
@@ -53,10 +55,25 @@ public sealed partial class FaultEngine
     private async Task<AttachResult> EnterAsync(AttachRequest request, UffdFeatures features)
     {
         AddressSpace space = _registry.Enter(request.Pid, request.ProcessStartTime);
+        SessionLedger ledger;
+        try
+        {
+            ledger = new SessionLedger(StateMemory.Create(space.Loop.StateBytes));
+        }
+        catch
+        {
+            _registry.Leave(space);
+            request.Tenant.Usage.RemoveSession();
+            throw;
+        }
+
+        long id = _registry.NextId();
+        ledger.Memory.Assign(id);
         Session session = new(
-            _registry.NextId(), request.Uffd, space.Loop, request.Tenant, request.DefaultPolicy, request.Label, features, NewToken(), CountersOf(request.Tenant, space.Loop))
+            id, request.Uffd, space.Loop, request.Tenant, request.DefaultPolicy, request.Label, features, NewToken(), CountersOf(request.Tenant, space.Loop), ledger)
         {
             HasKeeper = request.HasKeeper,
+            OwnerRecord = request.OwnerRecord,
             Space = space,
             State = request.Adopt ? SessionState.Adopting : SessionState.Serving,
             AdoptionDeadline = MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds,
@@ -68,6 +85,11 @@ public sealed partial class FaultEngine
         try
         {
             held = request.DefaultPolicy.Source?.AddReference();
+            held?.Keep(_keeper);
+            session.Record();
+            CrashPoints.Visit(CrashPoint.AttachRecorded);
+            _keeper.StoreSession(id, session.Uffd, request.PidFd, ledger.Memory.Memfd);
+            CrashPoints.Visit(CrashPoint.AttachStored);
             IReadOnlyList<VmaInfo> mappings = request.Adopt ? ProcessInfo.ReadSmaps(request.Pid) : [];
             error = await RunAsync(space.Loop, loop => Admit(loop, session, mappings)).ConfigureAwait(false);
         }
@@ -90,8 +112,11 @@ public sealed partial class FaultEngine
 
         _registry.Remove(session);
         _registry.Leave(space);
+        _keeper.RemoveSession(id);
         request.Tenant.Usage.RemoveSession();
         session.Lease.Dispose();
+        session.Pages.Dispose();
+        ledger.Dispose();
         Discard(request);
         return new AttachResult(null, error);
     }
@@ -133,6 +158,7 @@ public sealed partial class FaultEngine
             }
 
             child.HasKeeper = hasKeeper;
+            child.Record();
             if (child.PidFd is null)
             {
                 loop.Identify(child, pid, startTime, pidFd);
@@ -156,10 +182,28 @@ public sealed partial class FaultEngine
         return session.Uffd.Duplicate<SafeUffd>();
     }
 
-    internal Session NewForkedSession(Session parent, SafeUffd uffd)
+    /// <summary>Changes what a session's owner will find with it after a restart; see <see cref="AttachRequest.OwnerRecord"/>.</summary>
+    public Task SetOwnerRecordAsync(Session session, ReadOnlyMemory<byte> record)
     {
-        Session child = new(_registry.NextId(), uffd, parent.Loop, parent.Tenant, parent.DefaultPolicy, parent.Label, parent.Features, NewToken(), parent.Counters)
+        ArgumentNullException.ThrowIfNull(session);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(record.Length, AttachRequest.MaximumOwnerRecord, nameof(record));
+        return RunAsync(session.Loop, _ =>
         {
+            session.OwnerRecord = record;
+            if (session.State != SessionState.Ended)
+            {
+                session.Record();
+            }
+
+            return true;
+        });
+    }
+
+    internal Session NewForkedSession(Session parent, long id, SafeUffd uffd, SessionLedger ledger)
+    {
+        Session child = new(id, uffd, parent.Loop, parent.Tenant, parent.DefaultPolicy, parent.Label, parent.Features, NewToken(), parent.Counters, ledger)
+        {
+            OwnerRecord = parent.OwnerRecord,
             ParentId = parent.Id,
             ParentPid = parent.Pid,
             State = SessionState.Serving,

@@ -169,8 +169,7 @@ public sealed partial class FaultEngine
         if (tail == below.End)
         {
             session.Tenant.Usage.ForceRegions(0, (long)(grown - below.End));
-            session.Regions.Extend(below, grown);
-            return below;
+            return session.Regions.Extend(below, grown);
         }
 
         Region continued = below.Derive(tail, grown, below.OffsetOf(tail), below.Generation);

@@ -4,6 +4,7 @@ using System.Threading.Channels;
 using UffdManager.Engine.Fetch;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine;
@@ -18,6 +19,7 @@ public sealed partial class FaultEngine : IDisposable
     private readonly SessionRegistry _registry;
     private readonly Channel<EngineEvent> _events;
     private readonly EngineOptions _options;
+    private readonly DescriptorKeeper _keeper;
     private long _lastGeneration;
     private bool _started;
     private bool _disposed;
@@ -39,6 +41,7 @@ public sealed partial class FaultEngine : IDisposable
         }
 
         _registry = new SessionRegistry(_loops);
+        _keeper = new DescriptorKeeper(options.DescriptorStore);
         _events = Channel.CreateBounded<EngineEvent>(new BoundedChannelOptions(options.EventCapacity) { FullMode = BoundedChannelFullMode.DropOldest });
     }
 
@@ -52,6 +55,11 @@ public sealed partial class FaultEngine : IDisposable
     public int FetchQueueDepth => Fetches.Depth;
 
     internal FetchQueue Fetches { get; }
+
+    /// <summary>Stores descriptors for the next manager.</summary>
+    internal DescriptorKeeper Keeper => _keeper;
+
+    internal long NextSessionId() => _registry.NextId();
 
     /// <summary>Starts the fault loops.</summary>
     public void Start()

@@ -33,6 +33,15 @@ public static unsafe partial class FileIo
         return Transferred(result, out read);
     }
 
+    /// <summary>pread(2) into a span; may read less than asked for.</summary>
+    public static Errno Read(SafeFd fd, Span<byte> into, long offset, out int read)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        fixed (byte* buffer = into)
+            return Read(lease, (nuint)buffer, into.Length, offset, out read);
+    }
+
     /// <summary>pwrite(2); may write fewer bytes than asked for.</summary>
     public static Errno Write(FdLease fd, nuint buffer, int length, long offset, out int written)
     {

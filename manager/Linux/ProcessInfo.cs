@@ -25,6 +25,16 @@ public static partial class ProcessInfo
         return StatField(pid, 4) is { } field && int.TryParse(field, CultureInfo.InvariantCulture, out parentPid);
     }
 
+    /// <summary>All processes of our pid namespace at this moment, in no order; empty where /proc is not there.</summary>
+    public static IEnumerable<int> AllPids()
+    {
+        foreach (string directory in Directory.EnumerateDirectories("/proc"))
+        {
+            if (int.TryParse(Path.GetFileName(directory.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int pid))
+                yield return pid;
+        }
+    }
+
     /// <summary>The state letter of /proc/PID/stat (<c>R S D T Z X</c>); null when the process is gone.</summary>
     public static char? ReadState(int pid) => StatField(pid, 3) is [char state] ? state : null;
 

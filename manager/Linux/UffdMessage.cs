@@ -13,6 +13,9 @@ public struct UffdMessage
     /// <summary>What happened.</summary>
     [FieldOffset(0)][CName("event")] public UffdEventKind Event;
 
+    /// <summary>Reserved by the kernel, which writes 0: whoever keeps a message may note here how far he is with it.</summary>
+    [FieldOffset(1)][CName("reserved1")] public byte Step;
+
     /// <summary>PageFault: the kind of access.</summary>
     [FieldOffset(8)][CName("arg.pagefault.flags")] public UffdFaultFlags Flags;
 

@@ -2,6 +2,7 @@ using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -76,6 +77,16 @@ internal sealed partial class FaultLoop
             return NotFound(start, length);
         }
 
+        // Whatever happens from here on, the range is given up: a successor does the rest.
+        session.Ledger.Unregistering = (start, end);
+        CrashPoints.Visit(CrashPoint.UnregisterRecorded);
+        EngineResult result = UnregisterRecorded(session, start, end);
+        session.Ledger.Unregistering = default;
+        return result;
+    }
+
+    private EngineResult UnregisterRecorded(Session session, ulong start, ulong end)
+    {
         CollectTouched(session, start, end);
         (ulong From, ulong To)[] pieces = [.. _touched.Select(region => (Math.Max(start, region.Start), Math.Min(end, region.End)))];
         foreach ((ulong from, ulong to) in pieces)
@@ -86,6 +97,7 @@ internal sealed partial class FaultLoop
                 return new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"UFFDIO_UNREGISTER 0x{from:x}+0x{to - from:x}: {errno.Describe()}"));
             }
 
+            CrashPoints.Visit(CrashPoint.UnregisterDone);
             ApplyUnmap(session, from, to);
         }
 
@@ -262,7 +274,30 @@ internal sealed partial class FaultLoop
             return Limited(session, $"{limits.RegisteredBytes} registered bytes", "limits.registeredBytes");
         }
 
+        PageSource source = SourceOf(request);
+        source.Keep(_engine.Keeper);
+        request.Policy.Source?.Keep(_engine.Keeper);
+        request.Image?.Keep(_engine.Keeper);
+        Region wanted = MakeRegion(request, source, (ulong)PageSize.Base, UffdIoctls.None);
+        if (!session.Ledger.Record(wanted, RegionRecordState.Wanted))
+        {
+            usage.ForceRegions(-1, -(long)request.Length);
+            wanted.Release();
+            return new EngineResult(new EngineError(EngineErrorKind.Kernel, Errno.ENOMEM, "the manager has no memory to record the range"));
+        }
+
+        CrashPoints.Visit(CrashPoint.RegisterRecorded);
+        EngineResult? result = RegisterWanted(session, request, wanted, end, last);
+        session.Ledger.Forget(wanted);
+        wanted.Release();
+        return result;
+    }
+
+    private EngineResult? RegisterWanted(Session session, RegisterRequest request, Region wanted, ulong end, bool last)
+    {
+        TenantUsage usage = session.Tenant.Usage;
         Errno errno = Userfaultfd.Register(session.Uffd, request.Start, request.Length, request.Modes, out UffdIoctls ioctls);
+        CrashPoints.Visit(CrashPoint.RegisterDone);
         if (errno != Errno.OK)
         {
             usage.ForceRegions(-1, -(long)request.Length);
@@ -288,20 +323,7 @@ internal sealed partial class FaultLoop
 
         // Registering again what this session holds already replaces its policy and source.
         ApplyUnmap(session, request.Start, end);
-        Region region = new()
-        {
-            Start = request.Start,
-            End = end,
-            PageBytes = pageBytes,
-            Modes = request.Modes,
-            Ioctls = ioctls,
-            Flags = request.Flags,
-            Policy = request.Policy,
-            Source = SourceOf(request).AddReference(),
-            Image = request.Image?.AddReference(),
-            SourceOffset = request.SourceOffset,
-            Generation = _engine.NextGeneration(),
-        };
+        Region region = MakeRegion(request, wanted.Source, pageBytes, ioctls);
         session.Regions.Add(region);
         if (request.Policy.PrefetchOnRegister && session.State == SessionState.Serving)
         {
@@ -310,6 +332,21 @@ internal sealed partial class FaultLoop
 
         return new EngineResult(null, (ulong)ioctls);
     }
+
+    private Region MakeRegion(RegisterRequest request, PageSource source, ulong pageBytes, UffdIoctls ioctls) => new()
+    {
+        Start = request.Start,
+        End = request.Start + request.Length,
+        PageBytes = pageBytes,
+        Modes = request.Modes,
+        Ioctls = ioctls,
+        Flags = request.Flags,
+        Policy = request.Policy,
+        Source = source.AddReference(),
+        Image = request.Image?.AddReference(),
+        SourceOffset = request.SourceOffset,
+        Generation = _engine.NextGeneration(),
+    };
 
     // What a mailbox contains is made up on the spot: the policy's source, which it has no part in, must not make its pages look like
     // something that only that source has.

@@ -48,11 +48,12 @@ internal sealed partial class FaultLoop
         session.Vacated.RemoveAll(range => range.Start < end && start < range.End);
     }
 
-    private void TakeRemap(Session session, ulong from, ulong to, ulong length)
+    private void TakeRemap(Session session, ref UffdMessage message)
     {
-        if ((session.Features & UffdFeatures.EventUnmap) == 0)
+        (ulong from, ulong to, ulong length) = (message.From, message.To, message.Length);
+        if ((session.Features & UffdFeatures.EventUnmap) == 0 || message.Step == LastStep)
         {
-            ApplyRemap(session, from, to, length);
+            ApplyRemap(session, ref message);
             return;
         }
 
@@ -64,7 +65,7 @@ internal sealed partial class FaultLoop
         }
         else
         {
-            ApplyRemap(session, from, to, length);
+            ApplyRemap(session, ref message);
             session.Vacated.Add((from, from + length));
         }
     }
@@ -80,6 +81,11 @@ internal sealed partial class FaultLoop
 
     private static void ForgetDisplaced(Session session)
     {
+        if (session.Displaced.Count > 0)
+        {
+            session.Ledger.HasDisplaced = false;
+        }
+
         session.Displaced.ForEach(range => range.Release());
         session.Displaced.Clear();
         session.Vacated.Clear();
@@ -97,6 +103,11 @@ internal sealed partial class FaultLoop
     private void Displace(Session session, ulong start, ulong end)
     {
         CollectTouched(session, start, end);
+        if (_touched.Count > 0)
+        {
+            session.Ledger.HasDisplaced = true;
+        }
+
         foreach (Region region in _touched)
         {
             DisplacedRange displaced = new(Math.Max(start, region.Start), Math.Min(end, region.End));

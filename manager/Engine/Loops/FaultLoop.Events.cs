@@ -2,6 +2,7 @@ using UffdManager.Engine.Fetch;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Linux;
 
@@ -13,11 +14,19 @@ namespace UffdManager.Engine.Loops;
 /// </content>
 internal sealed partial class FaultLoop
 {
+    private const byte FirstStep = 0;
+    private const byte LastStep = 1;
+
     private readonly List<Region> _touched = [];
     private readonly List<DeferredFault> _lifted = [];
 
     /// <summary>Takes one event in. Internal for the tests: in which order the kernel queues the events of several threads cannot be forced.</summary>
-    internal void ApplyEvent(Session session, in UffdMessage message)
+    /// <remarks>
+    /// The message lies in the session's inbox, where the kernel has put it: it is on record since the moment it was acknowledged, and is taken off the
+    /// record here once everything that it brings is recorded. A successor that still finds it takes it in again; so everything below comes to
+    /// the same end when it is begun anew after any number of its steps.
+    /// </remarks>
+    internal void ApplyEvent(Session session, ref UffdMessage message)
     {
         switch (message.Event)
         {
@@ -31,7 +40,7 @@ internal sealed partial class FaultLoop
                 break;
             case UffdEventKind.Remap:
                 session.Counters.Events[(int)EventKind.Remap]++;
-                TakeRemap(session, message.From, message.To, message.Length);
+                TakeRemap(session, ref message);
                 break;
             case UffdEventKind.Fork:
                 session.Counters.Events[(int)EventKind.Fork]++;
@@ -40,6 +49,13 @@ internal sealed partial class FaultLoop
             default:
                 // An event of a kernel newer than this program changes nothing that we keep.
                 break;
+        }
+
+        CrashPoints.Visit(CrashPoint.EventApplied);
+        message.Event = UffdEventKind.None;
+        if (session.Ledger.IsIncomplete)
+        {
+            Kill(session, 0, "the manager has no memory to record what became of its ranges");
         }
     }
 
@@ -68,6 +84,8 @@ internal sealed partial class FaultLoop
         {
             Kill(session, from, "the manager has no memory to remember which pages were given back");
         }
+
+        CrashPoints.Visit(CrashPoint.RemoveHalf);
 
         // Who waits for a fetch of these pages need not wait for its end: what it brings is void.
         foreach (FetchTicket ticket in session.Tickets)
@@ -114,15 +132,21 @@ internal sealed partial class FaultLoop
 
         if (_touched.Count > 0)
         {
-            CutRegions(session, start, end);
+            // Pages first: done again by a successor, it would find no region that says there is something to forget.
             ForgetPages(session, start, end);
+            CutRegions(session, start, end);
         }
     }
 
     // mremap. The source range stays registered when MREMAP_DONTUNMAP was given, and is unmapped by an event that follows when not:
     // so it is kept here, as a range that was given back.
-    private void ApplyRemap(Session session, ulong from, ulong to, ulong length)
+    //
+    // In three steps, each of which may be done twice, and none may be skipped: states are copied to where the range went, regions are made there, and
+    // only then the old place is taken for given back. A successor that finds the message begins at the start, or, when the old place may be changed
+    // already, with the last step.
+    private void ApplyRemap(Session session, ref UffdMessage message)
     {
+        (ulong from, ulong to, ulong length) = (message.From, message.To, message.Length);
         ulong end = from + length;
         CollectTouched(session, from, end);
         Region[] moved = [.. _touched];
@@ -131,23 +155,53 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        CutRegions(session, to, to + length);
-        foreach (Region region in moved)
+        if (message.Step == FirstStep)
         {
-            ulong start = Math.Max(from, region.Start);
-            ulong stop = Math.Min(end, region.End);
-            ulong target = to + (start - from);
-            Region copy = region.Derive(target, target + (stop - start), region.OffsetOf(start), _engine.NextGeneration());
-            session.Regions.Add(copy);
-            session.Tenant.Usage.ForceRegions(1, (long)copy.Length);
-            MovePages(session, region, start, stop, target);
+            CutRegions(session, to, to + length);
+            if (!TryMove(session, moved, from, to, end))
+            {
+                return;
+            }
+
+            CrashPoints.Visit(CrashPoint.RemapRegionsMoved);
+            message.Step = LastStep;
         }
 
-        // MovePages has taken the marks of fetches under way with everything else: they find nothing to install at the old addresses.
+        foreach (Region region in moved)
+        {
+            VacatePages(session, region, Math.Max(from, region.Start), Math.Min(end, region.End));
+        }
+
+        // The marks of fetches under way went with everything else: they find nothing to install at the old addresses.
         _ = Userfaultfd.Wake(session.Lease, from, length);
     }
 
-    private void MovePages(Session session, Region region, ulong start, ulong stop, ulong target)
+    private bool TryMove(Session session, Region[] moved, ulong from, ulong to, ulong end)
+    {
+        foreach (Region region in moved)
+        {
+            ulong start = Math.Max(from, region.Start);
+            if (!TryCopyPages(session, start, Math.Min(end, region.End), to + (start - from)))
+            {
+                Kill(session, to, "the manager has no memory to follow mremap");
+                return false;
+            }
+        }
+
+        CrashPoints.Visit(CrashPoint.RemapPagesCopied);
+        foreach (Region region in moved)
+        {
+            ulong start = Math.Max(from, region.Start);
+            ulong target = to + (start - from);
+            Region copy = region.Derive(target, target + (Math.Min(end, region.End) - start), region.OffsetOf(start), _engine.NextGeneration());
+            session.Regions.Add(copy);
+            session.Tenant.Usage.ForceRegions(1, (long)copy.Length);
+        }
+
+        return true;
+    }
+
+    private static bool TryCopyPages(Session session, ulong start, ulong stop, ulong target)
     {
         ulong cursor = start;
         while (session.Pages.NextRun(cursor, stop, out ulong runEnd, out PageState state))
@@ -158,13 +212,17 @@ internal sealed partial class FaultLoop
                 : PageState.Absent;
             if (!session.Pages.TrySetRange(target + (cursor - start), target + (runEnd - start), kept))
             {
-                Kill(session, target, "the manager has no memory to follow mremap");
-                return;
+                return false;
             }
 
             cursor = runEnd;
         }
 
+        return true;
+    }
+
+    private void VacatePages(Session session, Region region, ulong start, ulong stop)
+    {
         LiftDeferred(session, start, stop);
         foreach (DeferredFault fault in _lifted)
         {
@@ -173,89 +231,6 @@ internal sealed partial class FaultLoop
         }
 
         _ = session.Pages.TrySetRange(start, stop, StateAfterRemoval(region));
-    }
-
-    private void ApplyFork(Session parent, int descriptor)
-    {
-        SafeUffd uffd = SafeUffd.Adopt(descriptor);
-        Session child = _engine.NewForkedSession(parent, uffd);
-        child.Tenant.Usage.AddSession();
-        Add(child);
-        _engine.Publish(new ForkAdopted(_now, child, parent));
-        string? refusal = WhyForkIsTooMuch(parent);
-        if (refusal is not null)
-        {
-            RefuseFork(parent, child, refusal);
-            return;
-        }
-
-        foreach (Region region in parent.Regions.All)
-        {
-            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, region.Generation);
-            child.Regions.Add(copy);
-        }
-
-        child.Tenant.Usage.ForceRegions(child.Regions.Count, (long)child.Regions.Bytes);
-        foreach (Region region in child.Regions.All)
-        {
-            CopyPages(parent, child, region);
-        }
-
-        if (parent.State == SessionState.Condemned)
-        {
-            Kill(child, 0, "was forked from a process that the manager had to kill");
-        }
-    }
-
-    // The child has been counted among the sessions already.
-    private static string? WhyForkIsTooMuch(Session parent)
-    {
-        TenantLimits limits = parent.Tenant.Limits;
-        TenantUsage usage = parent.Tenant.Usage;
-        return usage.Sessions > limits.Sessions ? $"was forked beyond the tenant's limit of {limits.Sessions} sessions"
-            : usage.Regions + parent.Regions.Count > limits.Regions ? $"was forked beyond the tenant's limit of {limits.Regions} regions"
-            : usage.RegisteredBytes + (long)parent.Regions.Bytes > limits.RegisteredBytes ? $"was forked beyond the tenant's limit of {limits.RegisteredBytes} registered bytes"
-            : null;
-    }
-
-    // A fork cannot be refused: the child exists. Where the kernel's zero fill is an equal substitute it goes on without us,
-    // otherwise it is killed as soon as its first fault says who it is.
-    private void RefuseFork(Session parent, Session child, string why)
-    {
-        bool released = IsZeroOnly(parent);
-        _engine.Publish(new ForkRefused(_now, child, released));
-        if (released)
-        {
-            End(child, SessionEndReason.Released);
-        }
-        else
-        {
-            Kill(child, 0, why);
-        }
-    }
-
-    private void CopyPages(Session parent, Session child, Region region)
-    {
-        ulong cursor = region.Start;
-        while (parent.Pages.NextRun(cursor, region.End, out ulong stop, out PageState state))
-        {
-            PageState kind = state & PageState.StateMask;
-            if (kind is PageState.Present or PageState.Removed or PageState.Poisoned)
-            {
-                if (!child.Pages.TrySetRange(cursor, stop, kind))
-                {
-                    Kill(child, cursor, "the manager has no memory for the page table of a forked child");
-                    return;
-                }
-
-                if (kind == PageState.Present)
-                {
-                    AddResident(child, (long)(stop - cursor));
-                }
-            }
-
-            cursor = stop;
-        }
     }
 
     private void CollectTouched(Session session, ulong start, ulong end) => session.Regions.CollectOverlaps(start, end, _touched);

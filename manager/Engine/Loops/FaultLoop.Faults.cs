@@ -2,6 +2,7 @@ using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Linux;
 
@@ -31,7 +32,13 @@ internal sealed partial class FaultLoop
     {
         for (int round = 0; round < MaximumRounds && session.State != SessionState.Ended; round++)
         {
-            int read = Userfaultfd.Read(session.Lease, _messages, out Errno errno);
+            if (!MayRead(session))
+            {
+                Mute(session);
+                break;
+            }
+
+            int read = Userfaultfd.Read(session.Lease, session.Ledger.Inbox(MessageBatch), out Errno errno);
             if (read == 0)
             {
                 if (errno is Errno.EMFILE or Errno.ENFILE or Errno.ENOMEM)
@@ -45,7 +52,7 @@ internal sealed partial class FaultLoop
             // A batch that is not full has emptied the queue. What arrives after that keeps the descriptor readable, and if it is an
             // event the kernel refuses to fill until it is read: nothing is lost by not asking once more.
             CollectFaults(session, read);
-            if (read < _messages.Length || _faultCount + _messages.Length > _faults.Length)
+            if (read < MessageBatch || _faultCount + MessageBatch > _faults.Length)
             {
                 break;
             }
@@ -62,16 +69,18 @@ internal sealed partial class FaultLoop
 
     private void CollectFaults(Session session, int read)
     {
+        Span<UffdMessage> messages = session.Ledger.Inbox(MessageBatch);
+        CrashPoints.Visit(CrashPoint.EventsRead);
         for (int i = 0; i < read; i++)
         {
-            ref UffdMessage message = ref _messages[i];
+            ref UffdMessage message = ref messages[i];
             if (message.Event == UffdEventKind.PageFault)
             {
                 _faults[_faultCount++] = new PendingFault { Address = message.Address, Flags = message.Flags, ThreadId = message.ThreadId };
             }
             else
             {
-                ApplyEvent(session, in message);
+                ApplyEvent(session, ref message);
             }
         }
     }

@@ -25,7 +25,11 @@ internal sealed partial class FaultLoop
         if (ticket is null)
         {
             // Nothing was claimed but, for an image, the page: give it back, or nobody could ever fill it.
-            fault.Region.Image?.EndClaim(fault.Region.OffsetOf(fault.Page), filled: false);
+            if (fault.Region.Image is { CanFill: true } claimed)
+            {
+                claimed.EndClaim(fault.Region.OffsetOf(fault.Page), filled: false);
+            }
+
             DeferOrGiveUp(in fault, reason, reason == DeferralReason.NoMemory
                 ? "the manager has no memory to fetch it"
                 : "the tenant has as much in flight as it may, and its sources do not answer");
@@ -69,7 +73,7 @@ internal sealed partial class FaultLoop
         ticket.Session = session;
         ticket.Region = region;
         ticket.Loop = this;
-        ticket.Image = region.Image?.AddReference();
+        ticket.Image = region.Image is { CanFill: true } fillable ? fillable.AddReference() : null;
         ticket.Source = (region.Image?.Source ?? region.Source).AddReference();
         ticket.Job = null;
         ticket.Start = start;

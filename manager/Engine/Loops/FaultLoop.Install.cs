@@ -1,6 +1,7 @@
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Linux;
 
@@ -128,6 +129,9 @@ internal sealed partial class FaultLoop
                 // The claim goes with the ticket.
                 StartFetch(in fault, fault.Page, (int)fault.Region.PageBytes);
                 break;
+            case SharedFill.Unfillable:
+                InstallOwnCopy(in fault, image, offset);
+                break;
             default:
                 DeferOrGiveUp(in fault, DeferralReason.NoMemory, "the shared image cannot grow: no memory is left for it");
                 break;
@@ -142,10 +146,17 @@ internal sealed partial class FaultLoop
             return SharedFill.Filled;
         }
 
+        if (!image.CanFill)
+        {
+            return SharedFill.Unfillable;
+        }
+
         if (!image.TryClaim(offset))
         {
             return image.IsFilled(offset) ? SharedFill.Filled : SharedFill.Busy;
         }
+
+        CrashPoints.Visit(CrashPoint.ImageClaimed);
 
         SourceAnswer answer = image.Source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages);
         if (answer == SourceAnswer.Slow || (answer == SourceAnswer.Ready && pages.Length < length))
@@ -154,6 +165,7 @@ internal sealed partial class FaultLoop
         }
 
         Errno stored = answer == SourceAnswer.Zero ? image.StoreZero(offset, length) : image.Store(offset, pages.Address, length);
+        CrashPoints.Visit(CrashPoint.ImageFilled);
         image.EndClaim(offset, stored == Errno.OK);
         if (stored != Errno.OK)
         {
@@ -163,6 +175,24 @@ internal sealed partial class FaultLoop
         AddCopied(session, length);
         Charge(session, (ulong)length);
         return SharedFill.Filled;
+    }
+
+    // Who may not write the image maps it privately: what the image should have shown, one client gets for itself.
+    private void InstallOwnCopy(in FaultContext fault, SharedImage image, long offset)
+    {
+        int length = (int)fault.Region.PageBytes;
+        switch (image.Source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages))
+        {
+            case SourceAnswer.Ready when pages.Length >= length:
+                InstallCopy(in fault, fault.Page, pages.Address, (ulong)length);
+                break;
+            case SourceAnswer.Zero:
+                InstallZeros(in fault, fault.Page, (ulong)length);
+                break;
+            default:
+                StartFetch(in fault, fault.Page, length);
+                break;
+        }
     }
 
     private void MapShared(in FaultContext fault, SharedImage image, long offset)
@@ -195,6 +225,7 @@ internal sealed partial class FaultLoop
             ulong progress = result.Errno == Errno.OK ? end - cursor : (ulong)result.Progress;
             if (progress > 0)
             {
+                CrashPoints.Visit(CrashPoint.PageFilled);
                 MarkPresent(session, region, cursor, cursor + progress);
                 installed += progress;
                 cursor += progress;

@@ -218,7 +218,7 @@ internal sealed partial class FaultLoop
             case SharedFill.Busy:
                 job.DueAt = _now + FirstChangingBackoff;
                 return false;
-            case SharedFill.Slow:
+            case SharedFill.Slow or SharedFill.Unfillable:
                 return FetchShared(job, region, image, offset);
             default:
                 FailJob(job, Errno.ENOMEM, "no memory is left for the shared image");
@@ -233,7 +233,11 @@ internal sealed partial class FaultLoop
             : null;
         if (ticket is null)
         {
-            image.EndClaim(offset, filled: false);
+            if (image.CanFill)
+            {
+                image.EndClaim(offset, filled: false);
+            }
+
             job.DueAt = _now + FirstScarcityBackoff;
             return false;
         }

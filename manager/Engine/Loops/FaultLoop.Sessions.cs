@@ -1,6 +1,7 @@
 using UffdManager.Engine.Fetch;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -57,6 +58,7 @@ internal sealed partial class FaultLoop
     public void BeginServing(Session session)
     {
         session.State = SessionState.Serving;
+        session.Record();
         Watch(session);
         foreach (Region region in session.Regions.All)
         {
@@ -69,6 +71,8 @@ internal sealed partial class FaultLoop
     public void Identify(Session session, int pid, ulong startTime, SafePidFd pidFd)
     {
         session.Identify(pid, startTime, pidFd);
+        session.Record();
+        _engine.Keeper.StoreSession(session.Id, pidFd);
         Watch(session);
         _engine.Identified(session);
         if (session.State == SessionState.Condemned)
@@ -89,6 +93,11 @@ internal sealed partial class FaultLoop
             ? SessionEndReason.ClientKilled
             : reason;
         session.State = SessionState.Ended;
+        CrashPoints.Visit(CrashPoint.EndBegun);
+
+        // Before ours: what is closed last is what counts, and the store would never know.
+        _engine.Keeper.RemoveSession(session.Id);
+        CrashPoints.Visit(CrashPoint.EndUnstored);
         _slots[session.Slot] = new Slot(null, session.SlotGeneration);
         _freeSlots.Push(session.Slot);
         _sessionCount--;
@@ -125,6 +134,7 @@ internal sealed partial class FaultLoop
         ForgetDisplaced(session);
         ReleaseRegions(session);
         session.Pages.Dispose();
+        session.Ledger.Dispose();
         session.Lease.Dispose();
         session.Uffd.Dispose();
         session.Tenant.Usage.RemoveSession();
@@ -141,6 +151,7 @@ internal sealed partial class FaultLoop
         }
 
         session.State = SessionState.Condemned;
+        session.Record();
         Watch(session);
         session.Counters.KilledClients++;
         _engine.Publish(new ClientKilled(MonotonicClock.NowNanoseconds, session, address, reason));
@@ -315,7 +326,7 @@ internal sealed partial class FaultLoop
     {
         foreach (Session session in LiveSessions().ToArray())
         {
-            End(session, SessionEndReason.LeftToKeeper);
+            End(session, _isHandingOver ? SessionEndReason.HandedOver : SessionEndReason.LeftToKeeper);
         }
     }
 

@@ -75,7 +75,7 @@ internal sealed partial class FaultLoop
         int ready = 0;
         do
         {
-            int read = Userfaultfd.Read(hot.Lease, _messages, out _);
+            int read = MayRead(hot) ? Userfaultfd.Read(hot.Lease, hot.Ledger.Inbox(MessageBatch), out _) : 0;
             _now = MonotonicClock.NowNanoseconds;
             if (read > 0)
             {

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using UffdManager.Engine.Fetch;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Linux;
 
@@ -42,7 +43,6 @@ internal sealed partial class FaultLoop : IDisposable
     private readonly FdLease _timerLease;
     private readonly Lock _postLock = new();
     private readonly EpollEvent[] _events = new EpollEvent[EpollBatch];
-    private readonly UffdMessage[] _messages = new UffdMessage[MessageBatch];
     private readonly PendingFault[] _faults = new PendingFault[MaximumFaultsPerPump];
     private readonly ConcurrentQueue<LoopCommand> _commands = new();
     private readonly ConcurrentQueue<FetchTicket> _completed = new();
@@ -59,6 +59,7 @@ internal sealed partial class FaultLoop : IDisposable
     private bool _closed;
     private bool _queued;
     private volatile bool _stopping;
+    private bool _isHandingOver;
     private long _now;
     private long _lastClock;
     private long _armedFor = long.MaxValue;
@@ -84,14 +85,14 @@ internal sealed partial class FaultLoop : IDisposable
         _timerLease = _timer.Lease();
         _epollLease = _epoll.Lease();
         _wakeupLease = _wakeup.Lease();
-        Arena = new NodeArena(PageTable.LeafBytes, PageTable.NodeBytes);
         _scratch = NativePages.Map(ScratchBytes);
         _zeros = NativePages.Map(ScratchBytes);
     }
 
     public int Index { get; }
 
-    public NodeArena Arena { get; }
+    /// <summary>Memory of its sessions' ledgers.</summary>
+    public MemoryGauge StateBytes { get; } = new();
 
     public SampleRing Samples { get; } = new();
 
@@ -128,7 +129,7 @@ internal sealed partial class FaultLoop : IDisposable
         Volatile.Read(ref _wakeups),
         Volatile.Read(ref _lastTurn),
         Samples.Dropped,
-        Arena.ReservedBytes);
+        (ulong)StateBytes.Bytes);
 
     public void Dispose()
     {
@@ -155,7 +156,6 @@ internal sealed partial class FaultLoop : IDisposable
             _buffers.Dispose();
         }
 
-        Arena.Dispose();
         NativePages.Unmap(_scratch, ScratchBytes);
         NativePages.Unmap(_zeros, ScratchBytes);
     }
@@ -194,6 +194,7 @@ internal sealed partial class FaultLoop : IDisposable
 
         while (!_stopping)
         {
+            CrashPoints.Visit(CrashPoint.LoopTurn);
             int ready = Wait();
             long began = _now;
             for (int i = 0; i < ready; i++)
@@ -218,6 +219,7 @@ internal sealed partial class FaultLoop : IDisposable
         }
 
         CloseSessions();
+        _spareLedger?.Dispose();
         foreach (LoopCommand command in _parked)
         {
             command.Refuse();

@@ -14,4 +14,7 @@ internal enum SharedFill
 
     /// <summary>The image's memory cannot be had.</summary>
     NoMemory,
+
+    /// <summary>Nobody can fill it any more: the client gets a copy of its own.</summary>
+    Unfillable,
 }

@@ -39,4 +39,7 @@ internal enum PageState : byte
     /// true, and a fetch that starts meanwhile inherits it.
     /// </summary>
     Suspect = 0x40,
+
+    /// <summary>Every bit that has a meaning; the top one belongs to how the state is stored.</summary>
+    AllBits = 0x7f,
 }

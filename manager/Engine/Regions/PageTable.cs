@@ -1,4 +1,6 @@
+using System.Numerics;
 using UffdManager.Engine.Policies;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Regions;
@@ -8,14 +10,14 @@ namespace UffdManager.Engine.Regions;
 /// level, 48-bit addresses), so that unmap and split need no re-keying and a region of a terabyte costs nothing until it is touched.
 /// </summary>
 /// <remarks>
-/// An entry of an inner node is 0 (all below is <see cref="PageState.Absent"/>), a tagged uniform state (bit 0 set, state above), or the
-/// address of the node below. Owned by one fault loop; not thread safe. Memory is charged to the tenant; what it may not have fails like memory
-/// that is not there.
+/// <para>It lies in the session's state memory and outlives the manager: there is no journal, the table itself is what a successor reads. An entry
+/// of an inner node is a cell with a check (<see cref="StateChecks"/>): 0 (all below is <see cref="PageState.Absent"/>), a tagged uniform state (bit 0
+/// set, state above), or the offset of the node below. A byte of a leaf has its parity in the top bit. So every single store takes the table from one
+/// state that can be read to the next.</para>
+/// <para>Owned by one fault loop; not thread safe. Memory is charged to the tenant; what it may not have fails like memory that is not there.</para>
 /// </remarks>
-internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBytes) : IDisposable
+internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, long limitBytes) : IDisposable
 {
-    public const int LeafKind = 0;
-    public const int NodeKind = 1;
     public const int LeafBytes = Fan;
     public const int NodeBytes = Fan * 8;
 
@@ -24,19 +26,22 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
 
     private static readonly int PageShift = int.Log2(PageSize.Base);
 
-    private nuint _root;
+    private const byte ParityBit = 0x80;
+
+    private readonly nuint _rootCell = memory.Base + StateLayout.RootCell;
     private ulong _cachedTag = ulong.MaxValue;
     private nuint _cachedLeaf;
+    private long _bytes;
 
     public PageState Get(ulong address)
     {
         ulong tag = address >> (PageShift + 9);
         if (tag == _cachedTag)
         {
-            return Leaf(_cachedLeaf, address);
+            return Decode(Leaf(_cachedLeaf, address));
         }
 
-        nuint entry = _root;
+        ulong entry = memory.ReadCell(_rootCell);
         for (int level = Levels - 1; level >= 1; level--)
         {
             if (entry == 0)
@@ -44,7 +49,7 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
                 return PageState.Absent;
             }
 
-            entry = Node(entry, address, level);
+            entry = memory.ReadCell(Cell(entry, address, level));
             if ((entry & 1) != 0)
             {
                 return Uniform(entry);
@@ -56,8 +61,9 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
             return PageState.Absent;
         }
 
-        Cache(tag, entry);
-        return Leaf(entry, address);
+        nuint leaf = memory.AddressOf(entry);
+        Cache(tag, leaf);
+        return Decode(Leaf(leaf, address));
     }
 
     /// <summary>Sets one page; false when the system has no memory for a new leaf.</summary>
@@ -70,7 +76,7 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
             return false;
         }
 
-        Leaf(leaf, address) = state;
+        Leaf(leaf, address) = Encode(state);
         return true;
     }
 
@@ -103,10 +109,8 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
                     return false;
                 }
 
-                for (; cursor < stop; cursor += (ulong)PageSize.Base)
-                {
-                    Leaf(leaf, cursor) = state;
-                }
+                LeafSpan(leaf, cursor, stop).Fill(Encode(state));
+                cursor = stop;
             }
             else
             {
@@ -135,12 +139,12 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
             return false;
         }
 
-        nuint entry = _root;
+        ulong entry = memory.ReadCell(_rootCell);
         for (int level = Levels - 1; level >= 1; level--)
         {
             if (entry != 0)
             {
-                entry = Node(entry, cursor, level);
+                entry = memory.ReadCell(Cell(entry, cursor, level));
             }
 
             if (entry == 0 || (entry & 1) != 0)
@@ -152,37 +156,39 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
         }
 
         ulong limit = Math.Min(end, PageSize.AlignDown(cursor, Span(1)) + Span(1));
-        state = Leaf(entry, cursor);
-        stop = cursor + (ulong)PageSize.Base;
-        while (stop < limit && Leaf(entry, stop) == state)
-        {
-            stop += (ulong)PageSize.Base;
-        }
-
+        Span<byte> rest = LeafSpan(memory.AddressOf(entry), cursor, limit);
+        int differs = rest.IndexOfAnyExcept(rest[0]);
+        state = Decode(rest[0]);
+        stop = differs < 0 ? limit : cursor + ((ulong)differs << PageShift);
         return true;
     }
 
+    /// <summary>Gives the tenant its share back. The memory itself goes with the session's.</summary>
     public void Dispose()
     {
-        if (_root != 0)
-        {
-            FreeBelow(_root, Levels - 1);
-            _root = 0;
-        }
-
+        usage.AddPageTable(-_bytes);
+        _bytes = 0;
         Uncache();
     }
 
     // Bytes that one entry at this level of nodes covers: level 1 entries point to leaves.
     private static ulong Span(int level) => 1UL << (PageShift + (9 * level));
 
-    private static PageState Uniform(nuint entry) => (PageState)(entry >> 1);
+    private static PageState Uniform(ulong entry) => (PageState)(entry >> 1);
 
-    private static ref nuint Node(nuint node, ulong address, int level) =>
-        ref NativePages.At<nuint>(node + (nuint)(((address >> (PageShift + (9 * level))) & (Fan - 1)) * 8));
+    private static byte Encode(PageState state) => (byte)((uint)state | (((uint)BitOperations.PopCount((uint)state) & 1) << 7));
 
-    private static ref PageState Leaf(nuint leaf, ulong address) =>
-        ref NativePages.At<PageState>(leaf + (nuint)((address >> PageShift) & (Fan - 1)));
+    private static PageState Decode(byte stored) => (PageState)(stored & ~ParityBit);
+
+    private nuint Cell(ulong node, ulong address, int level) =>
+        memory.AddressOf(node) + (nuint)(((address >> (PageShift + (9 * level))) & (Fan - 1)) * 8);
+
+    private static ref byte Leaf(nuint leaf, ulong address) =>
+        ref NativePages.At<byte>(leaf + (nuint)((address >> PageShift) & (Fan - 1)));
+
+    // [start, stop) lies within one leaf.
+    private static Span<byte> LeafSpan(nuint leaf, ulong start, ulong stop) =>
+        NativePages.AsSpan(leaf + (nuint)((start >> PageShift) & (Fan - 1)), (int)((stop - start) >> PageShift));
 
     private static int WidestLevel(ulong start, ulong end)
     {
@@ -197,10 +203,10 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
 
     private bool HasLeaf(ulong address)
     {
-        nuint entry = _root;
+        ulong entry = memory.ReadCell(_rootCell);
         for (int level = Levels - 1; level >= 1 && entry != 0; level--)
         {
-            entry = Node(entry, address, level);
+            entry = memory.ReadCell(Cell(entry, address, level));
             if ((entry & 1) != 0)
             {
                 return true;
@@ -212,114 +218,94 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
 
     private nuint TryMakeLeaf(ulong address)
     {
-        if (_root == 0 && (_root = TryAllocate(NodeKind)) == 0)
+        nuint cell = _rootCell;
+        for (int level = Levels - 1; level >= 0; level--)
+        {
+            ulong node = TryMakeBlock(cell, level);
+            if (node == 0)
+            {
+                return 0;
+            }
+
+            cell = level == 0 ? memory.AddressOf(node) : Cell(node, address, level);
+        }
+
+        Cache(address >> (PageShift + 9), cell);
+        return cell;
+    }
+
+    // The block that a cell leads to, made if there is none. What the cell said of everything below is passed on to every child first.
+    private ulong TryMakeBlock(nuint cell, int level)
+    {
+        ulong entry = memory.ReadCell(cell);
+        if (entry != 0 && (entry & 1) == 0)
+        {
+            return entry;
+        }
+
+        nuint block = TryAllocate(level);
+        if (block == 0)
         {
             return 0;
         }
 
-        nuint node = _root;
-        for (int level = Levels - 1; level >= 1; level--)
+        if (entry != 0 && level == 0)
         {
-            ref nuint entry = ref Node(node, address, level);
-            if (entry == 0 || (entry & 1) != 0)
-            {
-                nuint made = TryMakeChild(entry, level - 1);
-                if (made == 0)
-                {
-                    return 0;
-                }
-
-                entry = made;
-            }
-
-            node = entry;
+            NativePages.AsSpan(block, LeafBytes).Fill(Encode(Uniform(entry)));
         }
-
-        Cache(address >> (PageShift + 9), node);
-        return node;
-    }
-
-    // A uniform entry that is no longer uniform passes its state on to every child.
-    private nuint TryMakeChild(nuint uniform, int level)
-    {
-        nuint child = TryAllocate(level == 0 ? LeafKind : NodeKind);
-        if (child == 0 || uniform == 0)
-        {
-            return child;
-        }
-
-        if (level == 0)
-        {
-            NativePages.AsSpan(child, LeafBytes).Fill((byte)Uniform(uniform));
-        }
-        else
+        else if (entry != 0)
         {
             for (nuint i = 0; i < Fan; i++)
             {
-                NativePages.At<nuint>(child + (i * 8)) = uniform;
+                memory.WriteCell(block + (i * 8), entry);
             }
         }
 
-        return child;
+        ulong offset = memory.OffsetOf(block);
+        memory.WriteCell(cell, offset);
+        return offset;
     }
 
     private bool TrySetUniform(ulong address, int level, PageState state)
     {
-        nuint value = state == PageState.Absent ? 0 : ((nuint)state << 1) | 1;
-        if (_root == 0)
+        ulong value = state == PageState.Absent ? 0 : ((ulong)state << 1) | 1;
+        nuint cell = _rootCell;
+        for (int at = Levels - 1; at >= level; at--)
         {
-            if (value == 0)
+            if (memory.ReadCell(cell) == value && (at < Levels - 1 || value == 0))
             {
                 return true;
             }
 
-            if ((_root = TryAllocate(NodeKind)) == 0)
+            ulong node = TryMakeBlock(cell, at);
+            if (node == 0)
             {
                 return false;
             }
+
+            cell = Cell(node, address, at);
         }
 
-        nuint node = _root;
-        for (int at = Levels - 1; at > level; at--)
+        ulong former = memory.ReadCell(cell);
+        memory.WriteCell(cell, value);
+        if (former != 0 && (former & 1) == 0)
         {
-            ref nuint entry = ref Node(node, address, at);
-            if (entry == value)
-            {
-                return true;
-            }
-
-            if (entry == 0 || (entry & 1) != 0)
-            {
-                nuint made = TryMakeChild(entry, at - 1);
-                if (made == 0)
-                {
-                    return false;
-                }
-
-                entry = made;
-            }
-
-            node = entry;
-        }
-
-        ref nuint slot = ref Node(node, address, level);
-        if (slot != 0 && (slot & 1) == 0)
-        {
-            FreeBelow(slot, level - 1);
+            // Only now: a block that a cell leads to is never touched.
+            FreeBelow(former, level - 1);
             Uncache();
         }
 
-        slot = value;
         return true;
     }
 
-    private void FreeBelow(nuint node, int level)
+    private void FreeBelow(ulong node, int level)
     {
+        nuint address = memory.AddressOf(node);
         if (level > 0)
         {
             for (nuint i = 0; i < Fan; i++)
             {
-                nuint entry = NativePages.At<nuint>(node + (i * 8));
+                ulong entry = memory.ReadCell(address + (i * 8));
                 if (entry != 0 && (entry & 1) == 0)
                 {
                     FreeBelow(entry, level - 1);
@@ -327,21 +313,29 @@ internal sealed class PageTable(NodeArena arena, TenantUsage usage, long limitBy
             }
         }
 
-        arena.Free(level == 0 ? LeafKind : NodeKind, node);
-        usage.AddPageTable(level == 0 ? -LeafBytes : -NodeBytes);
+        memory.Free(KindOf(level), address);
+        Charge(level == 0 ? -LeafBytes : -NodeBytes);
     }
 
     // 0 when the system has no memory, or the tenant may have no more of it.
-    private nuint TryAllocate(int kind)
+    private nuint TryAllocate(int level)
     {
-        int bytes = kind == LeafKind ? LeafBytes : NodeBytes;
-        if (usage.AddPageTable(bytes) <= limitBytes && arena.TryAllocate(kind) is nuint block and not 0)
+        int bytes = level == 0 ? LeafBytes : NodeBytes;
+        if (Charge(bytes) <= limitBytes && memory.TryAllocate(KindOf(level)) is nuint block and not 0)
         {
             return block;
         }
 
-        usage.AddPageTable(-bytes);
+        Charge(-bytes);
         return 0;
+    }
+
+    private static int KindOf(int level) => level == 0 ? StateMemory.SmallKind : StateMemory.LargeKind;
+
+    private long Charge(long bytes)
+    {
+        _bytes += bytes;
+        return usage.AddPageTable(bytes);
     }
 
     private void Cache(ulong tag, nuint leaf)

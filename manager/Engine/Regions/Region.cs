@@ -37,6 +37,9 @@ internal sealed class Region
     /// <summary>Of the registration; unique within the engine, never reused.</summary>
     public required long Generation { get; init; }
 
+    /// <summary>Where it is recorded for the next manager; 0 for not.</summary>
+    public nuint Record { get; set; }
+
     public ulong Length => End - Start;
 
     public bool IsHuge => PageBytes != (ulong)PageSize.Base;

@@ -1,9 +1,12 @@
+using UffdManager.Engine.State;
+
 namespace UffdManager.Engine.Regions;
 
 /// <summary>
 /// The regions of one session, disjoint, ordered by address: an interval map. Owns its regions: what it drops it releases. Not thread safe.
 /// </summary>
-internal sealed class RegionMap
+/// <param name="ledger">Where every change is recorded for the next manager; null for a map that nobody inherits.</param>
+internal sealed class RegionMap(SessionLedger? ledger = null)
 {
     private readonly List<Region> _regions = [];
     private Region? _last;
@@ -67,6 +70,10 @@ internal sealed class RegionMap
 
         _regions.Insert(index, region);
         Bytes += region.Length;
+        if (region.Record == 0)
+        {
+            ledger?.Record(region);
+        }
     }
 
     /// <summary>
@@ -86,14 +93,16 @@ internal sealed class RegionMap
             Bytes -= Math.Min(end, region.End) - Math.Max(start, region.Start);
             if (region.Start < start)
             {
-                _regions.Insert(index++, region.Derive(region.Start, start, region.SourceOffset, region.Generation));
+                InsertPiece(index++, region, region.Derive(region.Start, start, region.SourceOffset, region.Generation));
             }
 
             if (end < region.End)
             {
-                _regions.Insert(index++, region.Derive(end, region.End, region.OffsetOf(end), region.Generation));
+                InsertPiece(index++, region, region.Derive(end, region.End, region.OffsetOf(end), region.Generation));
             }
 
+            CrashPoints.Visit(CrashPoint.CutHalf);
+            ledger?.Forget(region);
             region.Release();
         }
     }
@@ -118,15 +127,16 @@ internal sealed class RegionMap
             _regions.RemoveAt(index);
             if (region.Start < from)
             {
-                _regions.Insert(index++, region.Derive(region.Start, from, region.SourceOffset, region.Generation));
+                InsertPiece(index++, region, region.Derive(region.Start, from, region.SourceOffset, region.Generation));
             }
 
-            _regions.Insert(index++, region.Derive(from, to, region.OffsetOf(from), region.Generation, flags));
+            InsertPiece(index++, region, region.Derive(from, to, region.OffsetOf(from), region.Generation, flags));
             if (to < region.End)
             {
-                _regions.Insert(index++, region.Derive(to, region.End, region.OffsetOf(to), region.Generation));
+                InsertPiece(index++, region, region.Derive(to, region.End, region.OffsetOf(to), region.Generation));
             }
 
+            ledger?.Forget(region);
             region.Release();
         }
     }
@@ -145,10 +155,24 @@ internal sealed class RegionMap
     }
 
     /// <summary>Moves the end of a region up, after the kernel grew its mapping.</summary>
-    public void Extend(Region region, ulong end)
+    /// <returns>What stands in its place now.</returns>
+    public Region Extend(Region region, ulong end)
     {
         Bytes += end - region.End;
-        region.End = end;
+        int index = _regions.IndexOf(region);
+        Region grown = region.Derive(region.Start, end, region.SourceOffset, region.Generation);
+        _last = null;
+        _regions.RemoveAt(index);
+        InsertPiece(index, region, grown);
+        ledger?.Forget(region);
+        region.Release();
+        return grown;
+    }
+
+    private void InsertPiece(int index, Region whole, Region piece)
+    {
+        _regions.Insert(index, piece);
+        ledger?.Record(piece, replaced: whole.Record == 0 ? null : whole);
     }
 
     // Index of the first region that ends above the address.

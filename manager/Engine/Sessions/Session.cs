@@ -1,6 +1,7 @@
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
+using UffdManager.Engine.State;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Linux;
 
@@ -14,8 +15,9 @@ public sealed class Session
 {
     private int _pid;
     private int _state;
+    private int? _defaultPolicyDocument;
 
-    internal Session(long id, SafeUffd uffd, FaultLoop loop, Tenant tenant, Policy defaultPolicy, string label, UffdFeatures features, ulong forkToken, TenantCounters counters)
+    internal Session(long id, SafeUffd uffd, FaultLoop loop, Tenant tenant, Policy defaultPolicy, string label, UffdFeatures features, ulong forkToken, TenantCounters counters, SessionLedger ledger)
     {
         Id = id;
         Uffd = uffd;
@@ -27,7 +29,9 @@ public sealed class Session
         ForkToken = forkToken;
         Counters = counters;
         StartedAt = MonotonicClock.NowNanoseconds;
-        Pages = new PageTable(loop.Arena, tenant.Usage, tenant.Limits.PageTableBytes);
+        Ledger = ledger;
+        Regions = new RegionMap(ledger);
+        Pages = new PageTable(ledger.Memory, tenant.Usage, tenant.Limits.PageTableBytes);
         Lease = uffd.Lease();
     }
 
@@ -63,7 +67,7 @@ public sealed class Session
     }
 
     /// <summary>Monotonic nanoseconds.</summary>
-    public long StartedAt { get; }
+    public long StartedAt { get; internal init; }
 
     /// <summary>Session this one was forked from; 0 for none.</summary>
     public long ParentId { get; internal init; }
@@ -85,7 +89,13 @@ public sealed class Session
 
     internal int ParentPid { get; init; }
 
-    internal RegionMap Regions { get; } = new();
+    /// <summary>What the next manager will know of it.</summary>
+    internal SessionLedger Ledger { get; }
+
+    /// <summary>See <see cref="AttachRequest.OwnerRecord"/>.</summary>
+    internal ReadOnlyMemory<byte> OwnerRecord { get; set; }
+
+    internal RegionMap Regions { get; }
 
     internal PageTable Pages { get; }
 
@@ -153,6 +163,37 @@ public sealed class Session
 
     /// <summary>When the process was seen to have exited although its memory lives on in somebody else's hands; 0 for not.</summary>
     internal long ExitedAt { get; set; }
+
+    /// <summary>Puts on record what the session is now, apart from its regions and pages, which record themselves.</summary>
+    internal void Record() => Ledger.Write(new SessionRecord
+    {
+        Id = Id,
+        ForkToken = ForkToken,
+        StartedAt = StartedAt,
+        Pid = Pid,
+        ProcessStartTime = ProcessStartTime,
+        ParentId = ParentId,
+        ParentPid = ParentPid,
+        Tenant = Tenant.Name,
+        Weight = Tenant.Weight,
+        Limits = Tenant.Limits,
+        Label = Label,
+        Features = (ulong)Features,
+        DefaultPolicy = _defaultPolicyDocument ??= Ledger.Use(DefaultPolicy),
+        HasKeeper = HasKeeper,
+        IsAdopting = State == SessionState.Adopting,
+        IsCondemned = State == SessionState.Condemned,
+        OwnerRecord = OwnerRecord.ToArray(),
+    });
+
+    /// <summary>Goes on with the ledger of an earlier manager.</summary>
+    internal void Resume(RecoveredSession recovered)
+    {
+        _defaultPolicyDocument = Ledger.Use(DefaultPolicy);
+        Pages.Resume(recovered.TableBytes);
+        ResidentBytes = recovered.PresentBytes;
+        Counters.ResidentBytes += recovered.PresentBytes;
+    }
 
     /// <summary>A name for logs: "session 7 (pid 123, redis-server, tenant web)".</summary>
     public override string ToString() => $"session {Id} (pid {Pid}, {Label}, tenant {Tenant.Name})";

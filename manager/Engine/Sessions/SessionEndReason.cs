@@ -20,4 +20,7 @@ public enum SessionEndReason
 
     /// <summary>The manager stops: the client's own side holds the descriptor, its faults wait for the next manager.</summary>
     LeftToKeeper,
+
+    /// <summary>The manager ends, the session does not: its descriptors are stored, the next manager goes on with it.</summary>
+    HandedOver,
 }

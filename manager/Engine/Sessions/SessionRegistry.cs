@@ -14,6 +14,9 @@ internal sealed class SessionRegistry(FaultLoop[] loops)
 
     public long NextId() => Interlocked.Increment(ref _lastId);
 
+    /// <summary>Numbers up to this one are taken.</summary>
+    public void Reserve(long id) => _lastId = Math.Max(_lastId, id);
+
     public ICollection<Session> All => _sessions.Values;
 
     public Session? Find(long id) => _sessions.GetValueOrDefault(id);

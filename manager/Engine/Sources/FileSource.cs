@@ -42,6 +42,7 @@ public sealed class FileSource : PageSource
                 throw new ArgumentException($"{description} is not a regular file", nameof(file));
             }
 
+            Status = status;
             Length = status.Size;
             _mappedBytes = (ulong)Length & ~(ulong)(PageSize.Base - 1);
             _mapping = _mappedBytes > 0 ? NativePages.MapShared(file, 0, _mappedBytes, writable: false) : 0;
@@ -61,6 +62,9 @@ public sealed class FileSource : PageSource
 
     /// <summary>Size of the file when it was opened; pages past the end are unavailable, the rest of the last page reads as zeros.</summary>
     public override long Length { get; }
+
+    /// <inheritdoc/>
+    private protected override SafeFd? Descriptor => _file;
 
     /// <inheritdoc/>
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)

@@ -33,6 +33,7 @@ public sealed class MemfdSource : PageSource
             }
 
             FileStatus status = FileIo.Stat(memfd);
+            Status = status;
             Length = status.Size;
             if (Length <= 0)
             {
@@ -59,6 +60,9 @@ public sealed class MemfdSource : PageSource
 
     /// <inheritdoc/>
     public override long Length { get; }
+
+    /// <inheritdoc/>
+    private protected override SafeFd? Descriptor => _memfd;
 
     /// <inheritdoc/>
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)

@@ -1,3 +1,4 @@
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Sources;
@@ -5,7 +6,11 @@ namespace UffdManager.Engine.Sources;
 /// <summary>Where the contents of pages come from. Shared by sessions of several fault loops; every method may run on any thread.</summary>
 public abstract class PageSource : IDisposable
 {
+    private const int MaximumDescription = 300;
+
     private int _references = 1;
+    private long _storeId;
+    private DescriptorKeeper? _keeper;
 
     /// <summary>Short text for logs and status: "zero", "file /srv/image.mem".</summary>
     public abstract string Description { get; }
@@ -15,6 +20,15 @@ public abstract class PageSource : IDisposable
 
     /// <summary>Whether every page reads as zeros, so that the kernel's own zero fill is an equal substitute.</summary>
     public virtual bool IsZero => false;
+
+    /// <summary>Number under which the descriptor is stored for the next manager; 0 while it is not.</summary>
+    internal long StoreId => Volatile.Read(ref _storeId);
+
+    /// <summary>What a successor would have to be given to serve from here; null for a source that needs nothing.</summary>
+    private protected virtual SafeFd? Descriptor => null;
+
+    /// <summary>Of the descriptor, as it was when it was opened.</summary>
+    private protected FileStatus Status { get; set; }
 
     /// <summary>Whether the source is one for the life of the process, so that references to it are not counted.</summary>
     private protected virtual bool IsImmortal => false;
@@ -87,11 +101,46 @@ public abstract class PageSource : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>Stores the descriptor, once, for as long as the source lives. Any thread.</summary>
+    internal void Keep(DescriptorKeeper keeper)
+    {
+        if (Descriptor is not SafeFd descriptor || StoreId != 0)
+        {
+            return;
+        }
+
+        long id = keeper.StoreSource(descriptor);
+        if (Interlocked.CompareExchange(ref _storeId, id, 0) == 0)
+        {
+            _keeper = keeper;
+        }
+        else
+        {
+            // Another fault loop was quicker.
+            keeper.RemoveSource(id);
+        }
+    }
+
+    /// <summary>Goes on under the number that an earlier manager had stored the descriptor under.</summary>
+    internal void KeepAs(DescriptorKeeper keeper, long id)
+    {
+        _keeper = keeper;
+        Volatile.Write(ref _storeId, id);
+    }
+
+    /// <summary>What a successor must know beside the descriptor.</summary>
+    internal SourceDocument Describe()
+    {
+        string description = Description.Length > MaximumDescription ? Description[..MaximumDescription] : Description;
+        return new SourceDocument(StoreId, this is MemfdSource, description, Status.Device, Status.Inode, OwnerTag);
+    }
+
     /// <summary>Releases descriptors and mappings; called once.</summary>
     protected abstract void Close();
 
     private void CloseAndTell()
     {
+        _keeper?.RemoveSource(StoreId);
         Close();
         Released?.Invoke();
     }

@@ -1,3 +1,4 @@
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Sources;
@@ -21,28 +22,28 @@ public sealed class SharedImage : IDisposable
 
     private readonly SafeMemfd _memfd;
     private readonly nuint _mapping;
-    private readonly nuint _states;
-    private readonly ulong _stateBytes;
+    private readonly ImageMemory _state;
     private readonly PageSource _source;
     private readonly long _sourceOffset;
     private int _references = 1;
+    private DescriptorKeeper? _keeper;
+    private long _storeId;
 
-    private SharedImage(SafeMemfd memfd, nuint mapping, nuint states, ulong stateBytes, PageSource source, long sourceOffset, long length, bool writable, string name)
+    private SharedImage(SafeMemfd memfd, nuint mapping, ImageMemory state, PageSource source, long sourceOffset, long length, bool writable, string name)
     {
         _memfd = memfd;
         _mapping = mapping;
-        _states = states;
-        _stateBytes = stateBytes;
+        _state = state;
+        CanFill = true;
         _source = source;
         _sourceOffset = sourceOffset;
         Length = length;
         Writable = writable;
         Name = name;
-        Id = Interlocked.Increment(ref s_lastId);
     }
 
-    /// <summary>Unique within the process.</summary>
-    public long Id { get; }
+    /// <summary>Unique within the process, and the same after a restart.</summary>
+    public long Id { get; private init; }
 
     /// <summary>Size in bytes, a multiple of the page size.</summary>
     public long Length { get; }
@@ -60,6 +61,15 @@ public sealed class SharedImage : IDisposable
     /// What the creator wants to find again with it after a restart, opaque to the engine; at most 1024 bytes of UTF-8. Set before it is shared.
     /// </summary>
     public string OwnerTag { get; set; } = string.Empty;
+
+    /// <summary>
+    /// Whether pages that are not filled yet can be. One that is sealed against writing can be filled only through the mapping that its maker had:
+    /// under the next manager what is filled stays shared, and what is not goes to each client as a copy of its own.
+    /// </summary>
+    public bool CanFill { get; private init; }
+
+    /// <summary>Number under which it is stored for the next manager; 0 while it is not.</summary>
+    internal long StoreId => Volatile.Read(ref _storeId);
 
     internal PageSource Source => _source;
 
@@ -81,6 +91,7 @@ public sealed class SharedImage : IDisposable
         }
 
         SafeMemfd memfd = Memfd.Create("uffd-manager:" + name, MemfdFlags.AllowSealing);
+        ImageMemory? state = null;
         nuint mapping = 0;
         try
         {
@@ -96,12 +107,12 @@ public sealed class SharedImage : IDisposable
                 throw new SyscallException(sealedAs, "fcntl(F_ADD_SEALS)", name);
             }
 
-            ulong stateBytes = PageSize.AlignUp((ulong)length / (ulong)PageSize.Base, (ulong)PageSize.Base);
-            nuint states = NativePages.Map(stateBytes);
-            return new SharedImage(memfd, mapping, states, stateBytes, source.AddReference(), sourceOffset, length, writable, name);
+            state = ImageMemory.Create(length);
+            return new SharedImage(memfd, mapping, state, source.AddReference(), sourceOffset, length, writable, name) { Id = Interlocked.Increment(ref s_lastId) };
         }
         catch
         {
+            state?.Dispose();
             if (mapping != 0)
             {
                 NativePages.Unmap(mapping, (ulong)length);
@@ -110,6 +121,70 @@ public sealed class SharedImage : IDisposable
             memfd.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The image that an earlier manager left behind.</summary>
+    /// <param name="memfd">Its memory; owned from now on, also when this throws.</param>
+    /// <param name="state">Its state; owned likewise.</param>
+    /// <param name="document">What it is.</param>
+    /// <param name="source">Where the rest comes from; the image takes a reference of its own.</param>
+    /// <exception cref="CorruptStateException">Memory and state are not of one image.</exception>
+    /// <exception cref="SyscallException">No memory.</exception>
+    internal static SharedImage Restore(SafeMemfd memfd, ImageMemory state, ImageDocument document, PageSource source)
+    {
+        nuint mapping = 0;
+        try
+        {
+            if (FileIo.Stat(memfd).Size != document.Length)
+            {
+                throw new CorruptStateException($"image {document.Name} is of another size than its state says");
+            }
+
+            bool canFill = (Memfd.GetSeals(memfd) & MemfdSeals.FutureWrite) == 0;
+            mapping = NativePages.MapShared(memfd, 0, (ulong)document.Length, canFill);
+            SharedImage image = new(memfd, mapping, state, source.AddReference(), document.SourceOffset, document.Length, document.Writable, document.Name)
+            {
+                Id = document.MapId,
+                CanFill = canFill,
+                OwnerTag = document.OwnerTag,
+            };
+            Reserve(document.MapId);
+            image.TakeClaimsBack();
+            return image;
+        }
+        catch
+        {
+            if (mapping != 0)
+            {
+                NativePages.Unmap(mapping, (ulong)document.Length);
+            }
+
+            state.Dispose();
+            memfd.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Stores it for the next manager, once, for as long as it lives. Any thread.</summary>
+    internal void Keep(DescriptorKeeper keeper)
+    {
+        long id = keeper.NextId();
+        if (Interlocked.CompareExchange(ref _storeId, id, 0) != 0)
+        {
+            return;
+        }
+
+        _source.Keep(keeper);
+        _state.Write(new ImageDocument(id, Id, Name, Length, Writable, _sourceOffset, _source.IsZero ? null : _source.Describe(), OwnerTag));
+        keeper.StoreImage(id, _memfd, _state.Memfd);
+        _keeper = keeper;
+    }
+
+    /// <summary>Goes on under the number that an earlier manager had stored it under.</summary>
+    internal void KeepAs(DescriptorKeeper keeper, long id)
+    {
+        _keeper = keeper;
+        Volatile.Write(ref _storeId, id);
     }
 
     /// <summary>A descriptor for a client.</summary>
@@ -164,8 +239,9 @@ public sealed class SharedImage : IDisposable
 
     private void CloseAndTell()
     {
+        _keeper?.RemoveImage(StoreId);
         NativePages.Unmap(_mapping, (ulong)Length);
-        NativePages.Unmap(_states, _stateBytes);
+        _state.Dispose();
         _memfd.Dispose();
         _source.Dispose();
         Released?.Invoke();
@@ -193,5 +269,30 @@ public sealed class SharedImage : IDisposable
     /// <summary>Allocates claimed pages as zeros.</summary>
     internal Errno StoreZero(long offset, int length) => NativePages.Advise(_mapping + (nuint)offset, (ulong)length, MemoryAdvice.PopulateWrite);
 
-    private ref byte State(long offset) => ref NativePages.At<byte>(_states + (nuint)(offset / PageSize.Base));
+    private static void Reserve(long id)
+    {
+        long seen = Volatile.Read(ref s_lastId);
+        while (seen < id && Interlocked.CompareExchange(ref s_lastId, id, seen) is var found && found != seen)
+        {
+            seen = found;
+        }
+    }
+
+    // Who claimed them is dead. What was written into them nobody has seen: a page is mapped for clients once it is filled.
+    private void TakeClaimsBack()
+    {
+        long from = 0;
+        while (_state.NextStretch(ref from, Length / PageSize.Base) is { IsEmpty: false } states)
+        {
+            foreach (ref byte state in states)
+            {
+                if (state is not (Empty or Filled))
+                {
+                    state = Empty;
+                }
+            }
+        }
+    }
+
+    private ref byte State(long offset) => ref _state.State(offset / PageSize.Base);
 }

@@ -4,6 +4,7 @@ using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.Tests.Harness;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
@@ -186,7 +187,7 @@ public sealed class FetchQueueTests : IDisposable
     {
         Tenant tenant = new(name, weight, new TenantLimits());
         Policy policy = new() { Name = "p" };
-        Session session = new(1, Userfaultfd.Open(), _loop, tenant, policy, "", UffdFeatures.None, 1, new TenantCounters(name, 0));
+        Session session = new(1, Userfaultfd.Open(), _loop, tenant, policy, "", UffdFeatures.None, 1, new TenantCounters(name, 0), new SessionLedger(StateMemory.Create(new MemoryGauge())));
         _sessions.Add(session);
         return session;
     }

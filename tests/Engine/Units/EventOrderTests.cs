@@ -4,6 +4,7 @@ using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.Tests.Harness;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
@@ -40,7 +41,7 @@ public sealed class EventOrderTests : IDisposable
         Assert.Equal(Errno.OK, Userfaultfd.Register(uffd, at, Page, UffdRegisterModes.Missing, out _));
         _change = _client.Begin($"madvise {at} {Page} 4", 1);
         Tenant tenant = new("alice", 1, new TenantLimits());
-        _session = new Session(1, uffd, _loop, tenant, new Policy { Name = "p" }, "", UffdFeatures.EventUnmap | UffdFeatures.EventRemap, 1, new TenantCounters("alice", 0))
+        _session = new Session(1, uffd, _loop, tenant, new Policy { Name = "p" }, "", UffdFeatures.EventUnmap | UffdFeatures.EventRemap, 1, new TenantCounters("alice", 0), new SessionLedger(StateMemory.Create(new MemoryGauge())))
         {
             State = SessionState.Serving,
         };
@@ -182,13 +183,13 @@ public sealed class EventOrderTests : IDisposable
     private void Remap(ulong from, ulong to)
     {
         UffdMessage message = new() { Event = UffdEventKind.Remap, From = from, To = to, Length = Length };
-        _loop.ApplyEvent(_session, in message);
+        _loop.ApplyEvent(_session, ref message);
     }
 
     private void Unmap(ulong start, ulong length = Length)
     {
         UffdMessage message = new() { Event = UffdEventKind.Unmap, Start = start, End = start + length };
-        _loop.ApplyEvent(_session, in message);
+        _loop.ApplyEvent(_session, ref message);
     }
 
     private void AssertIsA(ulong at)

@@ -1,0 +1,346 @@
+using UffdManager.Engine.Loops;
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine;
+
+/// <content>Going on where an earlier manager ended, however it ended.</content>
+public sealed partial class FaultEngine
+{
+    /// <summary>
+    /// Takes over what an earlier manager had stored: sessions are served again as if nothing had happened. What cannot be taken over fails closed:
+    /// its client is killed, or where nobody knows who it is, its pages are poisoned; never does anyone read zeros. Call it after <see cref="Start"/>,
+    /// before the first <see cref="AttachAsync"/>.
+    /// </summary>
+    /// <param name="inherited">What was stored; owned by the engine from now on.</param>
+    /// <param name="owner">Tells tenants, and hears of sources and images.</param>
+    public async Task<RestoreReport> RestoreAsync(IReadOnlyList<StoredDescriptor> inherited, IRestoreOwner owner)
+    {
+        ArgumentNullException.ThrowIfNull(inherited);
+        ArgumentNullException.ThrowIfNull(owner);
+        using InheritedDescriptors descriptors = new(inherited);
+        _keeper.Reserve(descriptors.LastStoreId);
+        _registry.Reserve(descriptors.LastSessionId);
+        using RestoredParts parts = new(descriptors, _keeper, owner);
+        parts.RestoreImages();
+        Restore restore = new(owner, parts, descriptors);
+        foreach (InheritedSession session in descriptors.Sessions)
+        {
+            // A child whose fork was being taken in has no state yet; its parent's state says so, and comes first.
+            if (session.Uffds.Count == 1 && session.States.Count == 0 && restore.ForkedChildren.Contains(session.Id))
+            {
+                continue;
+            }
+
+            BuildOrFail(restore, session);
+            CrashPoints.Visit(CrashPoint.RestoreHalf);
+        }
+
+        foreach (IGrouping<FaultLoop, RestoredSession> group in restore.Sessions.GroupBy(restored => restored.Session.Loop).ToArray())
+        {
+            await RunAsync(group.Key, loop => loop.Resume(group, restore)).ConfigureAwait(false);
+        }
+
+        foreach (InheritedSession left in descriptors.Sessions.Where(session => !session.HasNothing))
+        {
+            FailClosed(restore, left, null, "it was forked from a session that could not be restored");
+        }
+
+        CrashPoints.Visit(CrashPoint.RestoreDone);
+        foreach (IGrouping<FaultLoop, RestoredSession> group in restore.Sessions.GroupBy(restored => restored.Session.Loop).ToArray())
+        {
+            await RunAsync(group.Key, loop => loop.BeginServingRestored(group)).ConfigureAwait(false);
+        }
+
+        return new RestoreReport(
+            [.. restore.Sessions.Where(restored => restored.Session.State != SessionState.Ended)], restore.Failures, restore.Gone, descriptors.Foreign);
+    }
+
+    /// <summary>
+    /// Stops serving without ending any session: everything that a successor needs is on record and in the store. Faults wait from here on.
+    /// <see cref="Dispose"/> then closes our descriptors only.
+    /// </summary>
+    public async Task HandOverAsync()
+    {
+        _keeper.Leave();
+        await Task.WhenAll(_loops.Select(loop => RunAsync(loop, it => it.Retire()))).ConfigureAwait(false);
+    }
+
+    /// <summary>On the loop: the child of a fork that was being taken in when the earlier manager ended; null when its descriptor was lost.</summary>
+    internal Session? ChildOfInterruptedFork(Session parent, long id, Restore restore)
+    {
+        if (restore.Descriptors.Session(id) is not { Uffds.Count: 1, States.Count: 0 } inherited)
+        {
+            return null;
+        }
+
+        SessionLedger ledger = new(StateMemory.Create(parent.Loop.StateBytes));
+        ledger.Memory.Assign(id);
+        return NewForkedSession(parent, id, InheritedSession.Take(inherited.Uffds)!, ledger);
+    }
+
+    private void BuildOrFail(Restore restore, InheritedSession inherited)
+    {
+        StateMemory? memory = null;
+        SessionRecord? record = null;
+        try
+        {
+            if (inherited.States.Count == 1)
+            {
+                memory = StateMemory.Open(InheritedSession.Take(inherited.States)!, new MemoryGauge());
+                RecoveredSession recovered = SessionRestorer.Read(memory, inherited.Id);
+                record = recovered.Content.Record;
+                if (inherited.Uffds.Count == 1 && IsOver(inherited, record))
+                {
+                    restore.Gone++;
+                    memory.Dispose();
+                    inherited.Dispose();
+                    _keeper.RemoveSession(inherited.Id);
+                    return;
+                }
+
+                if (inherited.Defect is null or "its state memory is not in the store")
+                {
+                    Build(restore, inherited, recovered);
+                    return;
+                }
+            }
+
+            throw new CorruptStateException(inherited.Defect ?? "its state memory is not in the store");
+        }
+        catch (Exception failure) when (failure is CorruptStateException or SyscallException or ArgumentException or IOException)
+        {
+            memory?.Dispose();
+            FailClosed(restore, inherited, record, failure.Message);
+        }
+    }
+
+    private static bool IsOver(InheritedSession inherited, SessionRecord record)
+    {
+        using FdLease lease = inherited.Uffds[0].Lease();
+        if (Userfaultfd.IsOwnerGone(lease))
+        {
+            return true;
+        }
+
+        if (record.Pid != 0 && inherited.PidFds.Count == 0 && TryOpenProcess(record) is SafePidFd pidFd)
+        {
+            inherited.PidFds.Add(pidFd);
+        }
+
+        return false;
+    }
+
+    private static SafePidFd? TryOpenProcess(SessionRecord record)
+    {
+        SafePidFd? pidFd = PidFd.TryOpen(record.Pid, out _);
+        if (pidFd is not null && ProcessInfo.TryReadStartTime(record.Pid, out ulong startTime) && startTime == record.ProcessStartTime)
+        {
+            return pidFd;
+        }
+
+        pidFd?.Dispose();
+        return null;
+    }
+
+    private void Build(Restore restore, InheritedSession inherited, RecoveredSession recovered)
+    {
+        SessionRecord record = recovered.Content.Record;
+        object?[] subjects = SessionRestorer.ReadDocuments(recovered, restore.Parts);
+        Policy policy = SessionRestorer.Subject<Policy>(subjects, record.DefaultPolicy);
+        List<(Region Region, nuint Place, RegionRecordState State)> regions = [];
+        try
+        {
+            foreach ((nuint place, RegionRecordState state) in recovered.Content.Regions)
+            {
+                regions.Add((SessionRestorer.MakeRegion(place, subjects, NextGeneration()), place, state));
+            }
+
+            regions.Sort((a, b) => a.Region.Start.CompareTo(b.Region.Start));
+            CheckDisjoint(regions);
+        }
+        catch
+        {
+            regions.ForEach(region => region.Region.Release());
+            throw;
+        }
+
+        Session session = MakeSession(restore, inherited, recovered, policy);
+        foreach ((Region region, nuint place, RegionRecordState state) in regions)
+        {
+            session.Ledger.Resume(region, place);
+            if (state == RegionRecordState.Wanted)
+            {
+                restore.Wanted.Add((session, region));
+            }
+            else
+            {
+                session.Regions.Add(region);
+            }
+        }
+
+        session.Ledger.DropUnused();
+        session.Tenant.Usage.AddSession();
+        session.Tenant.Usage.ForceRegions(session.Regions.Count, (long)session.Regions.Bytes);
+        if (session.Ledger.ForkedChild is long child and not 0)
+        {
+            restore.ForkedChildren.Add(child);
+        }
+
+        restore.Sessions.Add(new RestoredSession(session, record.OwnerRecord) { Record = record });
+    }
+
+    private static void CheckDisjoint(List<(Region Region, nuint Place, RegionRecordState State)> regions)
+    {
+        Region? before = null;
+        foreach ((Region region, _, RegionRecordState state) in regions)
+        {
+            if (state != RegionRecordState.Standing)
+            {
+                continue;
+            }
+
+            if (before is not null && before.End > region.Start)
+            {
+                throw new CorruptStateException($"two regions are recorded at 0x{region.Start:x}");
+            }
+
+            before = region;
+        }
+    }
+
+    private Session MakeSession(Restore restore, InheritedSession inherited, RecoveredSession recovered, Policy policy)
+    {
+        SessionRecord record = recovered.Content.Record;
+        Tenant tenant = restore.Owner.TenantOf(record.Tenant, record.Weight, record.Limits);
+        AddressSpace? space = record.Pid == 0 ? null : _registry.Enter(record.Pid, record.ProcessStartTime);
+        FaultLoop loop = space?.Loop ?? restore.Sessions.FirstOrDefault(other => other.Session.Id == record.ParentId)?.Session.Loop ?? _loops[0];
+        recovered.Ledger.Memory.CountIn(loop.StateBytes);
+        Session session = new(
+            record.Id,
+            InheritedSession.Take(inherited.Uffds)!,
+            loop,
+            tenant,
+            policy,
+            record.Label,
+            (UffdFeatures)record.Features,
+            record.ForkToken,
+            CountersOf(tenant, loop),
+            recovered.Ledger)
+        {
+            StartedAt = record.StartedAt,
+            HasKeeper = record.HasKeeper,
+            OwnerRecord = record.OwnerRecord,
+            ParentId = record.ParentId,
+            ParentPid = record.ParentPid,
+            Space = space,
+            State = SessionState.Adopting,
+            AdoptionDeadline = MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds,
+        };
+        if (record.Pid != 0)
+        {
+            session.Identify(record.Pid, record.ProcessStartTime, InheritedSession.Take(inherited.PidFds));
+        }
+
+        session.Resume(recovered);
+        _registry.Add(session);
+        return session;
+    }
+
+    // The last descriptor of a living client may be closed only after the client has been killed: whoever waits would read zeros. Where nobody knows
+    // who it is, the descriptor is kept, and whoever faults on it finds his page poisoned.
+    private void FailClosed(Restore restore, InheritedSession inherited, SessionRecord? record, string reason)
+    {
+        List<SafeUffd> living = [];
+        while (InheritedSession.Take(inherited.Uffds) is SafeUffd uffd)
+        {
+            using FdLease lease = uffd.Lease();
+            if (Userfaultfd.IsOwnerGone(lease))
+            {
+                uffd.Dispose();
+            }
+            else
+            {
+                living.Add(uffd);
+            }
+        }
+
+        if (record is { Pid: not 0 } && inherited.PidFds.Count == 0 && TryOpenProcess(record) is SafePidFd found)
+        {
+            inherited.PidFds.Add(found);
+        }
+
+        int pid = record?.Pid ?? 0;
+        bool killed = false;
+        foreach (SafePidFd pidFd in inherited.PidFds)
+        {
+            pid = pid == 0 ? PidFd.ReadPid(pidFd) ?? 0 : pid;
+            killed |= PidFd.SendSignal(pidFd, Signals.Kill) == Errno.OK;
+        }
+
+        restore.Failures.Add(new RestoreFailure(inherited.Id, pid, reason, killed));
+        inherited.Dispose();
+        _keeper.RemoveSession(inherited.Id);
+        foreach (SafeUffd uffd in living)
+        {
+            if (killed)
+            {
+                uffd.Dispose();
+            }
+            else
+            {
+                Condemn(restore, uffd, reason);
+            }
+        }
+    }
+
+    // A session of nobody, that serves every fault with poison.
+    private void Condemn(Restore restore, SafeUffd uffd, string reason)
+    {
+        Tenant tenant = restore.Owner.TenantOf("unknown", 1, new TenantLimits());
+        FaultLoop loop = _loops[0];
+        SessionLedger ledger = new(StateMemory.Create(loop.StateBytes));
+        long id = _registry.NextId();
+        ledger.Memory.Assign(id);
+        Policy policy = new() { Name = "unknown" };
+        Session session = new(id, uffd, loop, tenant, policy, reason, UffdFdInfoReader.Read(uffd).Enabled, NewToken(), CountersOf(tenant, loop), ledger)
+        {
+            State = SessionState.Adopting,
+        };
+        tenant.Usage.AddSession();
+        _registry.Add(session);
+        session.Record();
+        _keeper.StoreSession(id, uffd, ledger.Memory.Memfd);
+        loop.Post(new LoopCommand<bool>(it =>
+        {
+            it.Add(session);
+            it.Kill(session, 0, reason);
+            return true;
+        }));
+    }
+
+    /// <summary>What a restore collects on its way.</summary>
+    internal sealed class Restore(IRestoreOwner owner, RestoredParts parts, InheritedDescriptors descriptors)
+    {
+        public IRestoreOwner Owner { get; } = owner;
+
+        public RestoredParts Parts { get; } = parts;
+
+        public InheritedDescriptors Descriptors { get; } = descriptors;
+
+        public List<RestoredSession> Sessions { get; } = [];
+
+        /// <summary>Ranges whose registration was under way.</summary>
+        public List<(Session Session, Region Region)> Wanted { get; } = [];
+
+        public List<RestoreFailure> Failures { get; } = [];
+
+        /// <summary>Numbers of children whose fork was being taken in.</summary>
+        public HashSet<long> ForkedChildren { get; } = [];
+
+        public int Gone { get; set; }
+    }
+}

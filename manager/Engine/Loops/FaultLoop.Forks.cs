@@ -1,0 +1,140 @@
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Forks: a process more, of which we hold the only handle.</content>
+/// <remarks>
+/// Reading the event puts the child's userfaultfd into our descriptor table and lets the parent go on; nothing can be refused any more. From there to
+/// the descriptor store it is a few instructions, because all that takes time was made before (<see cref="MayRead"/>). A manager that is killed
+/// on that way takes the descriptor with it; its successor finds the message in the parent's inbox, knows that a child is lost, and looks for it.
+/// </remarks>
+internal sealed partial class FaultLoop
+{
+    private SessionLedger? _spareLedger;
+
+    /// <summary>Whether a fork event could be taken in: there is a ledger for the child.</summary>
+    private bool MayRead(Session session)
+    {
+        if (_spareLedger is not null || (session.Features & UffdFeatures.EventFork) == 0)
+        {
+            return true;
+        }
+
+        try
+        {
+            _spareLedger = new SessionLedger(StateMemory.Create(StateBytes));
+            return true;
+        }
+        catch (SyscallException)
+        {
+            return false;
+        }
+    }
+
+    private void ApplyFork(Session parent, int descriptor)
+    {
+        CrashPoints.Visit(CrashPoint.ForkRead);
+        SafeUffd uffd = SafeUffd.Adopt(descriptor);
+        SessionLedger ledger = _spareLedger!;
+        _spareLedger = null;
+        long id = _engine.NextSessionId();
+        parent.Ledger.ForkedChild = id;
+        _engine.Keeper.StoreSession(id, uffd);
+        CrashPoints.Visit(CrashPoint.ForkStored);
+        ledger.Memory.Assign(id);
+        BringUp(parent, _engine.NewForkedSession(parent, id, uffd, ledger));
+        parent.Ledger.ForkedChild = 0;
+    }
+
+    /// <summary>Makes a forked child what its parent was at this moment.</summary>
+    private void BringUp(Session parent, Session child)
+    {
+        child.Tenant.Usage.AddSession();
+        Add(child);
+        _engine.Publish(new ForkAdopted(_now, child, parent));
+        if (WhyForkIsTooMuch(parent) is string refusal)
+        {
+            RefuseFork(parent, child, refusal);
+            return;
+        }
+
+        foreach (Region region in parent.Regions.All)
+        {
+            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, region.Generation);
+            child.Regions.Add(copy);
+        }
+
+        child.Tenant.Usage.ForceRegions(child.Regions.Count, (long)child.Regions.Bytes);
+        foreach (Region region in child.Regions.All)
+        {
+            CopyPages(parent, child, region);
+        }
+
+        child.Record();
+        CrashPoints.Visit(CrashPoint.ForkCopied);
+        _engine.Keeper.StoreSession(child.Id, child.Ledger.Memory.Memfd);
+        if (child.Ledger.IsIncomplete)
+        {
+            Kill(child, 0, "the manager has no memory to record a forked child");
+        }
+        else if (parent.State == SessionState.Condemned)
+        {
+            Kill(child, 0, "was forked from a process that the manager had to kill");
+        }
+    }
+
+    // The child has been counted among the sessions already.
+    private static string? WhyForkIsTooMuch(Session parent)
+    {
+        TenantLimits limits = parent.Tenant.Limits;
+        TenantUsage usage = parent.Tenant.Usage;
+        return usage.Sessions > limits.Sessions ? $"was forked beyond the tenant's limit of {limits.Sessions} sessions"
+            : usage.Regions + parent.Regions.Count > limits.Regions ? $"was forked beyond the tenant's limit of {limits.Regions} regions"
+            : usage.RegisteredBytes + (long)parent.Regions.Bytes > limits.RegisteredBytes ? $"was forked beyond the tenant's limit of {limits.RegisteredBytes} registered bytes"
+            : null;
+    }
+
+    // A fork cannot be refused: the child exists. Where the kernel's zero fill is an equal substitute it goes on without us,
+    // otherwise it is killed as soon as its first fault says who it is.
+    private void RefuseFork(Session parent, Session child, string why)
+    {
+        bool released = IsZeroOnly(parent);
+        _engine.Publish(new ForkRefused(_now, child, released));
+        if (released)
+        {
+            End(child, SessionEndReason.Released);
+        }
+        else
+        {
+            Kill(child, 0, why);
+        }
+    }
+
+    private void CopyPages(Session parent, Session child, Region region)
+    {
+        ulong cursor = region.Start;
+        while (parent.Pages.NextRun(cursor, region.End, out ulong stop, out PageState state))
+        {
+            PageState kind = state & PageState.StateMask;
+            if (kind is PageState.Present or PageState.Removed or PageState.Poisoned)
+            {
+                if (!child.Pages.TrySetRange(cursor, stop, kind))
+                {
+                    Kill(child, cursor, "the manager has no memory for the page table of a forked child");
+                    return;
+                }
+
+                if (kind == PageState.Present)
+                {
+                    AddResident(child, (long)(stop - cursor));
+                }
+            }
+
+            cursor = stop;
+        }
+    }
+}

@@ -1,0 +1,278 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Sessions of an earlier manager: what it had begun is brought to its end before anything new is read.</content>
+internal sealed partial class FaultLoop
+{
+    // /proc counts start times in hundredths of a second.
+    private const long TickNanoseconds = 10_000_000;
+
+    /// <summary>Takes sessions on and completes what was under way in them. Their faults still wait.</summary>
+    public bool Resume(IEnumerable<RestoredSession> sessions, FaultEngine.Restore restore)
+    {
+        foreach (RestoredSession restored in sessions)
+        {
+            Session session = restored.Session;
+            session.Space?.Sessions.Add(session);
+            Add(session);
+            FinishUnregister(session);
+            foreach ((_, Region region) in restore.Wanted.Where(wanted => wanted.Session == session))
+            {
+                FinishRegister(session, region);
+            }
+
+            ReplayEvents(session, restore);
+            NotePresent(session);
+        }
+
+        return true;
+    }
+
+    /// <summary>Serves them from now on. Faults that the earlier manager had read are lost; a wake makes the kernel report them again.</summary>
+    public bool BeginServingRestored(IEnumerable<RestoredSession> sessions)
+    {
+        foreach (RestoredSession restored in sessions)
+        {
+            Session session = restored.Session;
+            if (session.State != SessionState.Adopting)
+            {
+                continue;
+            }
+
+            if (restored.Record!.IsCondemned)
+            {
+                Kill(session, 0, "was to be killed by the manager before this one");
+            }
+            else if (!restored.Record.IsAdopting)
+            {
+                BeginServing(session);
+            }
+
+            CrashPoints.Visit(CrashPoint.WakeHalf);
+        }
+
+        return true;
+    }
+
+    /// <summary>Leaves every session to the next manager: nothing is read, filled or ended any more.</summary>
+    public bool Retire()
+    {
+        _stopping = true;
+        _isHandingOver = true;
+        return true;
+    }
+
+    private void FinishUnregister(Session session)
+    {
+        (ulong start, ulong end) = session.Ledger.Unregistering;
+        if (start != 0)
+        {
+            _ = UnregisterRecorded(session, start, end);
+            session.Ledger.Unregistering = default;
+        }
+    }
+
+    // The client was not told, and may ask again; but it may also have gone on. What it gets is what it wanted.
+    private void FinishRegister(Session session, Region wanted)
+    {
+        ulong pageBytes = 0;
+        Errno errno = Userfaultfd.Register(session.Uffd, wanted.Start, wanted.Length, wanted.Modes, out UffdIoctls ioctls);
+        if (errno == Errno.OK)
+        {
+            pageBytes = (ioctls & UffdIoctls.ZeroPage) != 0 || session.Pid == 0
+                ? (ulong)PageSize.Base
+                : ProcessInfo.ReadSmaps(session.Pid).FirstOrDefault(mapping => mapping.Start <= wanted.Start && wanted.Start < mapping.End)?.PageSize ?? 0;
+        }
+
+        if (pageBytes != 0 && pageBytes <= ScratchBytes && PageSize.IsAligned(wanted.Start | wanted.Length | (ulong)wanted.SourceOffset, pageBytes))
+        {
+            ApplyUnmap(session, wanted.Start, wanted.End);
+            session.Regions.Add(new Region
+            {
+                Start = wanted.Start,
+                End = wanted.End,
+                PageBytes = pageBytes,
+                Modes = wanted.Modes,
+                Ioctls = ioctls,
+                Flags = wanted.Flags,
+                Policy = wanted.Policy,
+                Source = wanted.Source.AddReference(),
+                Image = wanted.Image?.AddReference(),
+                SourceOffset = wanted.SourceOffset,
+                Generation = wanted.Generation,
+            });
+            session.Tenant.Usage.ForceRegions(1, (long)wanted.Length);
+        }
+        else if (errno == Errno.OK)
+        {
+            _ = Userfaultfd.Unregister(session.Uffd, wanted.Start, wanted.Length);
+        }
+
+        session.Ledger.Forget(wanted);
+        wanted.Release();
+    }
+
+    // Messages that the earlier manager had read, and so acknowledged, and whose consequences it may not have recorded in full.
+    private void ReplayEvents(Session session, FaultEngine.Restore restore)
+    {
+        foreach (ref UffdMessage message in session.Ledger.Inbox(SessionLedger.InboxMessages))
+        {
+            if (message.Event is UffdEventKind.None or UffdEventKind.PageFault)
+            {
+                continue;
+            }
+
+            if (message.Event == UffdEventKind.Fork)
+            {
+                ReplayFork(session, restore);
+                message.Event = UffdEventKind.None;
+            }
+            else
+            {
+                ApplyEvent(session, ref message);
+            }
+        }
+
+        ForgetDisplaced(session);
+    }
+
+    private void ReplayFork(Session parent, FaultEngine.Restore restore)
+    {
+        long id = parent.Ledger.ForkedChild;
+        bool isRestored = id != 0 && restore.Sessions.Exists(restored => restored.Session.Id == id);
+        if (!isRestored)
+        {
+            if (id != 0 && _engine.ChildOfInterruptedFork(parent, id, restore) is Session child)
+            {
+                BringUp(parent, child);
+                BeginServing(child);
+            }
+            else
+            {
+                KillLostChildren(parent, restore);
+            }
+        }
+
+        parent.Ledger.ForkedChild = 0;
+    }
+
+    // The child's userfaultfd went down with the manager that had just read it: from then on the kernel gives the child zeros. Where these are what we
+    // would have given it nothing is lost. Else it is told from its siblings by what it is: a child of this process, younger than the session, that
+    // has the parent's ranges, and has them unregistered.
+    private void KillLostChildren(Session parent, FaultEngine.Restore restore)
+    {
+        if (IsZeroOnly(parent) || parent.Pid == 0)
+        {
+            return;
+        }
+
+        foreach (int pid in ProcessInfo.AllPids())
+        {
+            if (pid != parent.Pid
+                && ProcessInfo.TryReadParent(pid, out int parentPid) && parentPid == parent.Pid
+                && ProcessInfo.TryReadStartTime(pid, out ulong startTime) && ((long)startTime + 2) * TickNanoseconds >= parent.StartedAt
+                && !restore.Sessions.Exists(restored => restored.Session.Pid == pid)
+                && HasRangesUnregistered(parent, pid))
+            {
+                KillLostChild(parent, pid, startTime, restore);
+            }
+        }
+    }
+
+    private static void KillLostChild(Session parent, int pid, ulong startTime, FaultEngine.Restore restore)
+    {
+        using SafePidFd? pidFd = PidFd.TryOpen(pid, out _);
+        if (pidFd is not null && ProcessInfo.TryReadStartTime(pid, out ulong now) && now == startTime)
+        {
+            bool killed = PidFd.SendSignal(pidFd, Signals.Kill) == Errno.OK;
+            restore.Failures.Add(new RestoreFailure(0, pid, $"its userfaultfd was lost: the manager ended while it was forked from session {parent.Id}", killed));
+        }
+    }
+
+    private static bool HasRangesUnregistered(Session parent, int pid)
+    {
+        IReadOnlyList<VmaInfo> mappings = ProcessInfo.ReadSmaps(pid);
+        bool found = false;
+        foreach (VmaInfo mapping in mappings)
+        {
+            if (parent.Regions.FindOverlap(mapping.Start, mapping.End) is Region region && !region.Source.IsZero)
+            {
+                if (mapping.UffdModes != UffdRegisterModes.None)
+                {
+                    return false;
+                }
+
+                found = true;
+            }
+        }
+
+        return found;
+    }
+
+    // Pages that the kernel has and the table does not know of: filled by a manager that did not live to note it.
+    private static void NotePresent(Session session)
+    {
+        if (session.Pid == 0)
+        {
+            return;
+        }
+
+        try
+        {
+            using SafeFile pagemap = PagemapScan.OpenPagemap(session.Pid);
+            foreach (Region region in session.Regions.All)
+            {
+                NotePresent(session, region, pagemap);
+            }
+        }
+        catch (SyscallException)
+        {
+            // It only makes the numbers exact: a page that is there does not fault.
+        }
+    }
+
+    private static void NotePresent(Session session, Region region, SafeFile pagemap)
+    {
+        Span<PageRegion> runs = stackalloc PageRegion[64];
+        ulong cursor = region.Start;
+        while (cursor < region.End)
+        {
+            PagemapScanRequest request = new()
+            {
+                Start = cursor,
+                End = region.End,
+                AnyOf = PageCategories.Present | PageCategories.Swapped,
+                Returned = PageCategories.Present | PageCategories.Swapped,
+            };
+            if (PagemapScan.Scan(pagemap, request, runs, out int count, out ulong walked) != Errno.OK || walked <= cursor)
+            {
+                return;
+            }
+
+            foreach (PageRegion run in runs[..count])
+            {
+                NotePresent(session, region, PageSize.AlignDown(run.Start, region.PageBytes), PageSize.AlignUp(run.End, region.PageBytes));
+            }
+
+            cursor = walked;
+        }
+    }
+
+    private static void NotePresent(Session session, Region region, ulong start, ulong end)
+    {
+        ulong cursor = start;
+        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
+        {
+            if (state == PageState.Absent)
+            {
+                MarkPresent(session, region, cursor, stop);
+            }
+
+            cursor = stop;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+using System.Text.Json;
+using UffdManager.Engine.Policies;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.State;
+
+/// <summary>
+/// What sessions share, made again from what was stored: sources and images, each once. Holds a reference to each until it is disposed; what no session
+/// has taken by then goes.
+/// </summary>
+internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKeeper keeper, IRestoreOwner owner) : IDisposable
+{
+    private readonly Dictionary<long, PageSource> _sources = [];
+    private readonly Dictionary<long, SharedImage> _images = [];
+    private readonly Dictionary<long, string> _lostImages = [];
+
+    /// <summary>Makes all images again; what is wrong with one is told to the sessions that show it.</summary>
+    public void RestoreImages()
+    {
+        foreach (long id in inherited.Images.ToArray())
+        {
+            try
+            {
+                _images[id] = RestoreImage(id);
+            }
+            catch (Exception failure) when (failure is CorruptStateException or SyscallException or ArgumentException)
+            {
+                _lostImages[id] = failure.Message;
+                keeper.RemoveImage(id);
+            }
+        }
+    }
+
+    /// <summary>The subject of a document.</summary>
+    /// <exception cref="CorruptStateException">It cannot be made again.</exception>
+    public object Read(DocumentKind kind, byte[] bytes)
+    {
+        try
+        {
+            return kind switch
+            {
+                DocumentKind.Policy => Policy(Parse(JsonSerializer.Deserialize(bytes, StateJson.Default.PolicyDocument))),
+                DocumentKind.Source => Source(Parse(JsonSerializer.Deserialize(bytes, StateJson.Default.SourceDocument))),
+                DocumentKind.Image => Image(Parse(JsonSerializer.Deserialize(bytes, StateJson.Default.ImageReference)).Id),
+                _ => throw new CorruptStateException($"a document is of the unknown kind {(int)kind}"),
+            };
+        }
+        catch (JsonException failure)
+        {
+            throw new CorruptStateException($"a document cannot be read: {failure.Message}");
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (SharedImage image in _images.Values)
+        {
+            image.Dispose();
+        }
+
+        foreach (PageSource source in _sources.Values)
+        {
+            source.Dispose();
+        }
+    }
+
+    private static T Parse<T>(T? parsed)
+        where T : class => parsed ?? throw new CorruptStateException("a document is empty");
+
+    private SharedImage RestoreImage(long id)
+    {
+        (SafeMemfd memory, SafeMemfd stateMemory) = inherited.TakeImage(id);
+        ImageMemory state;
+        ImageDocument document;
+        try
+        {
+            state = ImageMemory.Open(stateMemory, out document);
+        }
+        catch
+        {
+            memory.Dispose();
+            throw;
+        }
+
+        PageSource source;
+        try
+        {
+            source = document.Source is null ? ZeroSource.Instance : Source(document.Source);
+        }
+        catch
+        {
+            memory.Dispose();
+            state.Dispose();
+            throw;
+        }
+
+        SharedImage image = SharedImage.Restore(memory, state, document, source);
+        image.KeepAs(keeper, id);
+        owner.ImageRestored(image, image.OwnerTag);
+        return image;
+    }
+
+    private Policy Policy(PolicyDocument document) => document.ToPolicy(
+        !document.HasSource ? null : document.Source is null ? ZeroSource.Instance : Source(document.Source));
+
+    private SharedImage Image(long id) =>
+        _images.GetValueOrDefault(id) ?? throw new CorruptStateException($"image {id}: {_lostImages.GetValueOrDefault(id, "its descriptors are not in the store")}");
+
+    private PageSource Source(SourceDocument document)
+    {
+        if (document.Id == 0)
+        {
+            return LostSource.Instance;
+        }
+
+        if (_sources.TryGetValue(document.Id, out PageSource? known))
+        {
+            return known;
+        }
+
+        SafeFile file = inherited.TakeSource(document.Id);
+        FileStatus status = FileIo.Stat(file);
+        if (status.Inode != document.Inode || status.Device != document.Device)
+        {
+            file.Dispose();
+            throw new CorruptStateException($"the stored descriptor of {document.Description} is another file");
+        }
+
+        PageSource source = document.IsMemfd ? new MemfdSource(file, document.Description) : new FileSource(file, document.Description);
+        source.OwnerTag = document.OwnerTag;
+        source.KeepAs(keeper, document.Id);
+        _sources[document.Id] = source;
+        owner.SourceRestored(source, document.OwnerTag);
+        return source;
+    }
+}

@@ -1,0 +1,182 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.State;
+
+/// <summary>What a successor must know of one session, kept in the session's state memory as it happens. Belongs to the session's fault loop.</summary>
+internal sealed class SessionLedger : IDisposable
+{
+    private readonly RegionRecords _records;
+    private readonly StateDocuments _documents;
+    private long _recordSequence;
+
+    public SessionLedger(StateMemory memory)
+    {
+        Memory = memory;
+        _records = new RegionRecords(memory);
+        _documents = new StateDocuments(memory);
+    }
+
+    public StateMemory Memory { get; }
+
+    /// <summary>Whether something could not be recorded for lack of memory. Such a session must not go on: a successor would take it for another one.</summary>
+    public bool IsIncomplete { get; private set; }
+
+    /// <summary>Where the kernel is to write messages, at most so many.</summary>
+    public Span<UffdMessage> Inbox(int most) =>
+        MemoryMarshal.Cast<byte, UffdMessage>(NativePages.AsSpan(Memory.Base + StateLayout.Inbox, StateLayout.InboxBytes))[..Math.Min(most, InboxMessages)];
+
+    /// <summary>Messages that the inbox holds.</summary>
+    public static int InboxMessages { get; } = StateLayout.InboxBytes / Marshal.SizeOf<UffdMessage>();
+
+    /// <summary>Number of the session of the forked child whose event is being worked on; 0 for none.</summary>
+    public long ForkedChild
+    {
+        get => (long)Memory.ReadCheckedCell(Memory.Base + StateLayout.ForkCell);
+        set => Memory.WriteCell(Memory.Base + StateLayout.ForkCell, (ulong)value);
+    }
+
+    /// <summary>Whether ranges are set aside for events that have not come; that is not recorded any further.</summary>
+    public bool HasDisplaced
+    {
+        get => Memory.ReadCheckedCell(Memory.Base + StateLayout.DisplacedCell) != 0;
+        set => Memory.WriteCell(Memory.Base + StateLayout.DisplacedCell, value ? 1UL : 0);
+    }
+
+    /// <summary>The range that is being unregistered; empty for none.</summary>
+    public (ulong Start, ulong End) Unregistering
+    {
+        get => (Memory.ReadCheckedCell(Memory.Base + StateLayout.UnregisterStartCell) * (ulong)PageSize.Base,
+            Memory.ReadCheckedCell(Memory.Base + StateLayout.UnregisterEndCell) * (ulong)PageSize.Base);
+        set
+        {
+            // The start makes it count: last to be written, first to be taken back.
+            nuint start = Memory.Base + StateLayout.UnregisterStartCell;
+            Memory.WriteCell(start, 0);
+            Memory.WriteCell(Memory.Base + StateLayout.UnregisterEndCell, value.End / (ulong)PageSize.Base);
+            Memory.WriteCell(start, value.Start / (ulong)PageSize.Base);
+        }
+    }
+
+    /// <summary>Writes the session's own record: over the older copy, which counts as soon as it is complete.</summary>
+    public void Write(SessionRecord record)
+    {
+        byte[] bytes = JsonSerializer.SerializeToUtf8Bytes(record, StateJson.Default.SessionRecord);
+        _recordSequence++;
+        nuint copy = Memory.Base + (nuint)(_recordSequence % 2 == 0 ? StateLayout.RecordA : StateLayout.RecordB);
+        if (!SessionRecordCopy.TryWrite(copy, _recordSequence, bytes))
+        {
+            IsIncomplete = true;
+        }
+    }
+
+    /// <summary>Ordinal of a policy's document, used once more; -1 when there is no memory for it.</summary>
+    public int Use(Policies.Policy policy) => Noted(_documents.Use(
+        policy, DocumentKind.Policy, () => JsonSerializer.SerializeToUtf8Bytes(PolicyDocument.Of(policy), StateJson.Default.PolicyDocument)));
+
+    /// <summary>Records a region.</summary>
+    /// <param name="region">Gets the record.</param>
+    /// <param name="state">What it means.</param>
+    /// <param name="replaced">The region that it is a piece of, or null.</param>
+    /// <returns>False when there is no memory for it.</returns>
+    public bool Record(Region region, RegionRecordState state = RegionRecordState.Standing, Region? replaced = null)
+    {
+        int policy = Use(region.Policy);
+        int source = Use(region.Source);
+        int image = region.Image is null ? 0 : Use(region.Image);
+        if (policy < 0 || source < 0 || image < 0)
+        {
+            return false;
+        }
+
+        region.Record = _records.TryWrite(
+            new RegionRecord
+            {
+                Replaces = replaced is null ? 0 : RegionRecords.IdOf(replaced.Record),
+                Start = region.Start,
+                End = region.End,
+                SourceOffset = region.SourceOffset,
+                Ioctls = region.Ioctls,
+                Modes = region.Modes,
+                PageBytes = region.PageBytes,
+                Flags = region.Flags,
+                Policy = policy,
+                Source = source,
+                Image = image,
+            },
+            state);
+        IsIncomplete |= region.Record == 0;
+        return region.Record != 0;
+    }
+
+    /// <summary>Changes what a region's record means.</summary>
+    public static void SetState(Region region, RegionRecordState state) => RegionRecords.SetState(region.Record, state);
+
+    /// <summary>Unmakes a region's record.</summary>
+    public void Forget(Region region)
+    {
+        if (region.Record == 0)
+        {
+            return;
+        }
+
+        RegionRecord record = NativePages.At<RegionRecord>(region.Record);
+        _records.Free(region.Record);
+        region.Record = 0;
+        _documents.Release(record.Policy);
+        if (record.Source > 0)
+        {
+            _documents.Release(record.Source - 1);
+        }
+
+        if (record.Image > 0)
+        {
+            _documents.Release(record.Image - 1);
+        }
+    }
+
+    /// <summary>Reads what another manager left behind.</summary>
+    /// <exception cref="CorruptStateException">Something does not check.</exception>
+    public RecoveredLedger Recover(UsedBlocks used)
+    {
+        (SessionRecord record, _recordSequence) = SessionRecordCopy.Newest(Memory);
+        List<(DocumentKind Kind, byte[] Bytes)> documents = _documents.Recover(used);
+        return new RecoveredLedger(record, documents, _records.Recover(used));
+    }
+
+    /// <summary>Tells who is described by a recovered document.</summary>
+    public void Bind(int ordinal, object subject) => _documents.Bind(ordinal, subject);
+
+    /// <summary>A recovered region goes on with the record that it has.</summary>
+    public void Resume(Region region, nuint place)
+    {
+        region.Record = place;
+        Use(region.Policy);
+        Use(region.Source);
+        if (region.Image is SharedImage image)
+        {
+            Use(image);
+        }
+    }
+
+    /// <summary>Ends the recovery: documents that nothing uses make room.</summary>
+    public void DropUnused() => _documents.DropUnused();
+
+    public void Dispose() => Memory.Dispose();
+
+    private int Use(PageSource source) => source is ZeroSource ? 0 : 1 + Noted(_documents.Use(
+        source, DocumentKind.Source, () => JsonSerializer.SerializeToUtf8Bytes(source.Describe(), StateJson.Default.SourceDocument)));
+
+    private int Use(SharedImage image) => 1 + Noted(_documents.Use(
+        image, DocumentKind.Image, () => JsonSerializer.SerializeToUtf8Bytes(new ImageReference(image.StoreId), StateJson.Default.ImageReference)));
+
+    // -2, so that it is negative after one was added.
+    private int Noted(int ordinal)
+    {
+        IsIncomplete |= ordinal < 0;
+        return ordinal < 0 ? -2 : ordinal;
+    }
+}

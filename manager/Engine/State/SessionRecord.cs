@@ -1,0 +1,43 @@
+using UffdManager.Engine.Policies;
+
+namespace UffdManager.Engine.State;
+
+/// <summary>What a session is, apart from its regions and pages.</summary>
+internal sealed record SessionRecord
+{
+    public required long Id { get; init; }
+
+    public required ulong ForkToken { get; init; }
+
+    /// <summary>Monotonic nanoseconds.</summary>
+    public long StartedAt { get; init; }
+
+    public int Pid { get; init; }
+
+    public ulong ProcessStartTime { get; init; }
+
+    public long ParentId { get; init; }
+
+    public int ParentPid { get; init; }
+
+    public required string Tenant { get; init; }
+
+    public required int Weight { get; init; }
+
+    public required TenantLimits Limits { get; init; }
+
+    public required string Label { get; init; }
+
+    public required ulong Features { get; init; }
+
+    /// <summary>Ordinal of the default policy's document.</summary>
+    public required int DefaultPolicy { get; init; }
+
+    public bool HasKeeper { get; init; }
+
+    public bool IsAdopting { get; init; }
+
+    public bool IsCondemned { get; init; }
+
+    public byte[] OwnerRecord { get; init; } = [];
+}
