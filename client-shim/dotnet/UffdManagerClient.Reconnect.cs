@@ -59,11 +59,17 @@ public sealed partial class UffdManagerClient
                 connection?.Dispose();
                 throw;
             }
+            catch (UffdManagerException e) when (!e.IsConnectionLost)
+            {
+                connection?.Dispose();
+                var refusal = new ReconnectRefusedEventArgs(attempt, e);
+                _ = Task.Run(() => ReconnectRefused?.Invoke(this, refusal), CancellationToken.None);
+            }
 #pragma warning disable CA1031 // Giving up would leave faults, and later requests, waiting for ever.
             catch (Exception)
 #pragma warning restore CA1031
             {
-                // Nobody there yet, stopping, no descriptors left, or a configuration that does not know us any more: it may be mended.
+                // Nobody there yet, stopping, or no descriptors left.
                 connection?.Dispose();
             }
 

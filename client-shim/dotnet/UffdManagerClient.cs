@@ -42,6 +42,14 @@ public sealed partial class UffdManagerClient : IAsyncDisposable
     /// <summary>Raised after a lost connection has been replaced. Handlers run on the thread pool and are not waited for.</summary>
     public event EventHandler<ReconnectedEventArgs>? Reconnected;
 
+    /// <summary>
+    /// Raised when a manager refuses to go on with the session: a source that it cannot open, a policy that it does not have. The client tries again
+    /// and again, and faults wait meanwhile; but a manager that has taken the session and was not told all of its ranges for
+    /// engine.adoptionTimeout (30 seconds) kills this process, because the missing pages can neither be had nor be zeros. Handlers run on the
+    /// thread pool and are not waited for.
+    /// </summary>
+    public event EventHandler<ReconnectRefusedEventArgs>? ReconnectRefused;
+
     /// <summary>Number of the session; another one after a restart of the manager.</summary>
     public ulong SessionId => Volatile.Read(ref _welcome).SessionId;
 

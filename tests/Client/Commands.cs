@@ -18,6 +18,7 @@ internal sealed partial class Commands
         "dispose" => DisposeAsync(line),
         "lose" => Done(() => Client(line).LoseConnection()),
         "reconnected" => ReconnectedAsync(line),
+        "refused" => RefusedAsync(line),
         "status" => StatusAsync(Client(line).StatusAsync()),
         "query" => StatusAsync(UffdManagerClient.QueryTenantAsync(line.Word(0))),
         "create" => CreateAsync(line),
@@ -96,6 +97,13 @@ internal sealed partial class Commands
     {
         ReconnectedEventArgs report = await ((ClientEntry)_things[line.Word(0)]).NextReportAsync();
         return [$"{report.Resumed}", $"{report.Attempts}", $"{report.Failed.Count}"];
+    }
+
+    // refused NAME: code and errno of the next refusal to go on with the session
+    private async Task<string[]> RefusedAsync(CommandLine line)
+    {
+        ReconnectRefusedEventArgs refusal = await ((ClientEntry)_things[line.Word(0)]).NextRefusalAsync();
+        return [$"{refusal.Reason.Code}", $"{refusal.Reason.Errno}"];
     }
 
     private UffdManagerClient Client(CommandLine line, int word = 0) => ((ClientEntry)_things[line.Word(word)]).Client;

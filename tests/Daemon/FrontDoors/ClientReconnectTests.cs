@@ -93,6 +93,48 @@ public sealed class ClientReconnectTests : IDisposable
         Assert.Equal(ErrorCode.None, gone.Error.Code);
     }
 
+    /// <summary>What is missing can neither be read nor be zeros: its reader waits until the source is there again.</summary>
+    [Fact]
+    public async Task Range_whose_source_the_next_manager_cannot_open_waits_until_it_can()
+    {
+        await using DaemonSequence daemons = await DaemonSequence.StartAsync(Configuration);
+        byte[] image = await WriteImageAsync(16 * Page);
+        await using DotnetClient client = DotnetClient.Start();
+        await client.RunAsync($"connect c {daemons.SocketPath}");
+        await client.RunAsync($"create file c {16 * Page} policy=file path={ImagePath}");
+        daemons.Kill();
+        File.Move(ImagePath, ImagePath + ".away");
+
+        Task<string[]> populated = client.BeginAsync($"populate file 0 {16 * Page}");
+        await daemons.StartNextAsync();
+        Assert.Equal([$"{ErrorCode.Source}", $"{Errno.ENOENT}"], await client.RunAsync("refused c"));
+        Assert.Equal([$"{ErrorCode.Source}", $"{Errno.ENOENT}"], await client.RunAsync("refused c"));
+        Assert.False(populated.IsCompleted);
+        File.Move(ImagePath + ".away", ImagePath);
+
+        Assert.Equal("0", (await client.RunAsync("reconnected c"))[2]);
+        await populated.WaitAsync(Eventually.DefaultDeadline);
+        Assert.Equal([Digest(image)], await client.RunAsync($"digest file 0 {16 * Page}"));
+    }
+
+    [Fact]
+    public async Task Client_whose_source_the_next_manager_never_opens_is_killed_with_a_reason()
+    {
+        await using DaemonSequence daemons = await DaemonSequence.StartAsync(Configuration);
+        await WriteImageAsync(16 * Page);
+        await using DotnetClient client = DotnetClient.Start();
+        await client.RunAsync($"connect c {daemons.SocketPath}");
+        await client.RunAsync($"create file c {16 * Page} policy=file path={ImagePath}");
+        daemons.Kill();
+        File.Delete(ImagePath);
+
+        await daemons.StartNextAsync(new Dictionary<string, string> { ["UFFD_MANAGER__engine__adoptionTimeout"] = "2s" });
+
+        Assert.Equal([$"{ErrorCode.Source}", $"{Errno.ENOENT}"], await client.RunAsync("refused c"));
+        await client.WaitForExitAsync();
+        await daemons.Current.WaitForLogAsync("never said what its ranges contain");
+    }
+
     private string ImagePath => Path.Combine(_directory.Path, "image");
 
     private string Configuration => $$"""

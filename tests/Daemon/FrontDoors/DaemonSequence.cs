@@ -24,7 +24,13 @@ internal sealed class DaemonSequence : IAsyncDisposable
 
     public void Kill() => _all[^1].Kill();
 
-    public async Task StartNextAsync() => _all.Add(await DaemonProcess.StartAsync(_configuration, socketPath: SocketPath));
+    /// <summary>Starts the next at the same socket.</summary>
+    /// <param name="environment">Variables that this one has beside the others'.</param>
+    public async Task StartNextAsync(IReadOnlyDictionary<string, string>? environment = null) =>
+        _all.Add(await DaemonProcess.StartAsync(_configuration, environment, SocketPath));
+
+    /// <summary>The one that was started last.</summary>
+    public DaemonProcess Current => _all[^1];
 
     public async ValueTask DisposeAsync()
     {
