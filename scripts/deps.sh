@@ -28,7 +28,10 @@ clang-format  | clang-format                           | lint                 | 
 shellcheck    | shellcheck                             | lint                 | scripts
 man-db        | man                                    | lint                 | man --warnings
 groff         | /usr/share/groff/*/tmac/an.tmac        | lint                 | the formatter behind man --warnings
-systemd       | systemd-analyze                        | lint                 | systemd-analyze verify on the units
+systemd       | systemd-analyze                        | test lint            | systemd-analyze verify on the units; the systemd of the container
+systemd-container | systemd-nspawn                     | test                 | boots a container from this machine's root directory
+dbus          | dbus-daemon                            | test                 | the message bus of that container
+udev          | udevadm                                | test                 | applies the udev rule in that container
 TABLE
 }
 

@@ -16,6 +16,8 @@ files=()
 directories=()
 # Between put and move_into_place a file has this at the end of its name.
 pending=.uffd-manager-new
+scratch=$(mktemp)
+trap 'rm -f "$scratch"' EXIT
 
 # Makes the directories above $1 and remembers the ones that were not there.
 make_parents() {
@@ -36,10 +38,10 @@ put() {
 
 # put_output MODE TO COMMAND...: what the command prints becomes the file.
 put_output() {
-    local mode=$1 to=$2 text=$artifacts/publish/text
+    local mode=$1 to=$2
     shift 2
-    "$@" >"$text"
-    put "$mode" "$text" "$to"
+    "$@" >"$scratch"
+    put "$mode" "$scratch" "$to"
 }
 
 # A launcher and not a link: the host of .NET looks for its libraries beside the name that it was started by. exec, because the process
@@ -82,9 +84,9 @@ write_manifest() {
         done <"$DESTDIR$manifest"
     fi
     files+=("$manifest")
-    printf '%s\n' "${files[@]}" "${directories[@]}" | awk '!seen[$0]++' >"$artifacts/publish/manifest"
     make_parents "$manifest"
-    install -m 644 "$artifacts/publish/manifest" "$DESTDIR$manifest"
+    printf '%s\n' "${files[@]}" "${directories[@]}" | awk '!seen[$0]++' >"$scratch"
+    install -m 644 "$scratch" "$DESTDIR$manifest"
 }
 
 put_programs() {
@@ -92,10 +94,8 @@ put_programs() {
     put_tree "$artifacts/publish/uffd-manager" "$libdir"
     put_output 755 "$sbindir/uffd-manager" launcher "$libdir/uffd-manager"
 
-    if [ -x "$artifacts/publish/uffdctl/uffdctl" ]; then
-        put_tree "$artifacts/publish/uffdctl" "$libdir/uffdctl"
-        put_output 755 "$bindir/uffdctl" launcher "$libdir/uffdctl/uffdctl"
-    fi
+    put_tree "$artifacts/publish/uffdctl" "$libdir/uffdctl"
+    put_output 755 "$bindir/uffdctl" launcher "$libdir/uffdctl/uffdctl"
 
     put 755 "$native/uffd-run" "$bindir/uffd-run"
     put 755 "$native/uffd-supervise" "$bindir/uffd-supervise"
@@ -111,7 +111,6 @@ put_programs() {
 
 put_completions() {
     local uffdctl=$artifacts/publish/uffdctl/uffdctl
-    [ -x "$uffdctl" ] || return 0
     put_output 644 "$bash_completions/uffdctl" "$uffdctl" completion bash
     put_output 644 "$zsh_completions/_uffdctl" "$uffdctl" completion zsh
     put_output 644 "$fish_completions/uffdctl.fish" "$uffdctl" completion fish
@@ -168,12 +167,12 @@ if [ -z "$NO_BUILD" ]; then
     done
     scripts/publish.sh
 fi
-for built in "$artifacts/publish/uffd-manager/uffd-manager" "$native/uffd-run" "$native/uffd-supervise"; do
+for built in "$artifacts/publish/uffd-manager/uffd-manager" "$artifacts/publish/uffdctl/uffdctl" "$native/uffd-run" "$native/uffd-supervise"; do
     [ -x "$built" ] || die "$built is not built${NO_BUILD:+; leave NO_BUILD=1 away}"
 done
 
 say "installing below $DESTDIR$PREFIX"
-trap write_manifest EXIT
+trap 'write_manifest; rm -f "$scratch"' EXIT
 put_programs
 put_completions
 put_units
@@ -186,5 +185,5 @@ else
 fi
 move_into_place
 write_manifest
-trap - EXIT
+files=()
 tell_systemd

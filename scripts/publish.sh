@@ -39,6 +39,4 @@ publish() {
 
 mkdir -p "$artifacts/publish"
 publish manager/Daemon/UffdManager.Daemon.csproj uffd-manager
-if [ -e manager/Cli/UffdManager.Cli.csproj ]; then
-    publish manager/Cli/UffdManager.Cli.csproj uffdctl
-fi
+publish manager/Cli/UffdManager.Cli.csproj uffdctl

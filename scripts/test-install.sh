@@ -62,6 +62,49 @@ page_has_options() {
         <(sed -n '/^\.SH OPTIONS/,/^\.SH "EXIT/s/\\//gp' "$page" | grep -oE -- '--[a-z]+' | sort -u)
 }
 
+# The CLI header of the file points at native code (ECMA-335 II.25.3.3, ManagedNativeHeader).
+compiled_ahead_of_time() {
+    python3 - "$1" <<'PYTHON'
+import struct, sys
+data = open(sys.argv[1], "rb").read()
+pe = struct.unpack_from("<I", data, 60)[0]
+sections, optional_size = struct.unpack_from("<H", data, pe + 6)[0], struct.unpack_from("<H", data, pe + 20)[0]
+optional = pe + 24
+directories = optional + (112 if struct.unpack_from("<H", data, optional)[0] == 0x20B else 96)
+cli = struct.unpack_from("<I", data, directories + 14 * 8)[0]
+for i in range(sections):
+    size, address, _, raw = struct.unpack_from("<IIII", data, optional + optional_size + i * 40 + 8)
+    if address <= cli < address + size:
+        sys.exit(0 if struct.unpack_from("<II", data, raw + cli - address + 64)[1] else 1)
+sys.exit(1)
+PYTHON
+}
+
+every_page_is_installed() {
+    local page rc=0
+    for page in docs/man/*.[1-8]; do
+        cmp "$page" "$stage/usr/share/man/man${page##*.}/${page##*/}" || rc=1
+    done
+    return $rc
+}
+
+completions_parse() {
+    bash -n "$stage/usr/share/bash-completion/completions/uffdctl" &&
+        grep -q '^#compdef uffdctl' "$stage/usr/share/zsh/site-functions/_uffdctl" &&
+        grep -q '^complete .*uffdctl' "$stage/usr/share/fish/vendor_completions.d/uffdctl.fish"
+}
+
+# The paths of the programs are those below PREFIX; that they are there is looked at in the staged root.
+units_verify() {
+    local dir rc=0
+    dir=$(mktemp -d)
+    cp "$stage"/usr/lib/systemd/system/uffd-manager* "$dir"
+    sed -i "s|/usr/lib/uffd-manager|$stage/usr/lib/uffd-manager|g" "$dir"/*.service
+    systemd-analyze verify --man=no "$dir"/* || rc=1
+    rm -rf "$dir"
+    return $rc
+}
+
 stage_make() {
     make --no-print-directory "$1" "DESTDIR=$2" PREFIX=/usr >"$stage.log" 2>&1 || {
         cat "$stage.log"
@@ -75,10 +118,22 @@ check 'Installed_shim_is_a_shared_object' grep -q ELF "$stage/usr/lib/uffd-manag
 check 'Installed_uffd_run_prints_its_usage' "$stage/usr/bin/uffd-run" --help
 check 'Manual_page_has_the_options_of_uffd_run' page_has_options "$stage/usr/bin/uffd-run" "$stage/usr/share/man/man1/uffd-run.1"
 check 'Launcher_starts_the_installed_daemon' grep -qx 'exec /usr/lib/uffd-manager/uffd-manager "\$@"' "$stage/usr/sbin/uffd-manager"
+check 'Launcher_starts_the_installed_uffdctl' grep -qx 'exec /usr/lib/uffd-manager/uffdctl/uffdctl "\$@"' "$stage/usr/bin/uffdctl"
+check 'Installed_uffdctl_prints_its_usage' "$stage/usr/lib/uffd-manager/uffdctl/uffdctl" --help
+check 'Installed_uffd_supervise_prints_its_usage' "$stage/usr/bin/uffd-supervise" --help
+if grep -q 'WARNING: the package' "$stage.log"; then
+    skipped=$((skipped + 1))
+    echo 'skip Daemon_is_compiled_ahead_of_time: the compiler cannot be had'
+else
+    check 'Daemon_is_compiled_ahead_of_time' compiled_ahead_of_time "$stage/usr/lib/uffd-manager/UffdManager.Engine.dll"
+fi
+check 'Every_page_of_the_manual_is_installed' every_page_is_installed
+check 'Shells_complete_uffdctl' completions_parse
+check 'Units_are_what_systemd_takes' units_verify
 if (: <>/dev/userfaultfd) 2>/dev/null; then
     check 'Installed_daemon_serves_a_program_under_the_installed_uffd_run' serves_a_program
 else
-    skipped=1
+    skipped=$((skipped + 1))
     echo 'skip Installed_daemon_serves_a_program_under_the_installed_uffd_run: /dev/userfaultfd cannot be opened'
 fi
 check 'Install_over_an_installation_works' stage_make install "$stage"
