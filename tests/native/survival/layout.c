@@ -211,6 +211,11 @@ void layout_renew(struct field *field, uint64_t *random)
 	unsigned int old = field->slot;
 	bool elsewhere = next_random(random) % 2;
 
+	if (next_random(random) % 3 == 0) {
+		watch_begin("unregisters a range");
+		link_unregister(&fields.link, (uint64_t)(uintptr_t)field->base, bytes_of(field));
+		watch_end();
+	}
 	unmap(field, field->base, bytes_of(field));
 	place(field, elsewhere ? take_slot() : old);
 	if (elsewhere)

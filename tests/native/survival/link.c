@@ -53,11 +53,6 @@ struct answer {
 	int descriptor;
 };
 
-static void nap(void)
-{
-	nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-}
-
 static void prepare(struct request *request, uint16_t type, size_t fixed, uint16_t answer,
 		    const char *const *strings)
 {
@@ -211,9 +206,9 @@ static bool passes(const struct uffdm_error *error)
 	       (error->code == UFFDM_CODE_LIMIT && error->error == EMFILE);
 }
 
-/* Says HELLO until somebody welcomes it; the flags of the WELCOME. */
-static uint16_t greet(struct link *link, uint32_t flags, uint64_t token, int descriptor,
-		      struct answer *answer)
+/* Connects and says HELLO; false if there is nobody at the moment who would welcome it. */
+static bool greet_once(struct link *link, uint32_t flags, uint64_t token, int descriptor,
+		       struct answer *answer)
 {
 	const char *const strings[] = {link->label, link->policy, NULL};
 	struct request request = {
@@ -224,35 +219,41 @@ static uint16_t greet(struct link *link, uint32_t flags, uint64_t token, int des
 			       .requested_features = FEATURES,
 			       .token = token},
 	};
-	int64_t deadline = watch_now() + (int64_t)link->patience * 1000000000;
 
+	link_close(link);
 	prepare(&request, UFFDM_HELLO, sizeof(request.body.hello), UFFDM_WELCOME, strings);
-	for (;;) {
-		if (link->socket < 0 && !connect_once(link)) {
-			if (watch_now() > deadline)
-				watch_fail("no manager for %u s", link->patience);
-			nap();
-			continue;
-		}
-		if (ask(link, &request, answer)) {
-			const struct uffdm_error *error = error_of(answer);
+	if (!connect_once(link) || !ask(link, &request, answer))
+		return false;
+	const struct uffdm_error *error = error_of(answer);
 
-			if (!error)
-				break;
-			if (!passes(error))
-				refused(answer, "HELLO");
-		}
-		link_close(link);
-		if (watch_now() > deadline)
-			watch_fail("no manager has answered HELLO for %u s", link->patience);
-		nap();
-	}
+	if (error && passes(error))
+		return false;
+	if (error)
+		refused(answer, "HELLO");
 	const struct uffdm_welcome *welcome = body_of(answer, sizeof(*welcome));
 
 	link->session = welcome->session_id;
 	link->token = welcome->resume_token;
 	link->features = welcome->features_enabled;
-	return welcome->flags;
+	return true;
+}
+
+static void be_patient(const struct link *link, int64_t since)
+{
+	if (watch_now() - since > (int64_t)link->patience * 1000000000)
+		watch_fail("no manager has answered HELLO for %u s", link->patience);
+	nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+/* The same until somebody does; the flags of the WELCOME. */
+static uint16_t greet(struct link *link, uint32_t flags, uint64_t token, int descriptor,
+		      struct answer *answer)
+{
+	int64_t since = watch_now();
+
+	while (!greet_once(link, flags, token, descriptor, answer))
+		be_patient(link, since);
+	return ((const struct uffdm_welcome *)body_of(answer, sizeof(struct uffdm_welcome)))->flags;
 }
 
 static void reconnect(struct link *link)
@@ -261,7 +262,6 @@ static void reconnect(struct link *link)
 	uint64_t session = link->session;
 	struct answer answer;
 
-	link_close(link);
 	if (link->uffd >= 0)
 		flags |= UFFDM_HELLO_HAS_UFFD | UFFDM_HELLO_API_DONE | UFFDM_HELLO_ADOPT |
 			 UFFDM_HELLO_KEEPS_DESCRIPTOR;
@@ -306,11 +306,17 @@ void link_open(struct link *link)
 {
 	struct answer answer;
 	uint32_t flags = UFFDM_HELLO_HAS_UFFD | (link->keeper ? UFFDM_HELLO_KEEPS_DESCRIPTOR : 0);
+	int64_t since = watch_now();
 
 	pthread_mutex_init(&link->lock, NULL);
 	link->socket = -1;
 	link->uffd = make_uffd();
-	greet(link, flags, 0, link->uffd, &answer);
+	/* Who was not answered does not know what has become of the one that it sent. */
+	while (!greet_once(link, flags, 0, link->uffd, &answer)) {
+		be_patient(link, since);
+		close(link->uffd);
+		link->uffd = make_uffd();
+	}
 	if ((link->features & NEEDED) != NEEDED)
 		watch_fail("features 0x%lx lack some of 0x%llx", link->features,
 			   (unsigned long long)NEEDED);
@@ -376,6 +382,21 @@ int link_map(struct link *link, uint64_t length, int source, const char *name, u
 	if (answer.descriptor < 0)
 		watch_fail("MAPPED without a descriptor");
 	return answer.descriptor;
+}
+
+void link_unregister(struct link *link, uint64_t start, uint64_t length)
+{
+	struct request request = {
+		.descriptor = -1,
+		.body.range = {.start = start, .length = length},
+	};
+	struct answer answer;
+
+	prepare(&request, UFFDM_UNREGISTER, sizeof(request.body.range), UFFDM_DONE, NULL);
+	call(link, &request, &answer);
+	/* Asked for the second time, it has been done already. */
+	if (error_of(&answer) && error_of(&answer)->code != UFFDM_CODE_NOT_FOUND)
+		refused(&answer, "UNREGISTER");
 }
 
 void link_prefetch(struct link *link, uint64_t start, uint64_t length)

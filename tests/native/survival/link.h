@@ -47,6 +47,7 @@ void link_register(struct link *link, const struct link_range *range);
  * empty; its descriptor. */
 int link_map(struct link *link, uint64_t length, int source, const char *name, uint64_t *map_id);
 
+void link_unregister(struct link *link, uint64_t start, uint64_t length);
 void link_prefetch(struct link *link, uint64_t start, uint64_t length);
 void link_protect(struct link *link, uint64_t start, uint64_t length);
 void link_status(struct link *link);
