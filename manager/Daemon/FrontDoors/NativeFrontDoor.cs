@@ -63,6 +63,7 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
         _path = listening is null ? options.Socket : UnixSocket.TryGetLocalAddress(listening) ?? options.Socket;
         _options = options;
         _given = listening;
+        IsInherited = listening is not null;
         _loop = new DoorLoop(new DoorServices(engine, tenants, policies, sources, telemetry, serviceTimes, options, logger, time, drain, sessions ?? new SessionDirectory(), images ?? new ImageCatalog()));
     }
 
@@ -71,6 +72,9 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
 
     /// <summary>Where it listens: the path of a socket that was handed in, else the configured one.</summary>
     public string Address => _path;
+
+    /// <summary>Whether the socket was handed in.</summary>
+    public bool IsInherited { get; }
 
     /// <inheritdoc/>
     public void Start()

@@ -18,20 +18,23 @@ internal sealed class FaultSamplePump : BackgroundService, IServiceTimePercentil
     private readonly TenantLabels _labels;
     private readonly SlowFaultTracer _slowFaults;
     private readonly TimeProvider _time;
+    private readonly IFaultSampleSink[] _sinks;
     private readonly Histogram<double> _durations;
     private readonly TagSets _tags = new(Instruments.FaultDuration);
 
     // Guards the draining: rings have one reader, and both the timer and a scrape may want to be it.
     private readonly Lock _draining = new();
     private readonly FaultSample[] _batch = new FaultSample[4096];
+    private readonly LatencyHistogram _all = new();
     private volatile Tenant[] _tenants = [];
 
-    public FaultSamplePump(Meter meter, IEngineTelemetry engine, TenantLabels labels, SlowFaultTracer slowFaults, TimeProvider time)
+    public FaultSamplePump(Meter meter, IEngineTelemetry engine, TenantLabels labels, SlowFaultTracer slowFaults, TimeProvider time, IEnumerable<IFaultSampleSink> sinks)
     {
         _engine = engine;
         _labels = labels;
         _slowFaults = slowFaults;
         _time = time;
+        _sinks = [.. sinks];
         _durations = meter.CreateHistogram<double>(
             Instruments.FaultDuration.Name, Instruments.FaultDuration.Unit, Instruments.FaultDuration.Description);
     }
@@ -50,6 +53,9 @@ internal sealed class FaultSamplePump : BackgroundService, IServiceTimePercentil
         return default;
     }
 
+    /// <inheritdoc/>
+    public ServiceTimes ReadAll() => _all.Read();
+
     /// <summary>Empties the rings. A scrape calls it so that its histogram has every fault that its counters have.</summary>
     /// <returns>How many faults there were.</returns>
     public int Drain()
@@ -64,6 +70,11 @@ internal sealed class FaultSamplePump : BackgroundService, IServiceTimePercentil
                 foreach (ref readonly var sample in _batch.AsSpan(0, count))
                 {
                     Account(in sample);
+                }
+
+                foreach (var sink in _sinks)
+                {
+                    sink.OnSamples(_batch.AsSpan(0, count));
                 }
 
                 total += count;
@@ -96,6 +107,7 @@ internal sealed class FaultSamplePump : BackgroundService, IServiceTimePercentil
         var tenant = TenantOf(sample.Tenant);
         _durations.Record(sample.DurationNanoseconds / 1e9, tenant.Tags[(int)sample.Kind]);
         tenant.Latency.Add(sample.DurationNanoseconds);
+        _all.Add(sample.DurationNanoseconds);
         if (sample.DurationNanoseconds >= _slowFaults.ThresholdNanoseconds)
         {
             _slowFaults.Trace(in sample, tenant.Name);

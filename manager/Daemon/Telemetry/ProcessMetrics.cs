@@ -76,7 +76,8 @@ internal sealed class ProcessMetrics : IConfigurationTelemetry
         new("kernel", KernelRelease()),
     ];
 
-    private static string KernelRelease() => File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
+    /// <summary>As uname(2) says.</summary>
+    internal static string KernelRelease() => File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
 
     private double Now() => _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0;
 }

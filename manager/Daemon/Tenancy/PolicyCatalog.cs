@@ -35,6 +35,9 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
         Commit(prepared);
     }
 
+    /// <summary>The policies of the configuration, in no order.</summary>
+    public IEnumerable<(PolicyOptions Options, PolicyGrant Grant)> All => Volatile.Read(ref _policies).Values.Select(entry => (entry.Options, entry.Grant));
+
     public PolicyDecision Find(TenantGrant tenant, string name)
     {
         Dictionary<string, Entry> policies = Volatile.Read(ref _policies);

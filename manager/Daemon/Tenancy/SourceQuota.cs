@@ -20,6 +20,16 @@ internal sealed class SourceQuota
         }
     }
 
+    /// <summary>Sizes of these files together.</summary>
+    public long Bytes
+    {
+        get
+        {
+            lock (_gate)
+                return _bytes;
+        }
+    }
+
     /// <summary>Takes a place for one file.</summary>
     /// <param name="bytes">The file's size.</param>
     /// <param name="limits">What the tenant may have.</param>

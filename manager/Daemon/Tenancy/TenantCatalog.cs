@@ -28,6 +28,9 @@ internal sealed class TenantCatalog : ITenantResolver
             : TenantDecision.Refused($"no tenant matches {peer}, and there is no default tenant");
     }
 
+    /// <summary>The tenants of the configuration, in no order.</summary>
+    public IReadOnlyList<TenantGrant> All => Volatile.Read(ref _table).All;
+
     /// <summary>Recognises new peers by another configuration from now on.</summary>
     public void Apply(ManagerConfiguration configuration)
     {
@@ -45,6 +48,7 @@ internal sealed class TenantCatalog : ITenantResolver
             accounts.Tenant = accounts.Tenant.With(options.Weight, EngineLimits(options.Limits));
 
             TenantGrant grant = new(accounts.Tenant, options, accounts.Connections, accounts.Sources);
+            table.All.Add(grant);
             foreach (string cgroup in options.Match.Cgroups)
                 table.Cgroups.Add((cgroup.TrimEnd('/'), grant));
             foreach (uint uid in options.Match.Uids)
@@ -82,6 +86,8 @@ internal sealed class TenantCatalog : ITenantResolver
 
     private sealed class Table
     {
+        public List<TenantGrant> All { get; } = [];
+
         /// <summary>Longest first.</summary>
         public List<(string Path, TenantGrant Grant)> Cgroups { get; } = [];
 

@@ -29,6 +29,9 @@ public sealed class TenantGrant
     /// <summary>What the tenant may make the daemon hold, beside the engine's limits.</summary>
     public DaemonLimits Limits { get; }
 
+    /// <summary>Connections that the tenant has open now.</summary>
+    public int OpenConnections => _connections.Open;
+
     /// <summary>The tenant's section of the configuration.</summary>
     internal TenantOptions Options { get; }
 
