@@ -32,7 +32,7 @@ static bool is_replaced(const char *variable)
 }
 
 bool spawn_open(struct spawn *spawn, char **command, unsigned max_fds, const char *notify_socket,
-		unsigned store_max)
+		unsigned told)
 {
 	size_t variables = 0;
 
@@ -51,7 +51,7 @@ bool spawn_open(struct spawn *spawn, char **command, unsigned max_fds, const cha
 			spawn->environment[spawn->inherited++] = environ[i];
 	snprintf(spawn->notify_socket, sizeof(spawn->notify_socket), "NOTIFY_SOCKET=%s",
 		 notify_socket);
-	snprintf(spawn->store_max, sizeof(spawn->store_max), "FDSTORE=%u", store_max);
+	snprintf(spawn->store_max, sizeof(spawn->store_max), "FDSTORE=%u", told);
 	spawn_clear(spawn);
 	return true;
 }

@@ -33,8 +33,9 @@ struct spawn {
  * strings. */
 size_t spawn_name_bytes(void);
 
+/* told: what the daemon is told of the store's size (FDSTORE). */
 bool spawn_open(struct spawn *spawn, char **command, unsigned max_fds, const char *notify_socket,
-		unsigned store_max);
+		unsigned told);
 
 /* The list of what the next daemon gets. */
 void spawn_clear(struct spawn *spawn);
