@@ -18,7 +18,7 @@ internal static class RegionCommands
 
     private static Command List()
     {
-        Option<long?> session = new Option<long?>("--session") 
+        Option<long?> session = new Option<long?>("--session")
         {
             Description = "Only regions of this session.",
             HelpName = "ID",
@@ -65,7 +65,7 @@ internal static class RegionCommands
 
     private static Command Show()
     {
-        Argument<long> session = new Argument<long>("session") 
+        Argument<long> session = new Argument<long>("session")
         {
             Description = "Id of the session.",
             HelpName = "SESSION",

@@ -60,7 +60,7 @@ internal static class SessionCommands
 
     private static Command Show()
     {
-        Argument<long> id = new Argument<long>("id") 
+        Argument<long> id = new Argument<long>("id")
         {
             Description = "Id of the session.",
             HelpName = "ID",

@@ -14,7 +14,7 @@ internal static class SessionKillCommand
 
     public static Command Create()
     {
-        Argument<long[]> ids = new Argument<long[]>("id") 
+        Argument<long[]> ids = new Argument<long[]>("id")
         {
             Description = "Ids of the sessions.",
             HelpName = "ID",
@@ -91,7 +91,7 @@ internal static class SessionKillCommand
         {
             throw new CommandException(
                 ExitCode.TemporaryFailure, $"the process of session {id} was killed and is not gone after {Units.Time(context.RequestTimeout.TotalMilliseconds * 1e6)}")
-                { Problem = "timeout" };
+            { Problem = "timeout" };
         }
     }
 

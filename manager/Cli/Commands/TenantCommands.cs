@@ -94,6 +94,7 @@ internal static class TenantCommands
         context.Print(Limits(tenant));
     }
 
+    // A limit of zero is none; what is not said is a dash.
     private static Table Limits(TenantDto tenant)
     {
         (TenantUsageDto usage, TenantLimitsDto limits) = (tenant.Usage, tenant.Limits);
@@ -101,7 +102,7 @@ internal static class TenantCommands
         Add("sessions", usage.Sessions, limits.Sessions, Plain);
         Add("regions", usage.Regions, limits.Regions, Plain);
         Add("registeredBytes", usage.RegisteredBytes, limits.RegisteredBytes, Bytes);
-        Add("residentBytes", usage.ResidentBytes, null, Bytes);
+        Add("residentBytes", usage.ResidentBytes, 0, Bytes);
         Add("pageTableBytes", usage.PageTableBytes, limits.PageTableBytes, Bytes);
         Add("pagesInFlight", usage.PagesInFlight, limits.PagesInFlight, Plain);
         Add("fetchQueueDepth", usage.Fetches, limits.FetchQueueDepth, Plain);
@@ -110,24 +111,22 @@ internal static class TenantCommands
         Add("sourceBytes", usage.SourceBytes, limits.SourceBytes, Bytes);
         Add("maps", null, limits.Maps, Plain);
         Add("mapBytes", null, limits.MapBytes, Bytes);
-        Add("faultsPerSecond", null, NoneIfZero(limits.FaultsPerSecond), Plain);
-        Add("copiedBytesPerSecond", null, NoneIfZero(limits.CopiedBytesPerSecond), Bytes);
+        Add("faultsPerSecond", null, limits.FaultsPerSecond, Plain);
+        Add("copiedBytesPerSecond", null, limits.CopiedBytesPerSecond, Bytes);
         return table;
 
         void Add(string resource, long? used, long? limit, Func<long, string> text)
         {
             double share = used is { } part && limit is > 0 and { } whole ? (double)part / whole : 0;
-            Cell percent = used is null || limit is null ? "-" : new Cell(
+            Cell percent = used is null || limit is null or 0 ? "-" : new Cell(
                 Units.Percent(share, 1), share >= 1 ? Style.Bad : share >= 0.8 ? Style.Warning : Style.None);
-            table.Add(resource, used is null ? "-" : text(used.Value), limit is null ? "none" : text(limit.Value), percent);
+            table.Add(resource, used is null ? "-" : text(used.Value), limit switch { null => "-", 0 => "none", _ => text(limit.Value) }, percent);
         }
     }
 
     private static string Plain(long number) => number.ToString();
 
     private static string Bytes(long bytes) => Units.Bytes(bytes);
-
-    private static long? NoneIfZero(long rate) => rate == 0 ? null : rate;
 
     private static Cell Counts(IReadOnlyDictionary<string, long> counts)
     {

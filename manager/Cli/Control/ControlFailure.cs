@@ -80,6 +80,7 @@ internal static class ControlFailure
                     return known;
                 case SocketException error:
                     return Of(error.SocketErrorCode, error.Message, socket);
+                case HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse }:
                 case HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse }:
                     return new(ExitCode.Protocol, $"what answers at {socket} does not speak HTTP", OtherSocket);
             }
