@@ -49,6 +49,11 @@ public sealed partial class FaultEngine
             FailClosed(restore, left, null, "it was forked from a session that could not be restored");
         }
 
+        foreach (long source in descriptors.LeftSources)
+        {
+            _keeper.RemoveSource(source);
+        }
+
         CrashPoints.Visit(CrashPoint.RestoreDone);
         foreach (IGrouping<FaultLoop, RestoredSession> group in restore.Sessions.GroupBy(restored => restored.Session.Loop).ToArray())
         {
@@ -255,6 +260,7 @@ public sealed partial class FaultEngine
     private void FailClosed(Restore restore, InheritedSession inherited, SessionRecord? record, string reason)
     {
         List<SafeUffd> living = [];
+        bool hadSome = inherited.Uffds.Count > 0;
         while (InheritedSession.Take(inherited.Uffds) is SafeUffd uffd)
         {
             using FdLease lease = uffd.Lease();
@@ -266,6 +272,14 @@ public sealed partial class FaultEngine
             {
                 living.Add(uffd);
             }
+        }
+
+        if (hadSome && living.Count == 0)
+        {
+            restore.Gone++;
+            inherited.Dispose();
+            _keeper.RemoveSession(inherited.Id);
+            return;
         }
 
         if (record is { Pid: not 0 } && inherited.PidFds.Count == 0 && TryOpenProcess(record) is SafePidFd found)

@@ -23,6 +23,9 @@ internal sealed class InheritedDescriptors : IDisposable
 
     public IEnumerable<long> Images => _images.Keys;
 
+    /// <summary>Sources that nobody has taken.</summary>
+    public IEnumerable<long> LeftSources => _sources.Keys;
+
     /// <summary>Numbers of sources and images, each of which is never given again.</summary>
     public long LastStoreId => _sources.Keys.Concat(_images.Keys).DefaultIfEmpty().Max();
 

@@ -66,5 +66,10 @@ internal sealed class InheritedSession(long id) : IDisposable
         {
             descriptor.Dispose();
         }
+
+        Uffds.Clear();
+        PidFds.Clear();
+        States.Clear();
+        _others.Clear();
     }
 }

@@ -74,6 +74,19 @@ public abstract class EngineTest : IDisposable
         }
     }
 
+    /// <summary>Closes the engine where it stands; the next use makes another one.</summary>
+    protected void DropEngine()
+    {
+        lock (_lock)
+        {
+            _engine?.Dispose();
+            _engine = null;
+        }
+
+        Alice = new Tenant(Alice.Name, Alice.Weight, Alice.Limits);
+        Bob = new Tenant(Bob.Name, Bob.Weight, Bob.Limits);
+    }
+
     /// <summary>Disposed after the clients and before the engine.</summary>
     protected T Own<T>(T resource)
         where T : IDisposable

@@ -12,4 +12,6 @@ public static class TaskExtensions
         Assert.True(task.Wait(Eventually.DefaultDeadline), "the engine does not answer");
         return task.Result;
     }
+
+    public static void Finish(this Task task) => task.WaitAsync(TimeSpan.FromSeconds(60)).GetAwaiter().GetResult();
 }
