@@ -1,3 +1,5 @@
+using System.Globalization;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
@@ -46,12 +48,47 @@ internal sealed class ImageCatalog
                 return new ImageDecision(null, ErrorCode.Limit, Errno.EDQUOT, $"tenant {tenant.Name} may have {tenant.Limits.MapBytes} bytes of objects");
 
             SharedImage image = SharedImage.Create(source, offset, length, writable, NameOf(key, source));
-            _usage[tenant.Name] = (count + 1, bytes + length);
-            if (key is { } own)
-                _images[own] = (image, identity, offset);
-            image.Released = () => Forget(tenant.Name, key, image);
+            image.OwnerTag = TagOf(tenant.Name, key, identity, offset);
+            Enter(tenant.Name, key, image, identity, offset);
             return new ImageDecision(new ImageLease(image), ErrorCode.None, Errno.OK, "");
         }
+    }
+
+    /// <summary>Shares an object of the manager before again, and charges it to its tenant, whatever the limit is now.</summary>
+    /// <param name="image">The object; not referenced.</param>
+    /// <param name="ownerTag">What this catalog had written with it.</param>
+    public void Restore(SharedImage image, string ownerTag)
+    {
+        if (OwnerTag.TryRead(ownerTag, 7) is not { } fields
+            || !long.TryParse(fields[2], NumberStyles.None, CultureInfo.InvariantCulture, out long offset)
+            || !long.TryParse(fields[5], NumberStyles.None, CultureInfo.InvariantCulture, out long keyOffset)
+            || !long.TryParse(fields[6], NumberStyles.None, CultureInfo.InvariantCulture, out long keyLength))
+        {
+            return;
+        }
+
+        ImageKey? key = fields[3].Length + fields[4].Length > 0 ? new ImageKey(fields[0], fields[3], fields[4], keyOffset, keyLength) : null;
+        lock (_gate)
+            Enter(fields[0], key, image, fields[1], offset);
+    }
+
+    private static string TagOf(string tenant, ImageKey? key, string identity, long offset) => OwnerTag.Write(
+        tenant,
+        identity,
+        offset.ToString(CultureInfo.InvariantCulture),
+        key?.Name ?? "",
+        key?.Source ?? "",
+        (key?.Offset ?? 0).ToString(CultureInfo.InvariantCulture),
+        (key?.Length ?? 0).ToString(CultureInfo.InvariantCulture));
+
+    // Under the lock.
+    private void Enter(string tenant, ImageKey? key, SharedImage image, string identity, long offset)
+    {
+        (int count, long bytes) = _usage.GetValueOrDefault(tenant);
+        _usage[tenant] = (count + 1, bytes + image.Length);
+        if (key is { } own)
+            _images[own] = (image, identity, offset);
+        image.Released = () => Forget(tenant, key, image);
     }
 
     private static string NameOf(ImageKey? key, PageSource source)

@@ -1,4 +1,5 @@
 using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine;
 using UffdManager.Engine.Policies;
@@ -113,6 +114,14 @@ internal sealed partial class RequestHandler
         using PeerProcess? subject = Subject(connection, flags);
         if (subject is null)
             return NoSubject();
+        ulong token = loop.Sessions.NewToken();
+        OwnerRecord record = new()
+        {
+            ResumeToken = token,
+            SourceOffset = policy.SourceOffset,
+            RemoveMeansSource = policy.RemoveMeansSource,
+            SourceIdentity = policy.SourceIdentity,
+        };
         var request = new AttachRequest
         {
             Pid = subject.Pid,
@@ -126,6 +135,7 @@ internal sealed partial class RequestHandler
             ApiDone = (flags & HelloFlags.ApiDone) != HelloFlags.None,
             HasKeeper = (flags & HelloFlags.KeepsDescriptor) != HelloFlags.None,
             Adopt = (flags & HelloFlags.Adopt) != HelloFlags.None,
+            OwnerRecord = record.Encode(),
         };
 
         // The ranges of an adopted userfaultfd are read from smaps, which waits for a lock of the client's address space.
@@ -133,8 +143,13 @@ internal sealed partial class RequestHandler
             ? await await loop.Blocking.RunAsync(connection.Tenant.Name, () => services.Engine.AttachAsync(request))
             : await services.Engine.AttachAsync(request);
         if (result.Session is not { } session)
-            return Reply.Error(result.Error ?? new EngineError(EngineErrorKind.State, Errno.ESRCH, "the process has gone"));
-        SessionEntry entry = loop.Sessions.Add(session, connection.Tenant, policy);
+        {
+            return Twin(result.Error, subject) is { } twin
+                ? await ReboundAsync(connection, twin, policy)
+                : Reply.Error(result.Error ?? new EngineError(EngineErrorKind.State, Errno.ESRCH, "the process has gone"));
+        }
+
+        SessionEntry entry = loop.Sessions.Add(session, token, connection.Tenant, policy);
         connection.Attach(entry);
         return Welcome(connection, WelcomeFlags.None, entry, policy);
     }
@@ -159,7 +174,10 @@ internal sealed partial class RequestHandler
         EngineResult result = await services.Engine.BindForkedChildAsync(child, subject.Pid, subject.StartTime, subject.TakePidFd(), keeper);
         if (result.Error is { } error)
             return Reply.Error(error);
-        SessionEntry entry = loop.Sessions.Find(child) ?? loop.Sessions.Add(child, connection.Tenant, decision.Grant);
+        SessionEntry entry = loop.Sessions.Find(child) ?? loop.Sessions.Add(child, loop.Sessions.NewToken(), connection.Tenant, decision.Grant);
+
+        // Before the child hears of its token: what it knows, the next manager must know too.
+        await services.Engine.SetOwnerRecordAsync(child, entry.ToRecord().Encode());
         SafeUffd uffd;
         try
         {
@@ -181,14 +199,38 @@ internal sealed partial class RequestHandler
             return NoSubject();
         if (loop.Sessions.Find(hello.Token, subject) is { } entry)
         {
-            connection.Attach(entry);
-            return Welcome(connection, WelcomeFlags.Resumed, entry, entry.DefaultPolicy);
+            return Resumed(connection, entry);
         }
 
         return (hello.Flags & HelloFlags.HasUffd) != HelloFlags.None
             ? await TakeAsync(connection, hello, hello.Flags, hello.RequestedFeatures, policy, descriptors)
             : Reply.Error(ErrorCode.NotFound, Errno.ENOENT, "no living session of this process is known by this token");
     }
+
+    // A session that is still being adopted is not resumed: its client has yet to say again what its ranges are, and that it has said everything.
+    private Reply Resumed(Connection connection, SessionEntry entry)
+    {
+        connection.Attach(entry);
+        WelcomeFlags flags = entry.Session.State == SessionState.Serving ? WelcomeFlags.Resumed : WelcomeFlags.None;
+        return Welcome(connection, flags, entry, entry.DefaultPolicy);
+    }
+
+    private async Task<Reply> ReboundAsync(Connection connection, Session session, PolicyGrant policy)
+    {
+        SessionEntry entry = loop.Sessions.Find(session) ?? loop.Sessions.Add(session, loop.Sessions.NewToken(), connection.Tenant, policy);
+        await services.Engine.SetOwnerRecordAsync(session, entry.ToRecord().Encode());
+        return Resumed(connection, entry);
+    }
+
+    // A client that has shown its userfaultfd before, and whose answer was lost with the manager of that time, shows it again without a token that is known.
+    private Session? Twin(EngineError? error, PeerProcess subject) =>
+        error is { Kind: EngineErrorKind.Conflict, Holder: { Length: 0, SessionId: not 0 } holder }
+        && services.Engine.FindSession(holder.SessionId) is { } session
+        && session.Pid == subject.Pid
+        && session.ProcessStartTime == subject.StartTime
+        && session.State is (SessionState.Adopting or SessionState.Serving)
+            ? session
+            : null;
 
     private static PeerProcess? Subject(Connection connection, HelloFlags flags) =>
         (flags & HelloFlags.SubjectIsParent) != HelloFlags.None ? connection.Peer.TryIdentifyParent() : connection.Peer.Duplicate();

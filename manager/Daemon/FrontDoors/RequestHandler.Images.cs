@@ -35,10 +35,10 @@ internal sealed partial class RequestHandler
             return Reply.Error(ErrorCode.Source, Errno.EINVAL, $"policy {policy.Policy.Name} has no source of its own: name one");
 
         long offset = (long)message.SourceOffset + offsetOfPolicy;
-        string identity = lease?.Identity ?? $"policy {policy.Policy.Name} {policy.Policy.Version}";
+        string identity = lease?.Identity ?? (source.IsZero ? "zero" : policy.SourceIdentity);
         ImageKey? key = KeyOf(entry.Tenant, message, identity, offset, writable);
         ImageDecision image = loop.Images.GetOrCreate(entry.Tenant, key, source, identity, offset, (long)message.Length, writable);
-        return image.Lease is null ? Reply.Error(image.Code, image.Errno, image.Text) : Mapped(entry, image.Lease, writable);
+        return image.Lease is null ? Reply.Error(image.Code, image.Errno, image.Text) : await MappedAsync(entry, image.Lease, writable);
     }
 
     private static ImageKey? KeyOf(TenantGrant tenant, MapMessage message, string source, long offset, bool writable)
@@ -50,12 +50,21 @@ internal sealed partial class RequestHandler
         return writable ? null : new ImageKey(tenant.Name, "", source, offset, (long)message.Length);
     }
 
-    private static Reply Mapped(SessionEntry entry, ImageLease lease, bool writable)
+    private async Task<Reply> MappedAsync(SessionEntry entry, ImageLease lease, bool writable)
     {
         SharedImage image = lease.Image;
         SafeFd descriptor;
         try
         {
+            if (entry.ToRecord(image.Id).Encode() is not { } record)
+            {
+                lease.Dispose();
+                return Reply.Error(ErrorCode.Limit, Errno.EMFILE, $"the session has {entry.Images.Count} objects, and no room to remember another one");
+            }
+
+            // Before the client hears of it: an object that it knows must outlive this manager, mapped by the client or not.
+            services.Engine.Keep(image);
+            await services.Engine.SetOwnerRecordAsync(entry.Session, record);
             descriptor = image.HandOut(writable);
         }
         catch

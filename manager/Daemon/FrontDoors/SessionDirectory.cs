@@ -13,18 +13,32 @@ internal sealed class SessionDirectory
 
     public int Count => _byToken.Count;
 
-    public SessionEntry Add(Session session, TenantGrant tenant, PolicyGrant defaultPolicy)
+    /// <summary>A token that no session has, random: nobody can guess it.</summary>
+    public ulong NewToken()
     {
         ulong token;
         do
             token = RandomToken();
         while (token == 0 || _byToken.ContainsKey(token));
+        return token;
+    }
 
+    /// <param name="session">The session.</param>
+    /// <param name="token">From <see cref="NewToken"/>.</param>
+    /// <param name="tenant">Who is accounted.</param>
+    /// <param name="defaultPolicy">Policy of requests that name none.</param>
+    public SessionEntry Add(Session session, ulong token, TenantGrant tenant, PolicyGrant defaultPolicy)
+    {
         var entry = new SessionEntry(session, token, tenant, defaultPolicy);
         _byToken.Add(token, entry);
         _bySession.Add(session, entry);
         return entry;
     }
+
+    /// <summary>Enters a session of the manager before under the token that its client knows.</summary>
+    /// <returns>Null when another session has that token: one of the two records is wrong.</returns>
+    public SessionEntry? TryRestore(Session session, ulong token, TenantGrant tenant, PolicyGrant defaultPolicy) =>
+        _byToken.ContainsKey(token) || _bySession.ContainsKey(session) ? null : Add(session, token, tenant, defaultPolicy);
 
     /// <summary>The living session of a token, if the process is the one that it was given to.</summary>
     public SessionEntry? Find(ulong token, PeerProcess process) =>

@@ -1,3 +1,4 @@
+using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine.Sessions;
 
@@ -21,4 +22,16 @@ internal sealed class SessionEntry(Session session, ulong resumeToken, TenantGra
 
     /// <summary>Objects that the session has mapped, by id; only these may be named in REGISTER.</summary>
     public Dictionary<long, ImageLease> Images { get; } = [];
+
+    /// <summary>What the next manager has to know of it.</summary>
+    /// <param name="newImage">An object that it is about to map; 0 for none.</param>
+    public OwnerRecord ToRecord(long newImage = 0) => new()
+    {
+        ResumeToken = ResumeToken,
+        SessionId = Session.ParentId == 0 ? 0 : Session.Id,
+        SourceOffset = DefaultPolicy.SourceOffset,
+        RemoveMeansSource = DefaultPolicy.RemoveMeansSource,
+        SourceIdentity = DefaultPolicy.SourceIdentity,
+        Images = [.. Images.Keys.Append(newImage).Where(image => image != 0).Distinct().Order()],
+    };
 }

@@ -14,6 +14,7 @@ internal sealed partial class EngineService(
     KernelSupport kernel,
     ManagerConfiguration configuration,
     SystemdDescriptorStore store,
+    Restorer restorer,
     ILogger<EngineService> logger) : IHostedService
 {
     // A service manager answers within milliseconds; on a machine that swaps it has this long.
@@ -21,7 +22,7 @@ internal sealed partial class EngineService(
 
     /// <summary>Begins to serve. Called before the other services are made: who waits for a page should not wait for their code to load.</summary>
     /// <exception cref="StartException">The engine cannot run.</exception>
-    public Task ServeAsync()
+    public async Task ServeAsync()
     {
         RaiseFileLimit();
         try
@@ -34,7 +35,7 @@ internal sealed partial class EngineService(
                 e.Errno is Errno.EPERM or Errno.EACCES ? ExitCode.Permission : ExitCode.Unavailable, $"the fault engine cannot start: {e.Message}", e);
         }
 
-        return Task.CompletedTask;
+        await restorer.RestoreAsync();
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
@@ -42,6 +43,7 @@ internal sealed partial class EngineService(
         LogStarted(engine.Loops().Count, configuration.Engine.FetchThreads, kernel.Features);
         foreach (string loss in kernel.Losses)
             LogLoss(loss);
+        restorer.Tell();
         _ = ProbeStoreAsync();
         return Task.CompletedTask;
     }

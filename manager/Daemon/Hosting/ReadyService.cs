@@ -15,6 +15,7 @@ internal sealed partial class ReadyService(
     NativeFrontDoor door,
     ServiceManager serviceManager,
     StatusReporter status,
+    Restorer restorer,
     ILogger<ReadyService> logger) : IHostedLifecycleService
 {
     /// <summary>After everything has started, and what starts after that: the endpoint of the metrics.</summary>
@@ -22,6 +23,7 @@ internal sealed partial class ReadyService(
     {
         foreach (string warning in ConfigurationWarnings.Of(loaded.Value!))
             LogWarning(warning);
+        restorer.CloseForeign();
         readiness.MarkReady();
         serviceManager.Ready(status.Describe());
         LogReady(door.Address, metrics.Bound?.ToString() ?? "off", string.Join(", ", loaded.Origins));

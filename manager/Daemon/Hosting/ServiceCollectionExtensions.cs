@@ -1,7 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
-using UffdManager.Daemon.Control;
 using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Telemetry;
@@ -28,7 +27,6 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton(loaded);
         services.AddSingleton(configuration);
         services.AddSingleton(configuration.Listen);
-        services.AddSingleton(configuration.Control);
         services.AddSingleton(configuration.Metrics);
         services.AddSingleton(configuration.Otlp);
         services.AddSingleton(TimeProvider.System);
@@ -43,7 +41,8 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton<ITenantResolver>(provider => provider.GetRequiredService<TenantCatalog>());
         services.AddSingleton<PolicyCatalog>();
         services.AddSingleton<IPolicyCatalog>(provider => provider.GetRequiredService<PolicyCatalog>());
-        services.AddSingleton<ISourceCatalog, SourceCatalog>();
+        services.AddSingleton<SourceCatalog>();
+        services.AddSingleton<ISourceCatalog>(provider => provider.GetRequiredService<SourceCatalog>());
         services.AddSingleton(_ => KernelSupport.Probe());
         services.AddSingleton(provider =>
         {
@@ -53,13 +52,11 @@ internal static class ServiceCollectionExtensions
         });
 
         services.AddSingleton<IEngineEventSink, EventLogger>();
-        services.AddInspection();
         services.AddUffdTelemetry();
         services.AddHostedService<EventPump>();
 
         // Before the long part of the start: SIGHUP kills a process that does not expect it.
-        services.AddSingleton<ReloadService>();
-        services.AddHostedService(provider => provider.GetRequiredService<ReloadService>());
+        services.AddHostedService<ReloadService>();
         services.AddSingleton<EngineService>();
         services.AddHostedService(provider => provider.GetRequiredService<EngineService>());
         services.AddSingleton<SessionDirectory>();
@@ -70,7 +67,6 @@ internal static class ServiceCollectionExtensions
         services.AddHostedService<FrontDoorService>();
         services.AddHostedService(provider => provider.GetRequiredService<StatusReporter>());
         services.AddHostedService(provider => provider.GetRequiredService<Watchdog>());
-        services.AddControl();
         services.AddHostedService<ReadyService>();
         return services;
     }

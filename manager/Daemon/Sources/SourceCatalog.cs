@@ -1,3 +1,5 @@
+using System.Globalization;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
@@ -147,9 +149,8 @@ internal sealed class SourceCatalog : ISourceCatalog
         try
         {
             PageSource source = Make(file, $"{subject} ({status.Device:x}:{status.Inode:x})");
-            source.Released = () => Forget(key, source, tenant.Sources);
-            lock (_gate)
-                _open[key] = source;
+            source.OwnerTag = key.ToTag();
+            Share(source, key, tenant.Sources);
             return SourceDecision.Granted(new SourceLease(source, key.Device, key.Inode));
         }
         catch (SyscallException e)
@@ -162,6 +163,26 @@ internal sealed class SourceCatalog : ISourceCatalog
             tenant.Sources.Return(key.Size);
             return SourceDecision.Refused(Errno.EINVAL, e.Message);
         }
+    }
+
+    /// <summary>Shares a source of the manager before again, and charges it to its tenant, whatever the limit is now.</summary>
+    /// <param name="source">The source; not referenced.</param>
+    /// <param name="ownerTag">What this catalog had written with it; anything else is not one of its sources.</param>
+    /// <param name="quotaOf">What a tenant has open.</param>
+    public void Restore(PageSource source, string ownerTag, Func<string, SourceQuota> quotaOf)
+    {
+        if (Key.TryRead(ownerTag) is not { } key)
+            return;
+        SourceQuota quota = quotaOf(key.Tenant);
+        quota.Take(key.Size);
+        Share(source, key, quota);
+    }
+
+    private void Share(PageSource source, Key key, SourceQuota quota)
+    {
+        source.Released = () => Forget(key, source, quota);
+        lock (_gate)
+            _open[key] = source;
     }
 
     private SourceLease? TryShare(Key key)
@@ -211,5 +232,20 @@ internal sealed class SourceCatalog : ISourceCatalog
         }
     }
 
-    private readonly record struct Key(string Tenant, ulong Device, ulong Inode, long Size);
+    private readonly record struct Key(string Tenant, ulong Device, ulong Inode, long Size)
+    {
+        public string ToTag() => OwnerTag.Write(
+            Tenant,
+            Device.ToString(CultureInfo.InvariantCulture),
+            Inode.ToString(CultureInfo.InvariantCulture),
+            Size.ToString(CultureInfo.InvariantCulture));
+
+        public static Key? TryRead(string tag) =>
+            OwnerTag.TryRead(tag, 4) is { } fields
+            && ulong.TryParse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture, out ulong device)
+            && ulong.TryParse(fields[2], NumberStyles.None, CultureInfo.InvariantCulture, out ulong inode)
+            && long.TryParse(fields[3], NumberStyles.None, CultureInfo.InvariantCulture, out long size)
+                ? new Key(fields[0], device, inode, size)
+                : null;
+    }
 }

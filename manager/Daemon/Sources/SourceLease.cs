@@ -13,7 +13,7 @@ public sealed class SourceLease : IDisposable
     internal SourceLease(PageSource source, ulong device, ulong inode)
     {
         _source = source;
-        Identity = $"{device:x}:{inode:x}";
+        Identity = IdentityOf(device, inode);
     }
 
     /// <summary>The source. Valid until <see cref="Dispose"/>.</summary>
@@ -21,6 +21,9 @@ public sealed class SourceLease : IDisposable
 
     /// <summary>Device and inode number: the same text means the same file while any lease or region holds it.</summary>
     public string Identity { get; }
+
+    /// <summary>The text for a file.</summary>
+    internal static string IdentityOf(ulong device, ulong inode) => $"{device:x}:{inode:x}";
 
     /// <inheritdoc/>
     public void Dispose() => Interlocked.Exchange(ref _source, null)?.Dispose();

@@ -46,6 +46,7 @@ internal sealed partial class HandOver(
         manager.Stopping($"Handing over {sessions} sessions");
         watchdog.Dispose();
         await Task.WhenAll(doors.Select(door => door.HandOverAsync()));
+        await engine.HandOverAsync();
 
         // What the last requests stored is in the socket by now; the successor must not be started before it is read.
         bool isRead = await store.SynchronizeAsync(s_patience);

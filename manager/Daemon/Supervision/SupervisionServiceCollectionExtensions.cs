@@ -37,6 +37,8 @@ internal static class SupervisionServiceCollectionExtensions
         services.AddSingleton<StatusReporter>();
         services.AddSingleton<Watchdog>();
         services.AddSingleton<HandOver>();
+        services.AddSingleton<RestoreResult>();
+        services.AddSingleton<Restorer>();
         return services;
     }
 }

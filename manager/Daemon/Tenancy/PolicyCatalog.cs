@@ -1,4 +1,5 @@
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Sources;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
@@ -80,7 +81,7 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             }
 
             int version = before is null ? 1 : before.Grant.Policy.Version + 1;
-            prepared.Policies.Add(name, new Entry(options, status, Grant(name, version, options, source)));
+            prepared.Policies.Add(name, new Entry(options, status, Grant(name, version, options, source, status)));
             if (source is not null)
                 prepared.Opened.Add(source);
         }
@@ -143,7 +144,7 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
         }
     }
 
-    private static PolicyGrant Grant(string name, int version, PolicyOptions options, PageSource? file)
+    private static PolicyGrant Grant(string name, int version, PolicyOptions options, PageSource? file, FileStatus status)
     {
         Policy policy = new()
         {
@@ -162,7 +163,10 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             BusyPoll = options.BusyPoll,
             PrefetchOnRegister = options.PrefetchOnRegister,
         };
-        return new PolicyGrant(policy, options.Source.Offset, options.RemoveMeansSource);
+        return new PolicyGrant(policy, options.Source.Offset, options.RemoveMeansSource)
+        {
+            SourceIdentity = file is null ? "" : SourceLease.IdentityOf(status.Device, status.Inode),
+        };
     }
 
     private static FileSource? TryOpen(string path, out FileStatus status, out string? problem)

@@ -50,6 +50,17 @@ internal sealed class SourceQuota
         }
     }
 
+    /// <summary>Takes a place for a file that is open already, whatever the limit.</summary>
+    /// <param name="bytes">The file's size.</param>
+    public void Take(long bytes)
+    {
+        lock (_gate)
+        {
+            _open++;
+            _bytes += bytes;
+        }
+    }
+
     /// <summary>Gives a place back.</summary>
     /// <param name="bytes">As it was taken.</param>
     public void Return(long bytes)

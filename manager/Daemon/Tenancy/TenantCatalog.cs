@@ -9,8 +9,9 @@ namespace UffdManager.Daemon.Tenancy;
 /// </summary>
 internal sealed class TenantCatalog : ITenantResolver
 {
-    // Names come from the configuration alone, so this cannot be made to grow by clients.
+    // Names come from the configuration alone, this one's or an earlier one's, so this cannot be made to grow by clients.
     private readonly Dictionary<string, Accounts> _accounts = new(StringComparer.OrdinalIgnoreCase);
+    private readonly Dictionary<string, TenantGrant> _retired = new(StringComparer.OrdinalIgnoreCase);
     private readonly Lock _reloading = new();
     private Table _table;
 
@@ -38,6 +39,49 @@ internal sealed class TenantCatalog : ITenantResolver
             Volatile.Write(ref _table, Build(configuration));
     }
 
+    /// <summary>The tenant of restored sessions.</summary>
+    /// <param name="name">What it was called when they were made.</param>
+    /// <param name="weight">Its weight then.</param>
+    /// <param name="recorded">Its limits then.</param>
+    /// <param name="isRetired">Whether the configuration does not know it any more: it goes on as it was, and can get nothing new of the daemon.</param>
+    public Tenant Restore(string name, int weight, TenantLimits recorded, out bool isRetired)
+    {
+        lock (_reloading)
+        {
+            isRetired = !_table.Names.TryGetValue(name, out TenantGrant? grant);
+            if (grant is not null)
+                return grant.Tenant;
+            if (!_retired.TryGetValue(name, out grant))
+            {
+                if (!_accounts.TryGetValue(name, out Accounts? accounts))
+                    _accounts.Add(name, accounts = new Accounts(new Tenant(name, weight, recorded)));
+                accounts.Tenant = accounts.Tenant.With(weight, recorded);
+                _retired.Add(name, grant = new TenantGrant(accounts.Tenant, Retired(weight), accounts.Connections, accounts.Sources));
+            }
+
+            return grant.Tenant;
+        }
+    }
+
+    /// <summary>What a tenant may have, by the configuration or as one that <see cref="Restore"/> found retired.</summary>
+    /// <exception cref="KeyNotFoundException">Neither.</exception>
+    public TenantGrant GrantOf(string name)
+    {
+        lock (_reloading)
+            return _table.Names.TryGetValue(name, out TenantGrant? grant) ? grant : _retired[name];
+    }
+
+    /// <summary>What a tenant has open, whether or not anybody knows the tenant any more.</summary>
+    public SourceQuota SourcesOf(string name)
+    {
+        lock (_reloading)
+        {
+            if (!_accounts.TryGetValue(name, out Accounts? accounts))
+                _accounts.Add(name, accounts = new Accounts(new Tenant(name, 1, new TenantLimits())));
+            return accounts.Sources;
+        }
+    }
+
     private Table Build(ManagerConfiguration configuration)
     {
         Table table = new();
@@ -49,6 +93,7 @@ internal sealed class TenantCatalog : ITenantResolver
 
             TenantGrant grant = new(accounts.Tenant, options, accounts.Connections, accounts.Sources);
             table.All.Add(grant);
+            table.Names.Add(name, grant);
             foreach (string cgroup in options.Match.Cgroups)
                 table.Cgroups.Add((cgroup.TrimEnd('/'), grant));
             foreach (uint uid in options.Match.Uids)
@@ -75,6 +120,35 @@ internal sealed class TenantCatalog : ITenantResolver
         CopiedBytesPerSecond = limits.CopiedBytesPerSecond,
     };
 
+    private static TenantOptions Retired(int weight) => new()
+    {
+        Match = new TenantMatchOptions { Uids = [], Gids = [], Cgroups = [] },
+        Default = false,
+        DefaultPolicy = "",
+        Policies = [],
+        SourceDirectories = [],
+        SourceDescriptors = false,
+        Weight = weight,
+
+        // What only the daemon counts; the engine's limits are the tenant's own.
+        Limits = new TenantLimitOptions
+        {
+            Sessions = 0,
+            Regions = 0,
+            RegisteredBytes = 0,
+            PageTableBytes = 0,
+            PagesInFlight = 0,
+            FaultsPerSecond = 0,
+            CopiedBytesPerSecond = 0,
+            FetchQueueDepth = 0,
+            Connections = 0,
+            Sources = 0,
+            SourceBytes = 0,
+            Maps = 0,
+            MapBytes = 0,
+        },
+    };
+
     private sealed class Accounts(Tenant tenant)
     {
         public Tenant Tenant { get; set; } = tenant;
@@ -87,6 +161,8 @@ internal sealed class TenantCatalog : ITenantResolver
     private sealed class Table
     {
         public List<TenantGrant> All { get; } = [];
+
+        public Dictionary<string, TenantGrant> Names { get; } = new(StringComparer.OrdinalIgnoreCase);
 
         /// <summary>Longest first.</summary>
         public List<(string Path, TenantGrant Grant)> Cgroups { get; } = [];
