@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Control;
 using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Telemetry;
@@ -27,6 +28,7 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton(loaded);
         services.AddSingleton(configuration);
         services.AddSingleton(configuration.Listen);
+        services.AddSingleton(configuration.Control);
         services.AddSingleton(configuration.Metrics);
         services.AddSingleton(configuration.Otlp);
         services.AddSingleton(TimeProvider.System);
@@ -52,11 +54,13 @@ internal static class ServiceCollectionExtensions
         });
 
         services.AddSingleton<IEngineEventSink, EventLogger>();
+        services.AddInspection();
         services.AddUffdTelemetry();
         services.AddHostedService<EventPump>();
 
         // Before the long part of the start: SIGHUP kills a process that does not expect it.
-        services.AddHostedService<ReloadService>();
+        services.AddSingleton<ReloadService>();
+        services.AddHostedService(provider => provider.GetRequiredService<ReloadService>());
         services.AddSingleton<EngineService>();
         services.AddHostedService(provider => provider.GetRequiredService<EngineService>());
         services.AddSingleton<SessionDirectory>();
@@ -67,6 +71,7 @@ internal static class ServiceCollectionExtensions
         services.AddHostedService<FrontDoorService>();
         services.AddHostedService(provider => provider.GetRequiredService<StatusReporter>());
         services.AddHostedService(provider => provider.GetRequiredService<Watchdog>());
+        services.AddControl();
         services.AddHostedService<ReadyService>();
         return services;
     }
