@@ -19,6 +19,14 @@ long shim_wait(uint32_t *word, uint32_t seen, unsigned timeout_ms)
 		    timeout_ms ? &timeout : NULL);
 }
 
+uint64_t shim_now_ms(void)
+{
+	struct timespec now = {0};
+
+	sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 void shim_block_signals(uint64_t *old)
 {
 	uint64_t all = ~0ull;

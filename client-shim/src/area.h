@@ -25,7 +25,8 @@
 #define SHIM_PATH 4096u
 #define SHIM_STACK (64ul * 1024)
 
-/* A hook waits this long for an agent that does not take its request up; see doorbell.c. */
+/* A hook waits this long for an agent that does not take its request up, and nobody waits once the
+ * manager has been away for so long; see doorbell.c. */
 #define SHIM_PATIENCE_MS 2000u
 
 enum shim_link_state {
@@ -67,11 +68,12 @@ struct shim_slot {
 _Static_assert(sizeof(struct shim_slot) == SHIM_PATH, "one page each");
 
 struct shim_control {
-	uint32_t state;	 /* enum shim_link_state, a futex */
-	uint32_t bell;	 /* counts requests, a futex: the agent's bell task waits on it */
-	uint32_t lock;	 /* of the connection, between the agent's tasks */
-	int32_t leader;	 /* the agent; the kernel clears it when it ends, also by SIGKILL */
-	int32_t failure; /* negative errno of an agent that could not start */
+	uint32_t state;	     /* enum shim_link_state, a futex */
+	uint32_t bell;	     /* counts requests, a futex: the agent's bell task waits on it */
+	uint32_t lock;	     /* of the connection, between the agent's tasks */
+	int32_t leader;	     /* the agent; the kernel clears it when it ends, also by SIGKILL */
+	int32_t failure;     /* negative errno of an agent that could not start */
+	uint64_t down_since; /* CLOCK_MONOTONIC in ms, while state is SHIM_LINK_DOWN */
 	/* Locked by the program's main thread for ever. The kernel marks the word when that thread
 	 * ends or executes another program, which tells the agent at once that this memory may have
 	 * no user left. */
@@ -138,6 +140,9 @@ extern struct shim_area *shim_area;
 void shim_wake(uint32_t *word, int count);
 /* Waits while *word == seen; returns 0, -EAGAIN, -EINTR or -ETIMEDOUT. timeout 0: for ever. */
 long shim_wait(uint32_t *word, uint32_t seen, unsigned timeout_ms);
+
+/* CLOCK_MONOTONIC in milliseconds. */
+uint64_t shim_now_ms(void);
 
 /* Blocks all signals of this task; the old set goes to *old. */
 void shim_block_signals(uint64_t *old);

@@ -4,9 +4,19 @@
 
 #define LOOK_MS 100u
 
+/* Every mapping would wait anew for as long as the outage lasts, in a program that could go on. */
+static bool is_manager_given_up(void)
+{
+	const struct shim_control *state = &shim_area->control;
+
+	return __atomic_load_n(&state->state, __ATOMIC_ACQUIRE) == SHIM_LINK_DOWN &&
+	       shim_now_ms() - __atomic_load_n(&state->down_since, __ATOMIC_ACQUIRE) >=
+		       SHIM_PATIENCE_MS;
+}
+
 bool doorbell_works(void)
 {
-	return shim_area && agent_is_alive();
+	return shim_area && agent_is_alive() && !is_manager_given_up();
 }
 
 /* A vfork child shares the slots with its parent and may be killed in the middle of a request. */
@@ -77,7 +87,7 @@ int doorbell_ring(struct shim_slot *slot)
 			break;
 		if (shim_wait(&slot->state, state, LOOK_MS) != -ETIMEDOUT)
 			continue;
-		if (state == SHIM_SLOT_POSTED && patience-- == 0 &&
+		if (state == SHIM_SLOT_POSTED && (patience-- == 0 || is_manager_given_up()) &&
 		    __atomic_compare_exchange_n(&slot->state, &state, SHIM_SLOT_CLAIMED, false,
 						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
 			result = -ETIMEDOUT;

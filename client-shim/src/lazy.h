@@ -28,8 +28,10 @@ void lazy_unmap(const struct shim_slot *slot);
 void lazy_inherit(int proc);
 
 /* Tells a manager that has adopted the userfaultfd which of its ranges are the mailbox or mappings
- * of a file; the kernel's list is the truth. A file that cannot be named again ends the program:
- * its pages are not to be had any more. Returns 0, or -EPIPE at the end of the connection. */
+ * of a file; the kernel's list is the truth. A file that nobody has any more ends the program: its
+ * pages are not to be had. Returns 0, -EPIPE at the end of the connection, or another negative
+ * errno if a range was refused: it may have been unmapped since it was read, or the manager may yet
+ * be mended, so all is to be told once more. */
 int lazy_register_again(int socket, int program_fd);
 
 #endif

@@ -214,6 +214,7 @@ struct mapping {
 
 struct lines {
 	int fd;
+	int failure; /* negative errno: these are not all lines */
 	size_t used, at;
 	char buffer[4096];
 	char line[256]; /* what is longer is cut: only paths are */
@@ -228,8 +229,10 @@ static bool next_line(struct lines *lines)
 			long count =
 				sys3(SYS_read, lines->fd, lines->buffer, sizeof(lines->buffer));
 
-			if (count <= 0)
+			if (count <= 0) {
+				lines->failure = (int)count;
 				return false;
+			}
 			lines->used = (size_t)count;
 			lines->at = 0;
 		}
@@ -301,7 +304,6 @@ static int register_mapping(int socket, int program_fd, const struct mapping *ma
 		.length = mapping->end - mapping->start,
 	};
 	struct wire_events events = {0};
-	int result;
 
 	for (uint32_t i = 0; mapping->inode != 0 && i < shim_area->files_used; i++) {
 		const struct shim_file *file = &shim_area->files[i];
@@ -314,13 +316,12 @@ static int register_mapping(int socket, int program_fd, const struct mapping *ma
 	}
 	if (range.flags == 0)
 		return 0;
-	if ((range.flags & UFFDM_REGISTER_SOURCE_FD) && range.file < 0)
-		result = -ESTALE;
-	else
-		result = wire_register(socket, &range, &events);
-	if (result && result != -EPIPE && (range.flags & UFFDM_REGISTER_SOURCE_FD))
+	/* Nobody has the file any more that this memory shows. */
+	if (range.file < 0) {
 		sys4(SYS_pidfd_send_signal, program_fd, SIGKILL, NULL, 0);
-	return result;
+		return -ESTALE;
+	}
+	return wire_register(socket, &range, &events);
 }
 
 int lazy_register_again(int socket, int program_fd)
@@ -337,12 +338,15 @@ int lazy_register_again(int socket, int program_fd)
 	struct mapping mapping = {0};
 	int result = wire_register(socket, &mailbox, &events);
 
+	if (result == -EPIPE)
+		return result;
+	result = 0;
 	lines.fd = (int)sys4(SYS_openat, AT_FDCWD, "/proc/self/smaps", O_RDONLY | O_CLOEXEC, 0);
 	if (lines.fd < 0)
-		return 0;
-	while (result != -EPIPE && next_line(&lines))
+		return shim_area->files_used == 0 ? 0 : lines.fd;
+	while (result == 0 && next_line(&lines))
 		if (!parse_mapping(lines.line, &mapping) && is_registered(lines.line))
 			result = register_mapping(socket, program_fd, &mapping);
 	sys1(SYS_close, lines.fd);
-	return result == -EPIPE ? -EPIPE : 0;
+	return result ? result : lines.failure;
 }

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include "area.h"
 #include "session.h"
 
@@ -23,6 +24,7 @@
 
 /* The program waits meanwhile: at its start, or in fork. */
 #define HANDSHAKE_MS 5000u
+#define RETRY_MS 20l
 
 static int fail(struct shim_session *session, const char *step, int error)
 {
@@ -148,7 +150,7 @@ int session_start(struct shim_session *session)
 	return 0;
 }
 
-int session_start_child(struct shim_session *session, uint64_t token)
+static int try_start_child(struct shim_session *session, uint64_t token, bool *is_away)
 {
 	struct wire_message message;
 	uint16_t flags;
@@ -156,10 +158,12 @@ int session_start_child(struct shim_session *session, uint64_t token)
 
 	*session = (struct shim_session){.socket = -1, .uffd = -1};
 	session->socket = wire_connect(shim_area->config.socket, HANDSHAKE_MS);
+	*is_away = session->socket == -ECONNREFUSED || session->socket == -ENOENT;
 	if (session->socket < 0)
 		return fail(session, "connect to the manager", session->socket);
 	result = say_hello(session, UFFDM_HELLO_FORK_CHILD | UFFDM_HELLO_KEEPS_DESCRIPTOR, token,
 			   -1, &message);
+	*is_away = result == -EPIPE || result == -ESHUTDOWN;
 	if (result)
 		return fail(session, "hello of a forked child", result);
 	result = take_welcome(session, &message, &flags);
@@ -172,6 +176,20 @@ int session_start_child(struct shim_session *session, uint64_t token)
 	}
 	session->uffd = message.file;
 	return 0;
+}
+
+/* A moment ago there was a manager: it has served the mailbox. Its successor may be starting. */
+int session_start_child(struct shim_session *session, uint64_t token)
+{
+	const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
+	uint64_t end = shim_now_ms() + SHIM_PATIENCE_MS;
+	bool is_away;
+	int result;
+
+	while ((result = try_start_child(session, token, &is_away)) != 0 && is_away &&
+	       shim_now_ms() < end)
+		sys4(SYS_nanosleep, &pause, NULL, 0, 0);
+	return result;
 }
 
 int session_resume(struct shim_session *session, bool *known)

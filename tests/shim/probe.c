@@ -593,6 +593,43 @@ static int probe_fork_later(const char *path)
 	return 0;
 }
 
+#define OUTAGE_AREAS 20
+
+/* New memory while nobody manages: the first areas may wait for a manager, not each of them. */
+static int probe_outage(void)
+{
+	struct timespec begin, end;
+
+	printf("first: %lu\n", use(map_big(), BIG / 2));
+	fflush(stdout);
+	if (getchar() == EOF)
+		return 1;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (int i = 0; i < OUTAGE_AREAS; i++)
+		printf("new: %lu\n", use(map_big(), BIG / 2));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	printf("%s\n", end.tv_sec - begin.tv_sec < OUTAGE_AREAS ? "goes on" : "FAILED: waits");
+	fflush(stdout);
+	/* Until the manager is back: what was managed before is managed again. */
+	if (getchar() == EOF)
+		return 1;
+	printf("later: %lu\n", use(map_big(), BIG));
+	return 0;
+}
+
+/* One of many that wait at the same input: a byte each. */
+static int probe_crowd(void)
+{
+	char byte;
+
+	printf("first: %lu\n", use(map_big(), MIB));
+	fflush(stdout);
+	if (read(STDIN_FILENO, &byte, 1) != 1)
+		return 1;
+	printf("later: %lu\n", use(map_big(), MIB));
+	return 0;
+}
+
 int main(int count, char **arguments)
 {
 	const char *name = count > 1 ? arguments[1] : "";
@@ -635,5 +672,9 @@ int main(int count, char **arguments)
 		return probe_halves(argument);
 	if (strcmp(name, "fork-later") == 0 && argument)
 		return probe_fork_later(argument);
+	if (strcmp(name, "outage") == 0)
+		return probe_outage();
+	if (strcmp(name, "crowd") == 0)
+		return probe_crowd();
 	return 64;
 }

@@ -1,13 +1,18 @@
 /*
- * stand_in_manager SOCKET [FEATURES] - the least that the shim needs of a manager, in one thread:
- * it gives out /dev/userfaultfd, registers, fills pages with zeros or from a file, follows fork,
- * remap and unmap, and answers mailboxes. So the shim's own tests can stop it, kill it and make it
- * say unusual things.
+ * stand_in_manager SOCKET [FEATURES [MISHAP]] - the least that the shim needs of a manager, in one
+ * thread: it gives out /dev/userfaultfd, registers, fills pages with zeros or from a file, follows
+ * fork, remap and unmap, and answers mailboxes. So the shim's own tests can stop it, kill it and
+ * make it say unusual things.
  *
+ * MISHAP: die-at-register=N dies when it has carried out the Nth REGISTER, before it answers;
+ * drop-wake closes the connection on which an adoption is to be ended, once, without ending it;
+ * refuse-source refuses the first REGISTER of a file.
+ *
+ * SIGHUP: prints what SIGTERM prints, and goes on.
  * SIGUSR1: sends a command from the reserved range to every connection.
  * SIGUSR2: sends GOODBYE (session ended) to every connection, unregistering nothing.
  * SIGTERM: prints "sessions=N registers=N faults=N lazy=N forks=N bound=N adopted=N
- * refused_commands=N".
+ * resumed=N refused_commands=N".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,10 +56,12 @@ struct connection {
 
 static struct space spaces[MAX_SPACES];
 static struct connection connections[MAX_CONNECTIONS];
-static unsigned long sessions, registers, faults, lazy_faults, forks, bound, adopted, refused;
+static unsigned long sessions, registers, faults, lazy_faults, forks, bound, adopted, resumed;
+static unsigned long refused;
 static volatile sig_atomic_t wanted;
 static uint64_t next_token = 0x1234;
 static uint64_t allowed_features = 0x1ff;
+static const char *mishap = "";
 
 static void on_signal(int number)
 {
@@ -287,6 +294,14 @@ static void welcome(struct connection *c, const struct uffdm_header *to, uint16_
 	answer(c->socket, to, UFFDM_WELCOME, &body, sizeof(body), fd);
 }
 
+static bool resume(struct connection *c, uint64_t token)
+{
+	for (size_t i = 0; i < MAX_SPACES; i++)
+		if (spaces[i].uffd && spaces[i].token == token)
+			c->space = &spaces[i];
+	return c->space != NULL;
+}
+
 static void on_hello(struct connection *c, const struct uffdm_header *header, int fd)
 {
 	const struct uffdm_hello *body = (const void *)(header + 1);
@@ -299,15 +314,15 @@ static void on_hello(struct connection *c, const struct uffdm_header *header, in
 		welcome(c, header, UFFDM_WELCOME_DEVICE, device);
 		close(device);
 	} else if (body->flags & UFFDM_HELLO_FORK_CHILD) {
-		for (size_t i = 0; i < MAX_SPACES; i++)
-			if (spaces[i].uffd && spaces[i].token == body->token)
-				c->space = &spaces[i];
-		if (!c->space) {
+		if (!resume(c, body->token)) {
 			answer_error(c->socket, header, ENOENT);
 			return;
 		}
 		bound++;
 		welcome(c, header, UFFDM_WELCOME_UFFD, c->space->uffd);
+	} else if (body->flags & UFFDM_HELLO_RESUME && resume(c, body->token)) {
+		resumed++;
+		welcome(c, header, UFFDM_WELCOME_RESUMED, -1);
 	} else if (body->flags & UFFDM_HELLO_ADOPT) {
 		c->space = new_space(dup(fd));
 		c->space->adopting = true;
@@ -342,6 +357,11 @@ static void on_register(struct connection *c, const struct uffdm_header *header,
 				       .mode = UFFDIO_REGISTER_MODE_MISSING};
 	struct uffdm_registered reply = {0};
 
+	if (body->flags & UFFDM_REGISTER_SOURCE_FD && strcmp(mishap, "refuse-source") == 0) {
+		mishap = "";
+		answer_error(c->socket, header, EINVAL);
+		return;
+	}
 	if (!c->space || ioctl(c->space->uffd, UFFDIO_REGISTER, &call) != 0) {
 		answer_error(c->socket, header, c->space ? errno : EINVAL);
 		return;
@@ -354,6 +374,9 @@ static void on_register(struct connection *c, const struct uffdm_header *header,
 				   .file = body->flags & UFFDM_REGISTER_SOURCE_FD ? dup(fd) : -1,
 				   .mailbox = (body->flags & UFFDM_REGISTER_MAILBOX) != 0});
 	registers++;
+	if (strncmp(mishap, "die-at-register=", 16) == 0 &&
+	    registers == strtoul(mishap + 16, NULL, 10))
+		_exit(1);
 	answer(c->socket, header, UFFDM_REGISTERED, &reply, sizeof(reply), -1);
 }
 
@@ -362,6 +385,12 @@ static void on_wake(struct connection *c, const struct uffdm_header *header)
 	struct uffdio_range all = {.start = PAGE, .len = (1ull << 47) - 4 * PAGE};
 	struct uffdm_done reply = {0};
 
+	if (c->space && c->space->adopting && strcmp(mishap, "drop-wake") == 0) {
+		mishap = "";
+		close(c->socket);
+		*c = (struct connection){0};
+		return;
+	}
 	if (c->space && c->space->adopting) {
 		c->space->adopting = false;
 		ioctl(c->space->uffd, UFFDIO_WAKE, &all);
@@ -450,6 +479,14 @@ static void collect_dead(void)
 	}
 }
 
+static void print_counters(void)
+{
+	printf("sessions=%lu registers=%lu faults=%lu lazy=%lu forks=%lu bound=%lu adopted=%lu "
+	       "resumed=%lu refused_commands=%lu\n",
+	       sessions, registers, faults, lazy_faults, forks, bound, adopted, resumed, refused);
+	fflush(stdout);
+}
+
 int main(int count, char **arguments)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -458,8 +495,12 @@ int main(int count, char **arguments)
 	static struct pollfd files[1 + MAX_SPACES + MAX_CONNECTIONS];
 	static size_t owner[1 + MAX_SPACES + MAX_CONNECTIONS];
 
-	if (count == 3)
+	if (count >= 3)
 		allowed_features = strtoull(arguments[2], NULL, 0);
+	if (count == 4)
+		mishap = arguments[3];
+	/* The tokens of an earlier one must mean nothing to this one. */
+	next_token += (uint64_t)getpid() << 32;
 	if (count < 2 || strlen(arguments[1]) >= sizeof(address.sun_path))
 		return 64;
 	strcpy(address.sun_path, arguments[1]);
@@ -467,6 +508,7 @@ int main(int count, char **arguments)
 	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 128))
 		die(arguments[1]);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	sigaction(SIGUSR2, &action, NULL);
 	puts("ready");
@@ -494,7 +536,9 @@ int main(int count, char **arguments)
 			die("poll");
 		if (wanted == SIGTERM)
 			break;
-		if (wanted)
+		if (wanted == SIGHUP)
+			print_counters();
+		else if (wanted)
 			say_to_all(wanted == SIGUSR1 ? AGENT_COMMAND : UFFDM_GOODBYE);
 		wanted = 0;
 		for (size_t i = 1; i < used; i++) {
@@ -510,8 +554,6 @@ int main(int count, char **arguments)
 		if (round % 64 == 0)
 			collect_dead();
 	}
-	printf("sessions=%lu registers=%lu faults=%lu lazy=%lu forks=%lu bound=%lu adopted=%lu "
-	       "refused_commands=%lu\n",
-	       sessions, registers, faults, lazy_faults, forks, bound, adopted, refused);
+	print_counters();
 	return 0;
 }
