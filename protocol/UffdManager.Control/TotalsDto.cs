@@ -27,7 +27,7 @@ public sealed record TotalsDto
     /// <summary>Those that wait for a thread.</summary>
     public required long FetchesWaiting { get; init; }
 
-    /// <summary>Counter: faults that were read.</summary>
+    /// <summary>Counter: faults that are over.</summary>
     public required long Faults { get; init; }
 
     /// <summary>Counter: installed with contents, bytes.</summary>

@@ -19,6 +19,7 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<DaemonSockets>();
         services.AddSingleton<Succession>();
         services.AddSingleton<Inspector>();
+        services.AddSingleton<TopSampler>();
         return services;
     }
 
@@ -34,6 +35,7 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<IControlRoutes, ConfigurationRoutes>();
         services.AddSingleton<IControlRoutes, LogLevelRoutes>();
         services.AddSingleton<IControlRoutes, DrainRoutes>();
+        services.AddSingleton<IControlRoutes, TopRoutes>();
         services.AddHostedService<ControlService>();
         return services;
     }

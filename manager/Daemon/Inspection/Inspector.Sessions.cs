@@ -134,7 +134,8 @@ internal sealed partial class Inspector
         Latency = LatencyOf(session.Id),
     };
 
-    private static string? CommandOf(int pid) => pid != 0 && ProcessInfo.ReadComm(pid) is { } command ? Words.Printable(command) : null;
+    /// <summary>Name of a process; null when it cannot be had.</summary>
+    public static string? CommandOf(int pid) => pid != 0 && ProcessInfo.ReadComm(pid) is { } command ? Words.Printable(command) : null;
 
     private static ulong EndOf(RegionInfo region) => region.Start + region.Length;
 

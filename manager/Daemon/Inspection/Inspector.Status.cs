@@ -1,6 +1,7 @@
 using UffdManager.Control;
 using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Telemetry;
+using UffdManager.Engine.Loops;
 using UffdManager.Engine.Telemetry;
 
 namespace UffdManager.Daemon.Inspection;
@@ -10,6 +11,7 @@ internal sealed partial class Inspector
 {
     private static readonly FaultKind[] s_kinds = Enum.GetValues<FaultKind>();
     private static readonly FaultOutcome[] s_outcomes = Enum.GetValues<FaultOutcome>();
+    private static readonly DeferralReason[] s_reasons = Enum.GetValues<DeferralReason>();
 
     public async Task<StatusDto> StatusAsync(CancellationToken cancellationToken) => new()
     {
@@ -79,7 +81,11 @@ internal sealed partial class Inspector
     public IReadOnlyDictionary<string, long> SessionsByTenant() =>
         engine.Sessions().GroupBy(session => session.Tenant.Name, StringComparer.Ordinal).ToDictionary(group => group.Key, group => group.LongCount(), StringComparer.Ordinal);
 
-    private static long FaultsOf(TenantSnapshot tenant) => s_kinds.Sum(kind => s_outcomes.Sum(outcome => tenant.Faults(kind, outcome)));
+    /// <summary>Faults that are over, of all kinds.</summary>
+    public static long FaultsOf(TenantSnapshot tenant) => s_kinds.Sum(kind => s_outcomes.Sum(outcome => tenant.Faults(kind, outcome)));
+
+    /// <summary>Deferrals for all reasons.</summary>
+    public static long DeferralsOf(TenantSnapshot tenant) => s_reasons.Sum(tenant.Deferrals);
 
     private static LatencyDto Latency(ServiceTimes times) => new()
     {

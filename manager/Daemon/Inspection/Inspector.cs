@@ -39,6 +39,7 @@ internal sealed partial class Inspector(
 
     private Task<T> WithinAsync<T>(Task<T> answer, CancellationToken cancellationToken) => answer.WaitAsync(s_patience, time, cancellationToken);
 
-    private async Task<IReadOnlyList<SessionReading>> ReadAsync(IReadOnlyList<Session> sessions, CancellationToken cancellationToken) =>
+    /// <summary>The numbers of many sessions, in their order.</summary>
+    public async Task<IReadOnlyList<SessionReading>> ReadAsync(IReadOnlyList<Session> sessions, CancellationToken cancellationToken) =>
         await WithinAsync(engine.ReadAsync(sessions), cancellationToken);
 }
