@@ -94,7 +94,6 @@ internal sealed class TenantCatalog : ITenantResolver
             TenantGrant grant = new(accounts.Tenant, options, accounts.Connections, accounts.Sources);
             table.All.Add(grant);
             table.Names.Add(name, grant);
-            table.All.Add(grant);
             foreach (string cgroup in options.Match.Cgroups)
                 table.Cgroups.Add((cgroup.TrimEnd('/'), grant));
             foreach (uint uid in options.Match.Uids)
@@ -164,8 +163,6 @@ internal sealed class TenantCatalog : ITenantResolver
         public List<TenantGrant> All { get; } = [];
 
         public Dictionary<string, TenantGrant> Names { get; } = new(StringComparer.OrdinalIgnoreCase);
-
-        public List<TenantGrant> All { get; } = [];
 
         /// <summary>Longest first.</summary>
         public List<(string Path, TenantGrant Grant)> Cgroups { get; } = [];
