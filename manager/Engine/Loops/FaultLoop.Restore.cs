@@ -163,7 +163,7 @@ internal sealed partial class FaultLoop
     // The child's userfaultfd went down with the manager that had just read it: from then on the kernel gives the child zeros. Where these are what we
     // would have given it nothing is lost. Else it is told from its siblings by what it is: a child of this process, younger than the session, that
     // has the parent's ranges, and has them unregistered.
-    private void KillLostChildren(Session parent, FaultEngine.Restore restore)
+    private static void KillLostChildren(Session parent, FaultEngine.Restore restore)
     {
         if (IsZeroOnly(parent) || parent.Pid == 0)
         {

@@ -58,7 +58,7 @@ internal sealed partial class PageTable
         return present;
     }
 
-    private long RecoverUniform(nuint cell, ulong entry, int level)
+    private static long RecoverUniform(nuint cell, ulong entry, int level)
     {
         if (entry > (ulong)PageState.AllBits << 1 || Lasting(Uniform(entry)) is not PageState lasting)
         {
@@ -67,7 +67,7 @@ internal sealed partial class PageTable
 
         if (lasting != Uniform(entry))
         {
-            memory.WriteCell(cell, lasting == PageState.Absent ? 0 : ((ulong)lasting << 1) | 1);
+            StateMemory.WriteCell(cell, lasting == PageState.Absent ? 0 : ((ulong)lasting << 1) | 1);
         }
 
         return (lasting & PageState.StateMask) == PageState.Present ? (long)Span(level) : 0;

@@ -41,7 +41,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
             return Decode(Leaf(_cachedLeaf, address));
         }
 
-        ulong entry = memory.ReadCell(_rootCell);
+        ulong entry = StateMemory.ReadCell(_rootCell);
         for (int level = Levels - 1; level >= 1; level--)
         {
             if (entry == 0)
@@ -49,7 +49,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
                 return PageState.Absent;
             }
 
-            entry = memory.ReadCell(Cell(entry, address, level));
+            entry = StateMemory.ReadCell(Cell(entry, address, level));
             if ((entry & 1) != 0)
             {
                 return Uniform(entry);
@@ -139,12 +139,12 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
             return false;
         }
 
-        ulong entry = memory.ReadCell(_rootCell);
+        ulong entry = StateMemory.ReadCell(_rootCell);
         for (int level = Levels - 1; level >= 1; level--)
         {
             if (entry != 0)
             {
-                entry = memory.ReadCell(Cell(entry, cursor, level));
+                entry = StateMemory.ReadCell(Cell(entry, cursor, level));
             }
 
             if (entry == 0 || (entry & 1) != 0)
@@ -203,10 +203,10 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
 
     private bool HasLeaf(ulong address)
     {
-        ulong entry = memory.ReadCell(_rootCell);
+        ulong entry = StateMemory.ReadCell(_rootCell);
         for (int level = Levels - 1; level >= 1 && entry != 0; level--)
         {
-            entry = memory.ReadCell(Cell(entry, address, level));
+            entry = StateMemory.ReadCell(Cell(entry, address, level));
             if ((entry & 1) != 0)
             {
                 return true;
@@ -237,7 +237,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
     // The block that a cell leads to, made if there is none. What the cell said of everything below is passed on to every child first.
     private ulong TryMakeBlock(nuint cell, int level)
     {
-        ulong entry = memory.ReadCell(cell);
+        ulong entry = StateMemory.ReadCell(cell);
         if (entry != 0 && (entry & 1) == 0)
         {
             return entry;
@@ -257,12 +257,12 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
         {
             for (nuint i = 0; i < Fan; i++)
             {
-                memory.WriteCell(block + (i * 8), entry);
+                StateMemory.WriteCell(block + (i * 8), entry);
             }
         }
 
         ulong offset = memory.OffsetOf(block);
-        memory.WriteCell(cell, offset);
+        StateMemory.WriteCell(cell, offset);
         return offset;
     }
 
@@ -272,7 +272,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
         nuint cell = _rootCell;
         for (int at = Levels - 1; at >= level; at--)
         {
-            if (memory.ReadCell(cell) == value && (at < Levels - 1 || value == 0))
+            if (StateMemory.ReadCell(cell) == value && (at < Levels - 1 || value == 0))
             {
                 return true;
             }
@@ -286,8 +286,8 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
             cell = Cell(node, address, at);
         }
 
-        ulong former = memory.ReadCell(cell);
-        memory.WriteCell(cell, value);
+        ulong former = StateMemory.ReadCell(cell);
+        StateMemory.WriteCell(cell, value);
         if (former != 0 && (former & 1) == 0)
         {
             // Only now: a block that a cell leads to is never touched.
@@ -305,7 +305,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
         {
             for (nuint i = 0; i < Fan; i++)
             {
-                ulong entry = memory.ReadCell(address + (i * 8));
+                ulong entry = StateMemory.ReadCell(address + (i * 8));
                 if (entry != 0 && (entry & 1) == 0)
                 {
                     FreeBelow(entry, level - 1);

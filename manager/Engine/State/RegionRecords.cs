@@ -116,7 +116,7 @@ internal sealed class RegionRecords
             return 0;
         }
 
-        _memory.WriteCell(_lastLink, _memory.OffsetOf(block));
+        StateMemory.WriteCell(_lastLink, _memory.OffsetOf(block));
         _lastLink = block;
         for (int i = PerBlock; i > 1; i--)
         {

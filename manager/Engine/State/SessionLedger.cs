@@ -36,14 +36,14 @@ internal sealed class SessionLedger : IDisposable
     public long ForkedChild
     {
         get => (long)Memory.ReadCheckedCell(Memory.Base + StateLayout.ForkCell);
-        set => Memory.WriteCell(Memory.Base + StateLayout.ForkCell, (ulong)value);
+        set => StateMemory.WriteCell(Memory.Base + StateLayout.ForkCell, (ulong)value);
     }
 
     /// <summary>Whether ranges are set aside for events that have not come; that is not recorded any further.</summary>
     public bool HasDisplaced
     {
         get => Memory.ReadCheckedCell(Memory.Base + StateLayout.DisplacedCell) != 0;
-        set => Memory.WriteCell(Memory.Base + StateLayout.DisplacedCell, value ? 1UL : 0);
+        set => StateMemory.WriteCell(Memory.Base + StateLayout.DisplacedCell, value ? 1UL : 0);
     }
 
     /// <summary>The range that is being unregistered; empty for none.</summary>
@@ -55,9 +55,9 @@ internal sealed class SessionLedger : IDisposable
         {
             // The start makes it count: last to be written, first to be taken back.
             nuint start = Memory.Base + StateLayout.UnregisterStartCell;
-            Memory.WriteCell(start, 0);
-            Memory.WriteCell(Memory.Base + StateLayout.UnregisterEndCell, value.End / (ulong)PageSize.Base);
-            Memory.WriteCell(start, value.Start / (ulong)PageSize.Base);
+            StateMemory.WriteCell(start, 0);
+            StateMemory.WriteCell(Memory.Base + StateLayout.UnregisterEndCell, value.End / (ulong)PageSize.Base);
+            StateMemory.WriteCell(start, value.Start / (ulong)PageSize.Base);
         }
     }
 

@@ -130,7 +130,7 @@ internal sealed class StateDocuments
         }
 
         nuint link = _blocks.Count == 0 ? _memory.Base + StateLayout.DocumentCell : _blocks[^1];
-        _memory.WriteCell(link, _memory.OffsetOf(block));
+        StateMemory.WriteCell(link, _memory.OffsetOf(block));
         _blocks.Add(block);
         _uses.Add((null, 0));
         return _blocks.Count - 1;

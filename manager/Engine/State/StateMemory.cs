@@ -120,7 +120,7 @@ internal sealed class StateMemory : IDisposable
     }
 
     /// <summary>The value of a cell.</summary>
-    public ulong ReadCell(nuint cell) => StateChecks.Open(NativePages.At<ulong>(cell));
+    public static ulong ReadCell(nuint cell) => StateChecks.Open(NativePages.At<ulong>(cell));
 
     /// <summary>The value of a cell of memory that somebody else wrote.</summary>
     /// <exception cref="CorruptStateException">It has been tampered with.</exception>
@@ -131,7 +131,7 @@ internal sealed class StateMemory : IDisposable
     }
 
     /// <summary>Publishes: everything written before is there if this is.</summary>
-    public void WriteCell(nuint cell, ulong value) => Volatile.Write(ref NativePages.At<ulong>(cell), StateChecks.Seal(value));
+    public static void WriteCell(nuint cell, ulong value) => Volatile.Write(ref NativePages.At<ulong>(cell), StateChecks.Seal(value));
 
     /// <summary>Offset of a block, as cells hold it.</summary>
     public ulong OffsetOf(nuint address) => (ulong)(address - Base);

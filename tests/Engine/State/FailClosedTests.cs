@@ -49,7 +49,7 @@ public sealed class FailClosedTests : RestoreTest
         {
             nuint leaf = memory.Base + StateLayout.RootCell;
             for (int level = 0; level < 4; level++)
-                leaf = memory.AddressOf(Enumerable.Range(0, level == 0 ? 1 : 512).Select(i => memory.ReadCell(leaf + (nuint)(i * 8))).First(cell => cell != 0));
+                leaf = memory.AddressOf(Enumerable.Range(0, level == 0 ? 1 : 512).Select(i => StateMemory.ReadCell(leaf + (nuint)(i * 8))).First(cell => cell != 0));
             int present = NativePages.AsSpan(leaf, 512).IndexOfAnyExcept((byte)0);
             NativePages.AsSpan(leaf, 512)[present] ^= 1;
         });
