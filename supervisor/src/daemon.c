@@ -94,6 +94,9 @@ void daemon_start(struct supervisor *self)
 	self->status[0] = 0;
 	self->started = clock_now();
 	ready_file_remove(self);
+	/* What strangers have said meanwhile must not be taken for the new daemon's, whose number
+	 * one of them may have had. */
+	messages_hear(self, MESSAGES_QUEUED);
 	self->pid = spawn_run(&self->spawn, self->watchdog, &self->exec_report);
 	if (self->pid < 0) {
 		self->pid = 0;

@@ -1,8 +1,12 @@
+#include <errno.h>
 #include <limits.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "descriptor.h"
 
@@ -13,6 +17,18 @@ static int begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
+/* Without /proc the calls for a kind tell it: they refuse descriptors of others. */
+static enum descriptor_kind probe_kind(int fd)
+{
+	struct uffdio_range nothing = {0};
+
+	if (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0 || errno == ESRCH || errno == EPERM)
+		return DESCRIPTOR_PIDFD;
+	if (ioctl(fd, UFFDIO_WAKE, &nothing) != 0 && errno == EINVAL)
+		return DESCRIPTOR_USERFAULTFD;
+	return DESCRIPTOR_OTHER;
+}
+
 enum descriptor_kind descriptor_kind(int fd)
 {
 	char path[32], target[64];
@@ -21,7 +37,7 @@ enum descriptor_kind descriptor_kind(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length < 0)
-		return DESCRIPTOR_OTHER;
+		return probe_kind(fd);
 	target[length] = 0;
 	if (strcmp(target, "anon_inode:[userfaultfd]") == 0)
 		return DESCRIPTOR_USERFAULTFD;

@@ -13,7 +13,7 @@
 #define MESSAGES_PER_TURN 256
 /* More than any queue of a datagram socket holds: what a dead daemon has said is read to the end.
  */
-#define MESSAGES_OF_THE_DEAD 65536
+#define MESSAGES_QUEUED 65536
 #define EVENTS_PER_TURN 64
 /* "session-1234567" and a colon. */
 #define USUAL_NAME_BYTES 16
@@ -35,7 +35,8 @@ static void reap(struct supervisor *self)
 		if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) != 0 || !end.si_pid)
 			return;
 		if (end.si_pid == self->pid) {
-			messages_hear(self, MESSAGES_OF_THE_DEAD);
+			/* Its last words, to the end. */
+			messages_hear(self, MESSAGES_QUEUED);
 			waitid(P_PID, (id_t)end.si_pid, &end, WEXITED | WNOHANG);
 			daemon_ended(self, &end);
 		} else {

@@ -80,6 +80,9 @@ void daemon_deadline(struct supervisor *self);
 
 /* ---- messages.c ---- */
 
+/* More than any queue of a datagram socket holds. */
+#define MESSAGES_QUEUED 65536
+
 /* Takes up to so many messages. */
 void messages_hear(struct supervisor *self, unsigned most);
 

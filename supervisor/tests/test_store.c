@@ -1,11 +1,11 @@
 /* What is kept, under which name, how much of it, and that it comes back in working order. */
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -80,6 +80,45 @@ static enum result remove_by_name(struct run *run)
 	CHECK(say(run, "FDSTOREREMOVE=1\nFDNAME=unknown") && say(run, "FDSTOREREMOVE=1"));
 	kill(run->daemon, SIGKILL);
 	CHECK(await_daemon(run) && reported_fds(run) == 1 && reported(run, "fd stays"));
+	return PASSED;
+}
+
+/* Later descriptors get the numbers of removed ones, so that places and numbers are in different
+ * orders. */
+static enum result shuffle(struct run *run)
+{
+	enum { NAMES = 40, ROUNDS = 12 };
+	char name[32], text[64];
+	int content[NAMES];
+	unsigned random = 1;
+
+	CHECK(start(run, "--backoff-max=0", NULL) && await_ready(run));
+	for (int i = 0; i < NAMES; i++)
+		content[i] = -1;
+	for (int round = 0; round < ROUNDS; round++) {
+		int there = 0;
+
+		for (int i = 0; i < NAMES; i++) {
+			random = random * 1103515245 + 12345;
+			snprintf(name, sizeof(name), "name-%d", i);
+			if (content[i] >= 0 && random >> 16 & 1) {
+				snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+				CHECK(say(run, text));
+				content[i] = -1;
+			} else if (content[i] < 0) {
+				content[i] = round;
+				snprintf(text, sizeof(text), "<%d>", round);
+				CHECK(store(run, name, make_memfd(text)));
+			}
+		}
+		kill(run->daemon, SIGKILL);
+		CHECK(await_ready(run) && reported(run, "strange descriptors: 0"));
+		for (int i = 0; i < NAMES; i++) {
+			there += content[i] >= 0;
+			CHECK(content[i] < 0 || reported(run, "fd name-%d <%d> ", i, content[i]));
+		}
+		CHECK(reported_fds(run) == there);
+	}
 	return PASSED;
 }
 
@@ -247,10 +286,73 @@ static enum result hear_last_words(struct run *run)
 	return PASSED;
 }
 
+/* The close of this one takes seconds: it lingers over data that nobody reads. */
+static int make_slow_socket(int *peer)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct linger linger = {.l_onoff = 1, .l_linger = 15};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char bytes[65536] = {0};
+
+	if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 1) != 0 ||
+	    getsockname(listener, (struct sockaddr *)&address, &size) != 0 ||
+	    connect(fd, (struct sockaddr *)&address, size) != 0)
+		perror("loopback");
+	*peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	close(listener);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	return fd;
+}
+
+static enum result wait_for_no_close(struct run *run)
+{
+	double before;
+	int peer, fd;
+
+	CHECK(start(run, NULL) && await_ready(run));
+	fd = make_slow_socket(&peer);
+	CHECK(say_fds(run, "FDSTORE=1\nFDPOLL=0\nFDNAME=slow", &fd, 1));
+	/* Only the supervisor has it then: the last close is the one that lingers. */
+	close(fd);
+	before = now();
+	CHECK(say(run, "FDSTOREREMOVE=1\nFDNAME=slow"));
+	kill(run->daemon, SIGKILL);
+	CHECK(await_ready(run) && now() - before < 10 && reported_fds(run) == 0);
+	/* Unread data at a close resets the connection, and the lingering ends. */
+	close(peer);
+	return PASSED;
+}
+
+static enum result survive_a_lack_of_descriptors(struct run *run)
+{
+	struct rlimit few, enough;
+	int ends[2];
+
+	CHECK(pipe2(ends, O_CLOEXEC) == 0);
+	CHECK(start(run, "--backoff-max=0.1", NULL) && await_ready(run));
+	CHECK(store(run, "early", make_memfd("early")));
+	CHECK(prlimit(run->supervisor, RLIMIT_NOFILE, NULL, &enough) == 0);
+	few = (struct rlimit){(rlim_t)open_fds_of(run->supervisor), enough.rlim_max};
+	CHECK(prlimit(run->supervisor, RLIMIT_NOFILE, &few, NULL) == 0);
+	/* The barrier's descriptor does not arrive either, which closes it as well. */
+	CHECK(store(run, "late", ends[1]) && await_hangup(ends[0]));
+	CHECK(await_log(run, "late: some descriptors are NOT kept, only 0 arrived"));
+	kill(run->daemon, SIGKILL);
+	CHECK(await_log(run, "cannot start") && await_log(run, "Too many open files"));
+	CHECK(prlimit(run->supervisor, RLIMIT_NOFILE, &enough, NULL) == 0);
+	CHECK(await_ready(run) && reported_fds(run) == 1 && reported(run, "fd early early"));
+	return PASSED;
+}
+
 const struct test store_tests[] = {
 	{"stored descriptors come back with their names, in order and in working order", come_back},
 	{"2000 descriptors survive five kills", keep_thousands},
 	{"removing takes all descriptors of a name and closes them", remove_by_name},
+	{"names stay with their descriptors when many come and go", shuffle},
 	{"a descriptor that is stored twice is kept once", keep_once},
 	{"a descriptor that is stored twice is kept once where kcmp is forbidden",
 	 keep_once_without_kcmp},
@@ -259,6 +361,8 @@ const struct test store_tests[] = {
 	 limit_the_names},
 	{"the limit of open files is told and respected", stay_within_the_limit_of_files},
 	{"a polled descriptor that hangs up goes, another stays", drop_what_hangs_up},
+	{"the close of a descriptor that takes long holds up nothing", wait_for_no_close},
+	{"a lack of descriptors loses nothing that is kept", survive_a_lack_of_descriptors},
 	{"what a daemon stores as it dies is kept", hear_last_words},
 	{NULL, NULL},
 };
