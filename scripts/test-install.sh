@@ -121,6 +121,7 @@ check 'Launcher_starts_the_installed_daemon' grep -qx 'exec /usr/lib/uffd-manage
 check 'Launcher_starts_the_installed_uffdctl' grep -qx 'exec /usr/lib/uffd-manager/uffdctl/uffdctl "\$@"' "$stage/usr/bin/uffdctl"
 check 'Installed_uffdctl_prints_its_usage' "$stage/usr/lib/uffd-manager/uffdctl/uffdctl" --help
 check 'Installed_uffd_supervise_prints_its_usage' "$stage/usr/bin/uffd-supervise" --help
+check 'Manual_page_has_the_options_of_uffd_supervise' page_has_options "$stage/usr/bin/uffd-supervise" "$stage/usr/share/man/man8/uffd-supervise.8"
 if grep -q 'WARNING: the package' "$stage.log"; then
     skipped=$((skipped + 1))
     echo 'skip Daemon_is_compiled_ahead_of_time: the compiler cannot be had'

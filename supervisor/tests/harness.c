@@ -126,7 +126,7 @@ bool is_in_log(struct run *run, const char *text)
 {
 	char *found;
 
-	while (run->log_pipe >= 0 && is_readable(run->log_pipe, 0))
+	while (run->log_pipe >= 0 && !run->is_log_unread && is_readable(run->log_pipe, 0))
 		read_log(run, 0);
 	found = run->log ? strstr(run->log + run->log_seen, text) : NULL;
 	if (found)

@@ -76,16 +76,17 @@ static int connect_to(const char *path)
 static enum result pass_sockets(struct run *run)
 {
 	char path[64], option[200];
+	gid_t group = geteuid() == 0 ? 12 : getegid();
 	struct stat status, later;
 	int client;
 
 	snprintf(path, sizeof(path), "%s/made/for/it.sock", work_dir);
-	snprintf(option, sizeof(option), "--listen=native:seqpacket:%s:0640:12", path);
+	snprintf(option, sizeof(option), "--listen=native:seqpacket:%s:0640:%u", path, group);
 	CHECK(start(run, option, "--listen=control:stream:@uffd-supervise-test", NULL));
 	CHECK(await_ready(run) && reported_fds(run) == 2);
 	CHECK(strstr(run->report, "fd native - socket:") <
 	      strstr(run->report, "fd control - socket:"));
-	CHECK(stat(path, &status) == 0 && status.st_gid == 12);
+	CHECK(stat(path, &status) == 0 && status.st_gid == group);
 	CHECK((status.st_mode & 07777) == 0640 && S_ISSOCK(status.st_mode));
 	CHECK(store(run, "kept", make_memfd("kept")));
 	kill(run->daemon, SIGKILL);
