@@ -70,6 +70,7 @@ internal static class ConfigurationBinding
         Enabled = reader.Boolean("metrics.enabled"),
         Address = reader.Text("metrics.address"),
         Port = reader.Integer("metrics.port"),
+        Dashboard = reader.Boolean("metrics.dashboard"),
         SlowFault = reader.Duration("metrics.slowFault"),
     };
 

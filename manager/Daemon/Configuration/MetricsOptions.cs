@@ -12,6 +12,9 @@ public sealed record MetricsOptions
     /// <summary>TCP port, 0 to 65535; 0 takes any free one and logs it.</summary>
     public required int Port { get; init; }
 
+    /// <summary>Whether the endpoint also serves the dashboard and its data.</summary>
+    public required bool Dashboard { get; init; }
+
     /// <summary>Faults that take longer than this become traces.</summary>
     public required TimeSpan SlowFault { get; init; }
 }

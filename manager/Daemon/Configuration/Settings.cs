@@ -29,6 +29,8 @@ internal static class Settings
         new("metrics.enabled", SettingKind.Boolean, "true", "Whether /metrics, /healthz and /readyz are served."),
         new("metrics.address", SettingKind.Text, "127.0.0.1", "IP address to serve them on. There is no authentication."),
         Integer("metrics.port", "9464", 0, 65535, "TCP port; 0 takes a free one and logs it."),
+        new("metrics.dashboard", SettingKind.Boolean, "true",
+            "Whether the dashboard is served at / of the same port. It shows names of processes and labels of sessions to whoever reaches the port."),
         Duration("metrics.slowFault", "100ms", Millisecond, 3600 * Second, "Faults that take longer than this are traced."),
 
         Integer("engine.faultLoops", "0", 0, 64, "Threads that serve faults; 0 is one per core, up to 4."),

@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Control;
+using UffdManager.Daemon.Dashboard;
 using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Telemetry;
@@ -56,6 +57,7 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton<IEngineEventSink, EventLogger>();
         services.AddInspection();
         services.AddUffdTelemetry();
+        services.AddDashboard(configuration.Metrics);
         services.AddHostedService<EventPump>();
 
         // Before the long part of the start: SIGHUP kills a process that does not expect it.

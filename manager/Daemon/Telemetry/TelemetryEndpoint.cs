@@ -19,8 +19,11 @@ namespace UffdManager.Daemon.Telemetry;
 /// </summary>
 internal sealed class TelemetryEndpoint : IHostedService, IHttpApplication<HttpContext>, IDisposable
 {
-    /// <summary>Enough for a few scrapers and probes; a client beyond that is disconnected.</summary>
-    private const int MaxConnections = 64;
+    /// <summary>
+    /// Enough for a few scrapers and probes, and for as many open dashboards as are fed, each with a second connection for what it asks in between; a client beyond
+    /// that is disconnected.
+    /// </summary>
+    private const int MaxConnections = 256;
 
     private readonly MetricsOptions _options;
     private readonly MetricsAddress _address;

@@ -6,10 +6,10 @@ using UffdManager.Daemon.Telemetry.Exposition;
 namespace UffdManager.Daemon.Telemetry;
 
 /// <summary>
-/// What the endpoint answers: <c>/metrics</c>, <c>/healthz</c> (the process does its work), <c>/readyz</c> (clients are accepted).
-/// Everything else is 404; only GET and HEAD are allowed, so nothing here changes the daemon.
+/// What the endpoint answers: <c>/metrics</c>, <c>/healthz</c> (the process does its work), <c>/readyz</c> (clients are accepted), and what
+/// other parts add. Everything else is 404; only GET and HEAD are allowed, so nothing here changes the daemon.
 /// </summary>
-internal sealed class TelemetryRoutes(MetricsScraper scraper, IReadiness readiness, IProcessHealth health)
+internal sealed class TelemetryRoutes(MetricsScraper scraper, IReadiness readiness, IProcessHealth health, IEnumerable<IEndpointPages> pages)
 {
     public async Task HandleAsync(HttpContext context)
     {
@@ -26,17 +26,18 @@ internal sealed class TelemetryRoutes(MetricsScraper scraper, IReadiness readine
 
     private Task RouteAsync(HttpContext context)
     {
-        Func<HttpContext, Task>? route = context.Request.Path.Value switch
+        string path = context.Request.Path.Value ?? "";
+        Func<HttpContext, Task>? route = path switch
         {
             "/metrics" => MetricsAsync,
             "/healthz" => HealthAsync,
             "/readyz" => ReadyAsync,
-            _ => null,
+            _ => pages.Select(more => more.Find(path)).FirstOrDefault(found => found is not null),
         };
 
         if (route is null)
         {
-            return TextAsync(context, StatusCodes.Status404NotFound, "not found: there are /metrics, /healthz and /readyz\n");
+            return TextAsync(context, StatusCodes.Status404NotFound, "not found: there are /metrics, /healthz and /readyz, and the dashboard at / unless it is turned off\n");
         }
 
         // Kestrel sends the head of the same answer for HEAD and drops the body.

@@ -12,7 +12,7 @@ public sealed class ConfigurationLoaderTests
         ManagerConfiguration configuration = Layers.LoadValid("""
             {
               "listen": { "socket": "/srv/m.sock", "mode": "0600", "group": "0", "backlog": 7, "maxConnections": 8, "firstMessageTimeout": "3s" },
-              "metrics": { "enabled": false, "address": "::1", "port": 1234, "slowFault": "5ms" },
+              "metrics": { "enabled": false, "address": "::1", "port": 1234, "dashboard": false, "slowFault": "5ms" },
               "engine": { "faultLoops": 2, "fetchThreads": 3, "fetchConcurrencyPerTenant": 2, "pinLoops": true, "livenessSweep": "2s", "adoptionTimeout": "9s" },
               "logging": { "level": "debug", "format": "json" },
               "otlp": { "enabled": true, "endpoint": "https://collector:4318", "protocol": "http/protobuf", "interval": "5s", "metrics": false, "traces": false },
@@ -50,7 +50,7 @@ public sealed class ConfigurationLoaderTests
             },
             configuration.Listen);
         Assert.Equal(
-            new MetricsOptions { Enabled = false, Address = "::1", Port = 1234, SlowFault = TimeSpan.FromMilliseconds(5) }, configuration.Metrics);
+            new MetricsOptions { Enabled = false, Address = "::1", Port = 1234, Dashboard = false, SlowFault = TimeSpan.FromMilliseconds(5) }, configuration.Metrics);
         Assert.Equal(
             new EngineSettings
             {

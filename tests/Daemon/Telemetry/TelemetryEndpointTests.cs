@@ -141,8 +141,8 @@ public class TelemetryEndpointTests
         var sockets = new List<Socket>();
         try
         {
-            // 64 connections that were answered and stay open.
-            for (int i = 0; i < 64; i++)
+            // Connections that were answered and stay open.
+            for (int i = 0; i < 256; i++)
             {
                 var socket = await ConnectAsync(host);
                 sockets.Add(socket);

@@ -19,18 +19,19 @@ internal sealed class TelemetryHost : IAsyncDisposable, IReadiness, IProcessHeal
     private readonly ServiceProvider _services;
     private readonly TelemetryService _service;
 
-    private TelemetryHost(MetricsOptions metrics, OtlpOptions otlp)
+    private TelemetryHost(MetricsOptions metrics, OtlpOptions otlp, Action<IServiceCollection>? more)
     {
         var services = new ServiceCollection();
         services.AddSingleton(metrics).AddSingleton(otlp).AddSingleton(TimeProvider.System).AddSingleton<IReadiness>(this);
         services.AddSingleton<ILoggerFactory>(NullLoggerFactory.Instance);
         services.AddUffdTelemetry();
         services.AddSingleton<IEngineTelemetry>(Engine).AddSingleton<IProcessHealth>(this);
+        more?.Invoke(services);
         _services = services.BuildServiceProvider();
         _service = _services.GetServices<Microsoft.Extensions.Hosting.IHostedService>().OfType<TelemetryService>().Single();
     }
 
-    public static MetricsOptions AnyPort => new() { Enabled = true, Address = "127.0.0.1", Port = 0, SlowFault = TimeSpan.FromMilliseconds(100) };
+    public static MetricsOptions AnyPort => new() { Enabled = true, Address = "127.0.0.1", Port = 0, Dashboard = false, SlowFault = TimeSpan.FromMilliseconds(100) };
 
     public static OtlpOptions NoOtlp => new()
     {
@@ -54,9 +55,9 @@ internal sealed class TelemetryHost : IAsyncDisposable, IReadiness, IProcessHeal
 
     public Uri Address => Get<MetricsAddress>().Bound ?? throw new InvalidOperationException("not listening");
 
-    public static async Task<TelemetryHost> StartAsync(MetricsOptions? metrics = null, OtlpOptions? otlp = null)
+    public static async Task<TelemetryHost> StartAsync(MetricsOptions? metrics = null, OtlpOptions? otlp = null, Action<IServiceCollection>? more = null)
     {
-        var host = new TelemetryHost(metrics ?? AnyPort, otlp ?? NoOtlp);
+        var host = new TelemetryHost(metrics ?? AnyPort, otlp ?? NoOtlp, more);
         try
         {
             await host._service.StartedAsync(CancellationToken.None);
