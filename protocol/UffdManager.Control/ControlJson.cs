@@ -43,4 +43,6 @@ namespace UffdManager.Control;
 [JsonSerializable(typeof(TopLoopDto))]
 [JsonSerializable(typeof(LatencyHistoryDto))]
 [JsonSerializable(typeof(LatencySlotDto))]
+[JsonSerializable(typeof(BundleManifestDto))]
+[JsonSerializable(typeof(BundleFileDto))]
 public sealed partial class ControlJson : JsonSerializerContext;

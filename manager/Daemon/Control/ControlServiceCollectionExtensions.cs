@@ -36,6 +36,8 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<IControlRoutes, LogLevelRoutes>();
         services.AddSingleton<IControlRoutes, DrainRoutes>();
         services.AddSingleton<IControlRoutes, TopRoutes>();
+        services.AddSingleton<BundleWriter>();
+        services.AddSingleton<IControlRoutes, BundleRoutes>();
         services.AddHostedService<ControlService>();
         return services;
     }

@@ -14,6 +14,8 @@ internal static class LoggingExtensions
     {
         LogLevelSwitch level = new(options.Level);
         services.AddSingleton(level);
+        services.AddSingleton<LogRing>();
+        services.AddSingleton<ILoggerProvider, LogRingProvider>();
         return services.AddLogging(logging =>
         {
             logging.SetMinimumLevel(LogLevel.Trace);
