@@ -1,5 +1,6 @@
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -51,13 +52,17 @@ internal sealed partial class FaultLoop
     private void TakeRemap(Session session, ref UffdMessage message)
     {
         (ulong from, ulong to, ulong length) = (message.From, message.To, message.Length);
-        if ((session.Features & UffdFeatures.EventUnmap) == 0 || message.Step == LastStep)
+        if ((session.Features & UffdFeatures.EventUnmap) == 0)
         {
             ApplyRemap(session, ref message);
             return;
         }
 
-        Displace(session, to, to + length);
+        if (message.Step == FirstStep)
+        {
+            Displace(session, to, to + length);
+        }
+
         DisplacedRange? owner = session.Displaced.Find(range => range.Regions.Count > 0 && range.Overlaps(from, from + length) && !range.Overlaps(to, to + length));
         if (owner is not null)
         {
@@ -67,6 +72,45 @@ internal sealed partial class FaultLoop
         {
             ApplyRemap(session, ref message);
             session.Vacated.Add((from, from + length));
+        }
+
+        RecordAwaited(session);
+    }
+
+    /// <summary>Goes on waiting for the events that an earlier manager waited for.</summary>
+    private static void RestoreAwaited(Session session)
+    {
+        foreach (AwaitedRange range in session.Ledger.ReadAwaited())
+        {
+            session.HasAwaitedOnRecord = true;
+            if (range.IsDisplaced)
+            {
+                session.Displaced.Add(new DisplacedRange(range.Start, range.End));
+            }
+            else
+            {
+                session.Vacated.Add((range.Start, range.End));
+            }
+        }
+    }
+
+    // A successor has to know them: the unmap of a range that has a new owner must not be taken for his. So a remap puts them on record before its message
+    // is taken off, and an unmap takes them off afterwards: of an unmap that is taken in twice the second must find what it was awaited for.
+    private static void RecordAwaited(Session session)
+    {
+        if (session.Vacated.Count + session.Displaced.Count == 0 && !session.HasAwaitedOnRecord)
+        {
+            return;
+        }
+
+        session.HasAwaitedOnRecord = session.Vacated.Count + session.Displaced.Count > 0;
+        bool isWhole = session.Ledger.WriteAwaited([
+            .. session.Vacated.Select(range => new AwaitedRange(range.Start, range.End, IsDisplaced: false)),
+            .. session.Displaced.Select(range => new AwaitedRange(range.Start, range.End, IsDisplaced: true))]);
+        bool hasContents = !isWhole || session.Displaced.Exists(range => range.Regions.Count > 0);
+        if (hasContents != session.Ledger.HasDisplaced)
+        {
+            session.Ledger.HasDisplaced = hasContents;
         }
     }
 
@@ -81,14 +125,15 @@ internal sealed partial class FaultLoop
 
     private static void ForgetDisplaced(Session session)
     {
-        if (session.Displaced.Count > 0)
+        if (session.Displaced.Count + session.Vacated.Count == 0)
         {
-            session.Ledger.HasDisplaced = false;
+            return;
         }
 
         session.Displaced.ForEach(range => range.Release());
         session.Displaced.Clear();
         session.Vacated.Clear();
+        RecordAwaited(session);
     }
 
     private void ApplyUnmapOf(Session session, ulong start, ulong end)
@@ -103,16 +148,12 @@ internal sealed partial class FaultLoop
     private void Displace(Session session, ulong start, ulong end)
     {
         CollectTouched(session, start, end);
-        if (_touched.Count > 0)
-        {
-            session.Ledger.HasDisplaced = true;
-        }
-
         foreach (Region region in _touched)
         {
             DisplacedRange displaced = new(Math.Max(start, region.Start), Math.Min(end, region.End));
             if (!session.Vacated.Exists(range => range.Start < displaced.End && displaced.Start < range.End))
             {
+                session.Ledger.HasDisplaced = true;
                 displaced.Regions.Add(region.Derive(displaced.Start, displaced.End, region.OffsetOf(displaced.Start), region.Generation));
                 KeepPages(session, displaced);
             }

@@ -52,7 +52,18 @@ internal sealed partial class FaultLoop
         }
 
         CrashPoints.Visit(CrashPoint.EventApplied);
+        UffdEventKind taken = message.Event;
         message.Event = UffdEventKind.None;
+        if (taken == UffdEventKind.Fork)
+        {
+            // After the message: a number without a message means nothing, a message without a number is a child that was lost.
+            session.Ledger.ForkedChild = 0;
+        }
+        else if (taken == UffdEventKind.Unmap)
+        {
+            RecordAwaited(session);
+        }
+
         if (session.Ledger.IsIncomplete)
         {
             Kill(session, 0, "the manager has no memory to record what became of its ranges");

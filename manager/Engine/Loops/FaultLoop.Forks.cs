@@ -39,15 +39,17 @@ internal sealed partial class FaultLoop
     {
         CrashPoints.Visit(CrashPoint.ForkRead);
         SafeUffd uffd = SafeUffd.Adopt(descriptor);
-        SessionLedger ledger = _spareLedger!;
-        _spareLedger = null;
         long id = _engine.NextSessionId();
         parent.Ledger.ForkedChild = id;
         _engine.Keeper.StoreSession(id, uffd);
         CrashPoints.Visit(CrashPoint.ForkStored);
+
+        // Several threads may fork at once: only the first child of a batch finds its ledger made. Without memory for the next one this manager ends
+        // here, and its successor takes the child in.
+        SessionLedger ledger = _spareLedger ?? new SessionLedger(StateMemory.Create(StateBytes));
+        _spareLedger = null;
         ledger.Memory.Assign(id);
         BringUp(parent, _engine.NewForkedSession(parent, id, uffd, ledger));
-        parent.Ledger.ForkedChild = 0;
     }
 
     /// <summary>Makes a forked child what its parent was at this moment.</summary>
@@ -111,6 +113,7 @@ internal sealed partial class FaultLoop
         else
         {
             Kill(child, 0, why);
+            _engine.Keeper.StoreSession(child.Id, child.Ledger.Memory.Memfd);
         }
     }
 

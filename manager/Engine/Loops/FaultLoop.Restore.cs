@@ -25,6 +25,7 @@ internal sealed partial class FaultLoop
                 FinishRegister(session, region);
             }
 
+            RestoreAwaited(session);
             ReplayEvents(session, restore);
             NotePresent(session);
         }
@@ -130,6 +131,7 @@ internal sealed partial class FaultLoop
             {
                 ReplayFork(session, restore);
                 message.Event = UffdEventKind.None;
+                session.Ledger.ForkedChild = 0;
             }
             else
             {
@@ -137,7 +139,7 @@ internal sealed partial class FaultLoop
             }
         }
 
-        ForgetDisplaced(session);
+        ForgetDisplacedIfQuiet(session);
     }
 
     private void ReplayFork(Session parent, FaultEngine.Restore restore)
@@ -156,8 +158,6 @@ internal sealed partial class FaultLoop
                 KillLostChildren(parent, restore);
             }
         }
-
-        parent.Ledger.ForkedChild = 0;
     }
 
     // The child's userfaultfd went down with the manager that had just read it: from then on the kernel gives the child zeros. Where these are what we
@@ -213,7 +213,8 @@ internal sealed partial class FaultLoop
         return found;
     }
 
-    // Pages that the kernel has and the table does not know of: filled by a manager that did not live to note it.
+    // Pages that the kernel has and the table does not know of: filled by a manager that did not live to note it. Not those that are called swapped:
+    // the markers of write protection and poison are called so too, where nothing is at all.
     private static void NotePresent(Session session)
     {
         if (session.Pid == 0)
@@ -245,8 +246,8 @@ internal sealed partial class FaultLoop
             {
                 Start = cursor,
                 End = region.End,
-                AnyOf = PageCategories.Present | PageCategories.Swapped,
-                Returned = PageCategories.Present | PageCategories.Swapped,
+                Required = PageCategories.Present,
+                Returned = PageCategories.Present,
             };
             if (PagemapScan.Scan(pagemap, request, runs, out int count, out ulong walked) != Errno.OK || walked <= cursor)
             {

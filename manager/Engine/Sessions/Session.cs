@@ -104,6 +104,9 @@ public sealed class Session
     /// <summary>What lay where a remap arrived, until the event comes that says where it went.</summary>
     internal List<DisplacedRange> Displaced { get; } = [];
 
+    /// <summary>Whether ranges of which events are still to come stand in the ledger.</summary>
+    internal bool HasAwaitedOnRecord { get; set; }
+
     /// <summary>Ranges that were moved away and not unmapped since, as far as events have told.</summary>
     internal List<(ulong Start, ulong End)> Vacated { get; } = [];
 

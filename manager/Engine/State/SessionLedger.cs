@@ -39,11 +39,47 @@ internal sealed class SessionLedger : IDisposable
         set => StateMemory.WriteCell(Memory.Base + StateLayout.ForkCell, (ulong)value);
     }
 
-    /// <summary>Whether ranges are set aside for events that have not come; that is not recorded any further.</summary>
+    /// <summary>Whether contents are set aside for events that have not come; what they are is not recorded.</summary>
     public bool HasDisplaced
     {
         get => Memory.ReadCheckedCell(Memory.Base + StateLayout.DisplacedCell) != 0;
         set => StateMemory.WriteCell(Memory.Base + StateLayout.DisplacedCell, value ? 1UL : 0);
+    }
+
+    /// <summary>Records the ranges of which events are still to come; true if all have found a place.</summary>
+    public bool WriteAwaited(IReadOnlyList<AwaitedRange> ranges)
+    {
+        nuint cell = Memory.Base + StateLayout.AwaitedCell;
+        ulong list = (StateMemory.ReadCell(cell) & 1) ^ 1;
+        int count = Math.Min(ranges.Count, StateLayout.AwaitedEntries);
+        for (int i = 0; i < count; i++)
+        {
+            nuint entry = AwaitedEntry(list, i);
+            StateMemory.WriteCell(entry, ranges[i].Start / (ulong)PageSize.Base);
+            StateMemory.WriteCell(entry + 8, ranges[i].End / (ulong)PageSize.Base);
+            StateMemory.WriteCell(entry + 16, ranges[i].IsDisplaced ? 2UL : 1);
+        }
+
+        StateMemory.WriteCell(cell, list | ((ulong)count << 1));
+        return count == ranges.Count;
+    }
+
+    /// <summary>What <see cref="WriteAwaited"/> recorded last.</summary>
+    /// <exception cref="CorruptStateException">Something does not check.</exception>
+    public List<AwaitedRange> ReadAwaited()
+    {
+        List<AwaitedRange> ranges = [];
+        ulong which = Memory.ReadCheckedCell(Memory.Base + StateLayout.AwaitedCell);
+        for (int i = 0; i < (int)(which >> 1) && i < StateLayout.AwaitedEntries; i++)
+        {
+            nuint entry = AwaitedEntry(which & 1, i);
+            ranges.Add(new AwaitedRange(
+                Memory.ReadCheckedCell(entry) * (ulong)PageSize.Base,
+                Memory.ReadCheckedCell(entry + 8) * (ulong)PageSize.Base,
+                Memory.ReadCheckedCell(entry + 16) == 2));
+        }
+
+        return ranges;
     }
 
     /// <summary>The range that is being unregistered; empty for none.</summary>
@@ -166,6 +202,9 @@ internal sealed class SessionLedger : IDisposable
     public void DropUnused() => _documents.DropUnused();
 
     public void Dispose() => Memory.Dispose();
+
+    private nuint AwaitedEntry(ulong list, int index) =>
+        Memory.Base + StateLayout.AwaitedLists + (nuint)((((int)list * StateLayout.AwaitedEntries) + index) * StateLayout.AwaitedEntryBytes);
 
     private int Use(PageSource source) => source is ZeroSource ? 0 : 1 + Noted(_documents.Use(
         source, DocumentKind.Source, () => JsonSerializer.SerializeToUtf8Bytes(source.Describe(), StateJson.Default.SourceDocument)));

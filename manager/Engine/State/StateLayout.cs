@@ -43,8 +43,16 @@ internal static class StateLayout
     /// <summary>Cell: number of the session of a forked child whose event is being worked on; 0 for none.</summary>
     public const int ForkCell = 104;
 
-    /// <summary>Cell: 1 while ranges are set aside whose events have not come.</summary>
+    /// <summary>Cell: 1 while contents are set aside whose events have not come.</summary>
     public const int DisplacedCell = 112;
+
+    /// <summary>Cell: which of the two lists of awaited ranges counts, in the lowest bit, and how many entries it has.</summary>
+    public const int AwaitedCell = 120;
+
+    /// <summary>The two lists: cells of start and end (page numbers) and of 1 for vacated, 2 for displaced.</summary>
+    public const int AwaitedLists = 1024;
+    public const int AwaitedEntryBytes = 24;
+    public const int AwaitedEntries = 64;
 
     public const int Inbox = 4096;
     public const int InboxBytes = 4096;

@@ -17,7 +17,7 @@ internal sealed class StateMemory : IDisposable
     public const int SmallKind = 0;
     public const int LargeKind = 1;
 
-    private const ulong FirstChunk = 48 * 1024;
+    private const ulong FirstChunk = 32 * 1024;
     private const ulong LargestChunk = 1024 * 1024;
 
     // Address space, not memory: a page table for 16 TiB of touched pages.
@@ -115,6 +115,9 @@ internal sealed class StateMemory : IDisposable
         NativePages.At<uint>(Base + StateLayout.BaseOfVersion) = StateLayout.Version;
         NativePages.At<uint>(Base + StateLayout.BaseOfPageBytes) = (uint)PageSize.Base;
         NativePages.At<long>(Base + StateLayout.BaseOfSessionId) = sessionId;
+
+        // Mapped before the kernel first writes there: to a process that is being killed it would not map it any more, and the message would be lost.
+        NativePages.Clear(Base + StateLayout.Inbox, StateLayout.InboxBytes);
         NativePages.At<ulong>(Base + StateLayout.BaseOfMagic) = StateLayout.Magic;
         NativePages.At<uint>(Base + StateLayout.BaseOfFixedCheck) = FixedCheck();
     }

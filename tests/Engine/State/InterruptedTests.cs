@@ -212,6 +212,39 @@ public sealed class InterruptedTests : RestoreTest
         Assert.Equal((long)Page, client.Status().ResidentBytes);
     }
 
+    [Fact]
+    public void Markers_of_write_protection_are_not_taken_for_pages()
+    {
+        ServedClient client = Serve();
+        FileSource file = RandomFile(4 * (long)Page, 1, out byte[] contents);
+        ulong at = client.MapRegistered(4 * Page, file, flags: RegionFlags.WriteProtected, modes: UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect);
+        Assert.Null(Engine.WriteProtectAsync(client.Session, at, 4 * Page, protect: true).Finish().Error);
+        client = Again(client, Restart());
+        Assert.Equal(0, client.Status().ResidentBytes);
+        Assert.Equal(contents[Page], client.Client.ReadByte(at + Page));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Unmap_that_was_awaited_before_does_not_take_who_moved_in_since(bool twice)
+    {
+        ServedClient client = Serve();
+        FileSource file = RandomFile(4 * (long)Page, 1, out byte[] contents);
+        ulong at = client.MapRegistered(4 * Page, file);
+        EndManager();
+        Mapped(client, ledger => Assert.True(ledger.WriteAwaited([new AwaitedRange(at, at + (4 * Page), IsDisplaced: true)])));
+        Acknowledge(client, new UffdMessage { Event = UffdEventKind.Unmap, Start = at, End = at + (4 * Page) });
+        client = Again(client, StartNext());
+        Assert.Equal(contents[Page], client.Client.ReadByte(at + Page));
+        if (twice)
+        {
+            EndManager();
+            client = Again(client, StartNext());
+            Assert.Equal(contents[2 * Page], client.Client.ReadByte(at + (2 * Page)));
+        }
+    }
+
     private static RegionRecordState StateOfOnlyRegion(ServedClient client) => client.Regions().Count == 1 ? RegionRecordState.Standing : RegionRecordState.Free;
 
     private void MovePagesBack(ServedClient client, ulong from, ulong to) => Mapped(client, ledger =>
