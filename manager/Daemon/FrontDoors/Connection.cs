@@ -84,12 +84,12 @@ internal sealed partial class Connection
     }
 
     /// <summary>
-    /// Binds the session to this connection, and away from one that it had. A connection that was closed while its session was being made
-    /// leaves it without one.
+    /// Binds the session to this connection, and away from one that it had. A connection that was closed while its session was being made, by
+    /// us or by a peer that would not wait so long and has come again on another one, leaves it as it is.
     /// </summary>
     public void Attach(SessionEntry entry)
     {
-        if (State == ConnectionState.Closed)
+        if (State == ConnectionState.Closed || _hungUp)
             return;
         Connection? former = entry.Connection;
         entry.Connection = this;

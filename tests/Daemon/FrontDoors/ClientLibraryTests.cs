@@ -195,7 +195,7 @@ public sealed class ClientLibraryTests : IDisposable
         daemon.Suspend();
 
         Task<string[]> touched = client.BeginAsync(command);
-        Eventually.True(() => WaitsForPage(client.Pid), "a thread that waits for a page");
+        Eventually.True(() => client.WaitsForPage, "a thread that waits for a page");
         Task<string[]> collected = client.BeginAsync("collect");
         if (waits)
             await Assert.ThrowsAsync<TimeoutException>(() => collected.WaitAsync(TimeSpan.FromSeconds(1)));
@@ -216,9 +216,6 @@ public sealed class ClientLibraryTests : IDisposable
           "tenants": { "everybody": { "default": true, "defaultPolicy": "zero", "policies": ["*"], "sourceDirectories": ["{{_directory.Path}}"] } }
         }
         """;
-
-    private static bool WaitsForPage(int pid) =>
-        Directory.EnumerateDirectories($"/proc/{pid}/task").Any(task => File.ReadAllText(Path.Combine(task, "wchan")) == "handle_userfault");
 
     private static string Digest(ReadOnlySpan<byte> bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
 

@@ -5,13 +5,13 @@ using System.Text.Json;
 using UffdManager.TestClient;
 using UffdManager.TestSupport;
 
-namespace UffdManager.Daemon.Tests.FrontDoors;
+namespace UffdManager.EndToEnd.Tests;
 
 /// <summary>
 /// A .NET program that uses the client library as it is told, see tests/Client. Every wait has a deadline, and Dispose kills it: whatever happens
 /// to its memory, the test goes on.
 /// </summary>
-internal sealed class DotnetClient : IAsyncDisposable
+public sealed class DotnetClient : IAsyncDisposable
 {
     private static readonly TimeSpan s_deadline = TimeSpan.FromSeconds(60);
 
@@ -28,10 +28,17 @@ internal sealed class DotnetClient : IAsyncDisposable
         _reading = ReadAsync();
     }
 
+    /// <summary>The program's process.</summary>
     public int Pid => _process.Id;
 
+    /// <summary>Whether it has ended.</summary>
     public bool HasExited => _process.HasExited;
 
+    /// <summary>Whether a thread of it waits for a page at this moment.</summary>
+    public bool WaitsForPage =>
+        Directory.EnumerateDirectories($"/proc/{Pid}/task").Any(task => File.ReadAllText(Path.Combine(task, "wchan")) == "handle_userfault");
+
+    /// <summary>Starts the program.</summary>
     public static DotnetClient Start()
     {
         ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "UffdManager.TestClient.dll")])
@@ -83,6 +90,7 @@ internal sealed class DotnetClient : IAsyncDisposable
     /// <summary>Waits for its end.</summary>
     public Task WaitForExitAsync() => _process.WaitForExitAsync().WaitAsync(s_deadline);
 
+    /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
         if (!_process.HasExited)
