@@ -7,10 +7,10 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test bench lint format install uninstall clean
+.PHONY: help deps build run test test-survival bench lint format install uninstall clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Variables: CONFIGURATION=$(CONFIGURATION) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) T="Engine Linux" (test only these)'
 
 deps: ## install the Debian packages that building, running and testing need and that are missing
@@ -24,6 +24,9 @@ run: ## start the manager, put real programs under it and show the faults it ser
 
 test: ## install what the tests need, build and run every test
 	@scripts/test.sh $(T)
+
+test-survival: ## kill the manager 200 times under clients that know every byte of their memory; SEED=, KILLS=, CLIENTS=
+	@SEED='$(SEED)' KILLS='$(KILLS)' CLIENTS='$(CLIENTS)' scripts/test-survival.sh
 
 bench: ## compare the manager with the C reference handler; the table goes to artifacts/bench/
 	@scripts/bench.sh

@@ -8,10 +8,10 @@
  *	noise NAME OFFSET LENGTH   changes bytes of the memfd of that name (LENGTH 0: to its end)
  *	cut NAME LENGTH            makes the memfd shorter
  *	drop NAME KIND             leaves a descriptor out; KIND is uffd, pidfd, memfd or any
- *	add NAME KIND              passes one more of that name; KIND also null
- *	rename NAME NAME           gives all descriptors of one name the other name, and the reverse
- * A NAME that ends with * is the first name that begins so. What the supervisor itself keeps stays
- *as it is: a memfd is replaced by a changed copy.
+ *	add NAME KIND              passes one more of that name; KIND is uffd, memfd, null or
+ *pidfd:PID rename NAME NAME           gives all descriptors of one name the other name, and the
+ *reverse A NAME that ends with * is the first name that begins so. What the supervisor itself keeps
+ *stays as it is: a memfd is replaced by a changed copy.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -154,8 +154,8 @@ static void add(const char *name, const char *kind)
 		fd = memfd_create("uffd-survival-extra", 0);
 	else if (strcmp(kind, "uffd") == 0)
 		fd = (int)syscall(SYS_userfaultfd, O_NONBLOCK);
-	else if (strcmp(kind, "pidfd") == 0)
-		fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	else if (strncmp(kind, "pidfd:", 6) == 0)
+		fd = (int)syscall(SYS_pidfd_open, atoi(kind + 6), 0);
 	if (fd < 0 || count == MAX_DESCRIPTORS)
 		die(kind);
 	if (fd != FIRST + count) {
