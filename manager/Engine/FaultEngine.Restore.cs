@@ -46,7 +46,7 @@ public sealed partial class FaultEngine
 
         foreach (InheritedSession left in descriptors.Sessions.Where(session => !session.HasNothing))
         {
-            FailClosed(restore, left, null, "it was forked from a session that could not be restored");
+            FailClosed(restore, left, default, "it was forked from a session that could not be restored");
         }
 
         foreach (long source in descriptors.LeftSources)
@@ -90,15 +90,15 @@ public sealed partial class FaultEngine
     private void BuildOrFail(Restore restore, InheritedSession inherited)
     {
         StateMemory? memory = null;
-        SessionRecord? record = null;
+        (int Pid, ulong StartTime) process = default;
         try
         {
             if (inherited.States.Count == 1)
             {
                 memory = StateMemory.Open(InheritedSession.Take(inherited.States)!, new MemoryGauge());
+                process = memory.SessionId == inherited.Id ? memory.ReadProcess() : default;
                 RecoveredSession recovered = SessionRestorer.Read(memory, inherited.Id);
-                record = recovered.Content.Record;
-                if (inherited.Uffds.Count == 1 && IsOver(inherited, record))
+                if (inherited.Uffds.Count == 1 && IsOver(inherited.Uffds[0]))
                 {
                     restore.Gone++;
                     memory.Dispose();
@@ -107,42 +107,32 @@ public sealed partial class FaultEngine
                     return;
                 }
 
-                if (inherited.Defect is null or "its state memory is not in the store")
+                if (inherited.Defect is null or InheritedSession.NoState)
                 {
                     Build(restore, inherited, recovered);
                     return;
                 }
             }
 
-            throw new CorruptStateException(inherited.Defect ?? "its state memory is not in the store");
+            throw new CorruptStateException(inherited.Defect ?? InheritedSession.NoState);
         }
         catch (Exception failure) when (failure is CorruptStateException or SyscallException or ArgumentException or IOException)
         {
             memory?.Dispose();
-            FailClosed(restore, inherited, record, failure.Message);
+            FailClosed(restore, inherited, process, failure.Message);
         }
     }
 
-    private static bool IsOver(InheritedSession inherited, SessionRecord record)
+    private static bool IsOver(SafeUffd uffd)
     {
-        using FdLease lease = inherited.Uffds[0].Lease();
-        if (Userfaultfd.IsOwnerGone(lease))
-        {
-            return true;
-        }
-
-        if (record.Pid != 0 && inherited.PidFds.Count == 0 && TryOpenProcess(record) is SafePidFd pidFd)
-        {
-            inherited.PidFds.Add(pidFd);
-        }
-
-        return false;
+        using FdLease lease = uffd.Lease();
+        return Userfaultfd.IsOwnerGone(lease);
     }
 
-    private static SafePidFd? TryOpenProcess(SessionRecord record)
+    private static SafePidFd? TryOpenProcess(int pid, ulong startTime)
     {
-        SafePidFd? pidFd = PidFd.TryOpen(record.Pid, out _);
-        if (pidFd is not null && ProcessInfo.TryReadStartTime(record.Pid, out ulong startTime) && startTime == record.ProcessStartTime)
+        SafePidFd? pidFd = PidFd.TryOpen(pid, out _);
+        if (pidFd is not null && ProcessInfo.TryReadStartTime(pid, out ulong found) && found == startTime)
         {
             return pidFd;
         }
@@ -247,7 +237,7 @@ public sealed partial class FaultEngine
         };
         if (record.Pid != 0)
         {
-            session.Identify(record.Pid, record.ProcessStartTime, InheritedSession.Take(inherited.PidFds));
+            session.Identify(record.Pid, record.ProcessStartTime, InheritedSession.Take(inherited.PidFds) ?? TryOpenProcess(record.Pid, record.ProcessStartTime));
         }
 
         session.Resume(recovered);
@@ -257,14 +247,13 @@ public sealed partial class FaultEngine
 
     // The last descriptor of a living client may be closed only after the client has been killed: whoever waits would read zeros. Where nobody knows
     // who it is, the descriptor is kept, and whoever faults on it finds his page poisoned.
-    private void FailClosed(Restore restore, InheritedSession inherited, SessionRecord? record, string reason)
+    private void FailClosed(Restore restore, InheritedSession inherited, (int Pid, ulong StartTime) process, string reason)
     {
         List<SafeUffd> living = [];
         bool hadSome = inherited.Uffds.Count > 0;
         while (InheritedSession.Take(inherited.Uffds) is SafeUffd uffd)
         {
-            using FdLease lease = uffd.Lease();
-            if (Userfaultfd.IsOwnerGone(lease))
+            if (IsOver(uffd))
             {
                 uffd.Dispose();
             }
@@ -277,38 +266,43 @@ public sealed partial class FaultEngine
         if (hadSome && living.Count == 0)
         {
             restore.Gone++;
-            inherited.Dispose();
-            _keeper.RemoveSession(inherited.Id);
-            return;
         }
-
-        if (record is { Pid: not 0 } && inherited.PidFds.Count == 0 && TryOpenProcess(record) is SafePidFd found)
+        else
         {
-            inherited.PidFds.Add(found);
+            (int pid, bool killed) = KillProven(inherited, process);
+            restore.Failures.Add(new RestoreFailure(inherited.Id, pid, reason, killed));
+            foreach (SafeUffd uffd in living)
+            {
+                if (killed)
+                {
+                    uffd.Dispose();
+                }
+                else
+                {
+                    Condemn(restore, uffd, reason);
+                }
+            }
         }
 
-        int pid = record?.Pid ?? 0;
-        bool killed = false;
-        foreach (SafePidFd pidFd in inherited.PidFds)
-        {
-            pid = pid == 0 ? PidFd.ReadPid(pidFd) ?? 0 : pid;
-            killed |= PidFd.SendSignal(pidFd, Signals.Kill) == Errno.OK;
-        }
-
-        restore.Failures.Add(new RestoreFailure(inherited.Id, pid, reason, killed));
         inherited.Dispose();
         _keeper.RemoveSession(inherited.Id);
-        foreach (SafeUffd uffd in living)
+    }
+
+    // Only who is known to be the one: the process of the state memory, or, where that cannot be read, the only one that was stored for the session.
+    private static (int Pid, bool Killed) KillProven(InheritedSession inherited, (int Pid, ulong StartTime) process)
+    {
+        if (process.Pid != 0)
         {
-            if (killed)
-            {
-                uffd.Dispose();
-            }
-            else
-            {
-                Condemn(restore, uffd, reason);
-            }
+            using SafePidFd? pidFd = TryOpenProcess(process.Pid, process.StartTime);
+            return (process.Pid, pidFd is not null && PidFd.SendSignal(pidFd, Signals.Kill) == Errno.OK);
         }
+
+        if (inherited.PidFds is not [SafePidFd only] || PidFd.ReadPid(only) is not int pid || pid == Environment.ProcessId)
+        {
+            return default;
+        }
+
+        return (pid, PidFd.SendSignal(only, Signals.Kill) == Errno.OK);
     }
 
     // A session of nobody, that serves every fault with poison.

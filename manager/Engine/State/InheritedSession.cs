@@ -5,6 +5,9 @@ namespace UffdManager.Engine.State;
 /// <summary>The descriptors that were stored for one session. Owns what nobody has taken.</summary>
 internal sealed class InheritedSession(long id) : IDisposable
 {
+    /// <summary>What is said of a session without a state memory.</summary>
+    public const string NoState = "its state memory is not in the store";
+
     private readonly List<SafeFd> _others = [];
 
     public long Id { get; } = id;
@@ -21,7 +24,7 @@ internal sealed class InheritedSession(long id) : IDisposable
     public string? Defect => Uffds.Count > 1 || PidFds.Count > 1 || States.Count > 1 || _others.Count > 0
         ? $"too many descriptors are stored for it: {Uffds.Count} userfaultfds, {PidFds.Count} of processes, {States.Count} state memories, {_others.Count} of other kinds"
         : Uffds.Count == 0 ? "its userfaultfd is not in the store"
-        : States.Count == 0 ? "its state memory is not in the store"
+        : States.Count == 0 ? NoState
         : null;
 
     /// <summary>Sorts a descriptor in; it is owned from now on.</summary>

@@ -100,6 +100,7 @@ internal sealed class SessionLedger : IDisposable
     /// <summary>Writes the session's own record: over the older copy, which counts as soon as it is complete.</summary>
     public void Write(SessionRecord record)
     {
+        Memory.WriteProcess(record.Pid, record.ProcessStartTime);
         byte[] bytes = JsonSerializer.SerializeToUtf8Bytes(record, StateJson.Default.SessionRecord);
         _recordSequence++;
         nuint copy = Memory.Base + (nuint)(_recordSequence % 2 == 0 ? StateLayout.RecordA : StateLayout.RecordB);

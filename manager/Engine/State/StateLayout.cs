@@ -46,6 +46,10 @@ internal static class StateLayout
     /// <summary>Cell: 1 while contents are set aside whose events have not come.</summary>
     public const int DisplacedCell = 112;
 
+    /// <summary>Cells: the process, also in the record, but here it can be read whatever has become of that one.</summary>
+    public const int PidCell = 128;
+    public const int StartTimeCell = 136;
+
     /// <summary>Cell: which of the two lists of awaited ranges counts, in the lowest bit, and how many entries it has.</summary>
     public const int AwaitedCell = 120;
 

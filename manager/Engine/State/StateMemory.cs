@@ -122,6 +122,21 @@ internal sealed class StateMemory : IDisposable
         NativePages.At<uint>(Base + StateLayout.BaseOfFixedCheck) = FixedCheck();
     }
 
+    /// <summary>Notes whose address space it is.</summary>
+    public void WriteProcess(int pid, ulong startTime)
+    {
+        WriteCell(Base + StateLayout.StartTimeCell, startTime);
+        WriteCell(Base + StateLayout.PidCell, (ulong)pid);
+    }
+
+    /// <summary>The process and its start time; pid 0 when it is not known, or does not check.</summary>
+    public (int Pid, ulong StartTime) ReadProcess()
+    {
+        ulong pid = NativePages.At<ulong>(Base + StateLayout.PidCell);
+        ulong startTime = NativePages.At<ulong>(Base + StateLayout.StartTimeCell);
+        return StateChecks.IsIntact(pid) && StateChecks.IsIntact(startTime) ? ((int)StateChecks.Open(pid), StateChecks.Open(startTime)) : default;
+    }
+
     /// <summary>The value of a cell.</summary>
     public static ulong ReadCell(nuint cell) => StateChecks.Open(NativePages.At<ulong>(cell));
 

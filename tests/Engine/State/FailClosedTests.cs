@@ -123,6 +123,16 @@ public sealed class FailClosedTests : RestoreTest
     }
 
     [Fact]
+    public void Process_descriptor_of_somebody_else_costs_him_nothing()
+    {
+        Begin();
+        using ClientProcess innocent = ClientProcess.Start();
+        Store.TryStore(NameOf(_victim.Session), [innocent.Handle]);
+        AssertVictimIsKilled();
+        Assert.False(innocent.HasExited);
+    }
+
+    [Fact]
     public void State_of_another_session_kills_its_client_alone()
     {
         Begin();
