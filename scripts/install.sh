@@ -2,7 +2,8 @@
 # usage: make install [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc] [NO_BUILD=1]
 # Publishes the daemon and uffdctl and installs them with the shim, uffd-run, uffd-supervise, the systemd units, the protocol's header,
 # the man pages and the default configuration. The manifest that it leaves behind is what uninstall goes by, so the two cannot disagree.
-# NO_BUILD=1 installs what lies in artifacts/ from an earlier build; nothing is compiled or fetched.
+# NO_BUILD=1 installs what lies in artifacts/ (PUBLISHED=DIR: daemon and uffdctl in DIR) from an earlier build; nothing is compiled or
+# fetched.
 #
 # May be done over an installation that runs: files are put beside their places first and then moved there at once, and nothing is
 # restarted. `systemctl restart uffd-manager` changes to the new version; programs under the manager wait meanwhile and notice nothing.
@@ -11,7 +12,7 @@
 # shellcheck source=scripts/layout.sh
 . "$root/scripts/layout.sh"
 
-: "${NO_BUILD:=}"
+: "${NO_BUILD:=}" "${PUBLISHED:=$artifacts/publish}"
 files=()
 directories=()
 # Between put and move_into_place a file has this at the end of its name.
@@ -91,10 +92,10 @@ write_manifest() {
 
 put_programs() {
     local header page
-    put_tree "$artifacts/publish/uffd-manager" "$libdir"
+    put_tree "$PUBLISHED/uffd-manager" "$libdir"
     put_output 755 "$sbindir/uffd-manager" launcher "$libdir/uffd-manager"
 
-    put_tree "$artifacts/publish/uffdctl" "$libdir/uffdctl"
+    put_tree "$PUBLISHED/uffdctl" "$libdir/uffdctl"
     put_output 755 "$bindir/uffdctl" launcher "$libdir/uffdctl/uffdctl"
 
     put 755 "$native/uffd-run" "$bindir/uffd-run"
@@ -110,7 +111,7 @@ put_programs() {
 }
 
 put_completions() {
-    local uffdctl=$artifacts/publish/uffdctl/uffdctl
+    local uffdctl=$PUBLISHED/uffdctl/uffdctl
     put_output 644 "$bash_completions/uffdctl" "$uffdctl" completion bash
     put_output 644 "$zsh_completions/_uffdctl" "$uffdctl" completion zsh
     put_output 644 "$fish_completions/uffdctl.fish" "$uffdctl" completion fish
@@ -165,9 +166,9 @@ if [ -z "$NO_BUILD" ]; then
     for dir in $(native_dirs); do
         native_make "$dir" all
     done
-    scripts/publish.sh
+    PUBLISHED=$PUBLISHED scripts/publish.sh
 fi
-for built in "$artifacts/publish/uffd-manager/uffd-manager" "$artifacts/publish/uffdctl/uffdctl" "$native/uffd-run" "$native/uffd-supervise"; do
+for built in "$PUBLISHED/uffd-manager/uffd-manager" "$PUBLISHED/uffdctl/uffdctl" "$native/uffd-run" "$native/uffd-supervise"; do
     [ -x "$built" ] || die "$built is not built${NO_BUILD:+; leave NO_BUILD=1 away}"
 done
 

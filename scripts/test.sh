@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: scripts/test.sh [NAME...]        NAME: Linux, Protocol, Engine, Daemon, EndToEnd, native, install, show; none = all
+# usage: scripts/test.sh [NAME...]        NAME: Linux, Protocol, Engine, Daemon, EndToEnd, native, install, systemd, show; none = all
 # Installs what the tests need, builds, runs every test project one after the other (they share two things that do not divide: CPU time
 # and the kernel's userfaultfd limits), and prints `N passed, N failed, N skipped` as the very last line.
 #
@@ -207,6 +207,11 @@ done
 
 if selected install; then
     run_counted install scripts/test-install.sh
+fi
+
+# Kills, restarts, upgrades and stops of the installed service under a real systemd.
+if selected systemd; then
+    run_counted systemd tests/systemd/run.sh
 fi
 
 if selected show; then

@@ -33,6 +33,7 @@ while read -r path; do
     esac
 done <<<"$list"
 if systemd_runs; then
+    rm -rf /run/uffd-manager
     systemctl daemon-reload
     # A unit that failed before stays in memory by its name.
     systemctl reset-failed "${units[@]}" 2>/dev/null || true
