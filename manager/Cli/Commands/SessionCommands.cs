@@ -94,7 +94,7 @@ internal static class SessionCommands
         facts.Add("Features", Words.List(session.Features));
         facts.Add("Fault loop", session.Loop);
         facts.Add("Started", $"{session.StartedAt}, {Units.Age(session.UptimeSeconds * 1e9)} ago");
-        facts.Add("Regions", $"{session.Regions} of {Units.Bytes(session.RegisteredBytes)}");
+        facts.Add("Regions", $"{session.Regions} with {Units.Bytes(session.RegisteredBytes)}");
         facts.Add("Resident", $"{Units.Bytes(session.ResidentBytes)}, {Units.Percent(session.ResidentBytes, session.RegisteredBytes)}");
         facts.Add("Faults", session.Faults);
         facts.Add("Latency", Words.Latency(session.Latency));

@@ -38,7 +38,7 @@ internal static class StatusCommand
         facts.Add("Sessions", status.DescriptorStore.Kept
             ? $"{totals.Sessions}, kept for a successor"
             : new Cell($"{totals.Sessions}, not kept for a successor: nothing holds their descriptors (systemd, uffd-supervise)", Style.Warning));
-        facts.Add("Regions", $"{totals.Regions} of {Units.Bytes(totals.RegisteredBytes)}, {Units.Bytes(totals.ResidentBytes)} resident");
+        facts.Add("Regions", $"{totals.Regions} with {Units.Bytes(totals.RegisteredBytes)}, {Units.Bytes(totals.ResidentBytes)} resident");
         facts.Add("Faults", $"{Units.Count(totals.Faults)}, {Words.Latency(totals.Latency)}");
         facts.Add("Installed", $"{Units.Bytes(totals.CopiedBytes)} copied, {Units.Bytes(totals.ZeroedBytes)} zeros");
         facts.Add("Fetching", $"{totals.PagesInFlight} pages in {totals.Fetches} reads, {totals.FetchesWaiting} of them waiting for a thread");

@@ -13,7 +13,7 @@ internal static class CompletionQuery
 {
     private const string Most = "1000";
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
 
     /// <summary>What the command is called with for a kind of value.</summary>
     public static string NameOf(ValueKind kind) => kind switch

@@ -69,6 +69,7 @@ internal static class FishScript
             if test "$argv" = regions
                 set argv regions (__uffdctl_arguments)[1]
             end
+            type -q $words[1]; or return
             $words[1] $socket __complete $argv 2>/dev/null
         end
 
@@ -104,7 +105,13 @@ internal static class FishScript
     private static string Names(CompletionOption option) => string.Concat(
         option.Names.Select(name => name.StartsWith("--", StringComparison.Ordinal) ? $" -l {name[2..]}" : $" -s {name[1..]}"));
 
-    private static string Value(CompletionOption option) => !option.TakesValue ? "" : $" -x {Proposals(option.Kind, option.Words)}".TrimEnd();
+    // -x: nothing but what is proposed; with files fish wants the halves of it apart.
+    private static string Value(CompletionOption option) => option switch
+    {
+        { TakesValue: false } => "",
+        { Kind: ValueKind.File } => " -r -F",
+        _ => $" -x {Proposals(option.Kind, option.Words)}".TrimEnd(),
+    };
 
     private static string? Proposals(ValueKind kind, IReadOnlyList<string> words) => kind switch
     {

@@ -59,7 +59,7 @@ internal static class ZshScript
             script.Append("    )\n");
         }
 
-        script.Append(node.Commands.Count > 0 ? "    _arguments -C -S \\\n" : "    _arguments -S \\\n");
+        script.Append(node.Commands.Count > 0 ? "    _arguments -C -S -A '-*' \\\n" : "    _arguments -S \\\n");
         foreach (CompletionOption option in node.Options)
             script.Append($"        {Spec(option)} \\\n");
         if (node.Commands.Count > 0)

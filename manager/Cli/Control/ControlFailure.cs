@@ -63,11 +63,14 @@ internal static class ControlFailure
         string message = Text.Clean(problem.Detail).TrimEnd('.');
         foreach (ConfigurationProblemDto error in problem.Errors ?? [])
             message += $"\n{Describe(error)}";
-        return new CommandException(code, message, Text.Clean(problem.Remedy)) { Problem = type };
+        return new CommandException(code, message, Sentence(Text.Clean(problem.Remedy))) { Problem = type };
     }
 
     public static string Describe(ConfigurationProblemDto error) =>
         Text.Clean($"{error.Key}: {error.Problem}{(error.Origin is null ? "" : $" (from {error.Origin})")}");
+
+    private static string Sentence(string text) =>
+        text.Length == 0 ? text : $"{char.ToUpperInvariant(text[0])}{text[1..]}{(text[^1] is '.' or '?' or '!' ? "" : ".")}";
 
     /// <summary>The connection failed, at its beginning or in the middle.</summary>
     public static CommandException Of(Exception failure, string socket)
