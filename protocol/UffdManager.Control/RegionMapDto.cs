@@ -24,7 +24,7 @@ public sealed record RegionMapDto
     /// <summary>In each but the last, which may have fewer, pages.</summary>
     public required long PagesPerCell { get; init; }
 
-    /// <summary>Never installed by the daemon, pages.</summary>
+    /// <summary>Never installed by the daemon, or given back where that means the source (or zeros) again, pages.</summary>
     public required IReadOnlyList<long> Absent { get; init; }
 
     /// <summary>Being fetched, pages.</summary>
@@ -33,7 +33,7 @@ public sealed record RegionMapDto
     /// <summary>Installed, or found present, pages.</summary>
     public required IReadOnlyList<long> Present { get; init; }
 
-    /// <summary>Given back by the program, pages.</summary>
+    /// <summary>Given back by the program: zeros from then on, whatever the source says, pages.</summary>
     public required IReadOnlyList<long> Removed { get; init; }
 
     /// <summary>Marked: an access gets SIGBUS, pages.</summary>

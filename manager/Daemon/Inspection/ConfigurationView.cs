@@ -41,6 +41,7 @@ internal static class ConfigurationView
 
         string user = url.UserInfo.Length == 0 ? "" : Redacted + "@";
         string query = url.Query.Length == 0 ? "" : "?" + Redacted;
-        return $"{url.Scheme}://{user}{url.Authority}{url.AbsolutePath}{query}";
+        string path = url.AbsolutePath == "/" && query.Length == 0 ? "" : url.AbsolutePath;
+        return $"{url.Scheme}://{user}{url.Authority}{path}{query}";
     }
 }

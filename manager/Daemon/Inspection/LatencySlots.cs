@@ -42,6 +42,10 @@ internal sealed class LatencySlots
     /// <summary>Adds the counts of a slot to others.</summary>
     public void AddTo(long number, long[] counts)
     {
+        // Before the machine was started.
+        if (number < 0)
+            return;
+
         int slot = (int)(number % Slots);
         if (_numbers[slot] != number)
             return;
