@@ -24,6 +24,9 @@ stress-ng     | stress-ng                              | test                 | 
 prometheus    | prometheus                             | test                 | scrapes the daemon; promtool checks the exposition
 procps        | ps                                     | test run             | looks at processes under the shim
 util-linux    | setpriv                                | test run             | drops privileges for unprivileged clients
+bsdutils      | script                                 | test                 | gives uffdctl a terminal
+zsh           | zsh                                    | test                 | runs the completion script for it
+fish          | fish                                   | test                 | runs the completion script for it
 curl          | curl                                   | test                 | asks the control socket as other users
 clang-format  | clang-format                           | lint                 | format of C files
 shellcheck    | shellcheck                             | lint                 | scripts
