@@ -54,8 +54,10 @@ UNIT
 # kcmp is what systemd tells descriptors apart with, bpf is for DeviceAllow=; the rest is what the manager lives on. nspawn forbids them
 # unless told.
 container_boot() {
-    local deadline=$((SECONDS + 60)) state
-    UNIFIED_CGROUP_HIERARCHY=1 setsid systemd-nspawn --quiet --register=no --keep-unit --directory="$place/tree" --machine="$machine" \
+    local deadline=$((SECONDS + 60)) state scope=(--keep-unit)
+    # Where systemd runs this machine it gives the container a unit, and the unit the device.
+    [ ! -d /run/systemd/system ] || scope=('--property=DeviceAllow=/dev/userfaultfd rwm')
+    UNIFIED_CGROUP_HIERARCHY=1 setsid systemd-nspawn --quiet --register=no "${scope[@]}" --directory="$place/tree" --machine="$machine" \
         --private-network --console=read-only --kill-signal=SIGRTMIN+3 "${binds[@]}" \
         --system-call-filter='bpf kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev userfaultfd' \
         --boot systemd.unit=uffd-test.target "$@" >"$place/boot.log" 2>&1 </dev/null &
