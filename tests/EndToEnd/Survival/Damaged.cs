@@ -31,7 +31,7 @@ internal sealed class Damaged : IAsyncDisposable
         SupervisedManager manager = await SupervisedManager.StartAsync(new SupervisedOptions { Wrapper = [SurvivalSource.Intruder, plan] });
         Damaged it = new(manager, plan);
         LoadClient Start(int seed, params string[] options) =>
-            LoadClient.Start(manager.SocketPath, source.Path, seed, ["--pace", "200", .. options]);
+            LoadClient.Start(manager.SocketPath, source.Path, seed, ["--pace", "100", .. options]);
         it.Others = [await Start(21).AwaitAttachedAsync()];
 
         // Without a keeper: were the manager to close its userfaultfd, it would read zeros, and say so.

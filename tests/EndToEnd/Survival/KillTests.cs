@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using UffdManager.TestSupport;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -57,6 +58,24 @@ public sealed class KillTests(SurvivalSource source, ITestOutputHelper output)
 
         manager.AssertNoAccident();
         Assert.Equal(0, await manager.StopAsync());
+    }
+
+    [SkippableFact]
+    public async Task Client_on_huge_pages_finds_every_byte_right_when_the_manager_is_killed()
+    {
+        using HugePages pool = HugePages.AtLeast(4);
+        await using SupervisedManager manager = await SupervisedManager.StartAsync();
+        await using LoadClient client = LoadClient.Start(manager.SocketPath, source.Path, 5, "--kinds", "hf", "--fields", "2", "--keeper");
+        await client.AwaitAttachedAsync();
+        for (int kill = 0; kill < 3; kill++)
+        {
+            await client.AwaitProgressAsync();
+            await manager.KillAndAwaitSuccessorAsync();
+        }
+
+        await client.AwaitProgressAsync();
+        await client.FinishAsync();
+        manager.AssertNoAccident();
     }
 
     // Every way to hand over, every kind of memory.

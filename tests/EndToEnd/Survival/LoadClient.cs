@@ -65,20 +65,23 @@ public sealed class LoadClient : IAsyncDisposable
         return this;
     }
 
-    /// <summary>Waits until it has done so many operations more.</summary>
+    /// <summary>Waits until it has done some more: it is served, and not only alive.</summary>
     public async Task AwaitProgressAsync()
     {
-        int lines = Lines();
-        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(5));
+        const int Enough = 100;
+        long wanted = Operations() + Enough;
+        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(20));
         long begin = Stopwatch.GetTimestamp();
-        while (Lines() < lines + 2)
+        while (Operations() < wanted)
         {
             if (HasExited || Stopwatch.GetElapsedTime(begin) > s_deadline)
-                Assert.Fail($"the client stands still: {Output}");
+                Assert.Fail($"the client stands still: {LastLines()}");
             await timer.WaitForNextTickAsync();
         }
 
-        int Lines() => Output.Split('\n').Length;
+        long Operations() => Output.Split('\n').LastOrDefault(line => line.StartsWith("progress ", StringComparison.Ordinal)) is { } line
+            ? LoadResult.Parse(line).Operations
+            : 0;
     }
 
     /// <summary>SIGTERM: it checks all of its memory once more and says how it went.</summary>

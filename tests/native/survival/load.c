@@ -14,6 +14,8 @@
 #include "modes.h"
 #include "watch.h"
 
+#define PROGRESS 200000000 /* ns between two lines */
+
 struct worker {
 	pthread_t thread;
 	unsigned int number;
@@ -200,7 +202,7 @@ static void set_up(const struct run *run)
 	pthread_rwlock_init(&changes, &attributes);
 }
 
-/* One line each second, until the time is over or SIGTERM says so. */
+/* A line about the progress now and then, until the time is over or SIGTERM says so. */
 static void watch_run(const struct run *run, const sigset_t *signals)
 {
 	int64_t end = watch_now() + (int64_t)run->seconds * 1000000000;
@@ -208,7 +210,7 @@ static void watch_run(const struct run *run, const sigset_t *signals)
 	while (run->seconds == 0 || watch_now() < end) {
 		const char *what;
 
-		if (sigtimedwait(signals, NULL, &(struct timespec){.tv_sec = 1}) > 0)
+		if (sigtimedwait(signals, NULL, &(struct timespec){.tv_nsec = PROGRESS}) > 0)
 			break;
 		watch_print("progress");
 		if (watch_longest(&what) > (int64_t)run->patience * 1000000000)
