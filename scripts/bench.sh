@@ -6,6 +6,8 @@
 
 scripts/deps.sh build bench
 scripts/build.sh Release
+# What is installed is compiled ahead of time; the rows about a killed manager are about its start.
+scripts/publish.sh
 export UFFD_REPO_ROOT=$root UFFD_NATIVE_DIR=$native
 mkdir -p "$artifacts/bench"
 exec dotnet run --project tests/Benchmarks -c Release --no-build -- "$@"

@@ -76,6 +76,12 @@ internal sealed class ChildProcess : IAsyncDisposable
     /// <summary>From now on nobody reads the lines: they are dropped, the last of standard error excepted.</summary>
     public void DiscardLines() => _lines.Writer.TryComplete();
 
+    public async Task WriteLineAsync(string line)
+    {
+        await _process.StandardInput.WriteLineAsync(line);
+        await _process.StandardInput.FlushAsync();
+    }
+
     public void CloseInput() => _process.StandardInput.Close();
 
     /// <summary>Waits for the end.</summary>

@@ -43,9 +43,28 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
         };
     }
 
+    /// <summary>The published manager under uffd-supervise, which keeps its descriptors and starts it again at once when it dies.</summary>
+    public async Task<Handler> StartSupervisedAsync()
+    {
+        string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
+        string socket = Path.Combine(directory, "manager.sock");
+        string configuration = Path.Combine(directory, "config.json");
+        await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(Configuration(socket, "information")));
+        if (!File.Exists(options.Published))
+            throw new BenchException($"{options.Published} is missing: scripts/publish.sh makes it");
+        ChildProcess process = ChildProcess.Start(
+            Path.Combine(options.Native, "uffd-supervise"),
+            [$"--listen=native:seqpacket:{socket}", "--backoff-max=0", "--", options.Published, "run", "--config", configuration],
+            nice: options.Nice, environment: options.ManagerEnvironment, errorsAreLines: true);
+        await AwaitLineAsync(process, line => line.Contains("Ready: ", StringComparison.Ordinal));
+        process.DiscardLines();
+        return new Handler(HandlerRole.Manager, "native", socket, process, directory);
+    }
+
     private static object Configuration(string socket, string logLevel) => new
     {
         listen = new { socket },
+        control = new { socket = Path.Combine(Path.GetDirectoryName(socket)!, "control.sock") },
         metrics = new { port = 0 },
         logging = new { level = logLevel },
         policies = new Dictionary<string, object>(StringComparer.Ordinal)

@@ -48,6 +48,20 @@ internal sealed class LoadClient(BenchOptions options, string image)
         return ChildProcess.Start(_program, arguments, nice: options.Nice);
     }
 
+    /// <summary>Starts processes with a session each, which touch a new page for each line of input; they say "ready" first.</summary>
+    public async Task<ChildProcess> StartCrowdAsync(Handler handler, int sessions)
+    {
+        ChildProcess process = ChildProcess.Start(
+            Path.Combine(options.Native, "uffd-survival-client"),
+            ["crowd", "--socket", handler.Socket, "--source", image, "--count", $"{sessions}", "--parallel", "8", "--pages", "256"],
+            nice: options.Nice);
+        string? line = await process.ReadLineAsync(s_patience);
+        if (line?.StartsWith("ready ", StringComparison.Ordinal) == true)
+            return process;
+        await process.DisposeAsync();
+        throw new BenchException($"the clients did not open their sessions: {line}{process.LastErrors()}");
+    }
+
     public static async Task<Dictionary<string, double>> ReadAsync(ChildProcess process)
     {
         string? line = await process.ReadLineAsync(s_patience);

@@ -67,7 +67,8 @@ internal sealed class Report(Machine machine, BenchOptions options)
     private static string LoadAverage() => File.ReadAllText("/proc/loadavg").Split(' ')[0];
 
     private static string Verdict(Row row) =>
-        row.Target is not { } target ? "" : row.Ratio is { } ratio ? $"{target} {(target.IsReached(ratio) ? "reached" : "missed")}" : $"{target}";
+        row.Target is not { } target ? ""
+        : (target.IsAbsolute ? row.Manager : row.Ratio) is { } value ? $"{target} {(target.IsReached(value) ? "reached" : "missed")}" : $"{target}";
 
     private static string Ratio(Row row) => row.Ratio is { } ratio ? ratio.ToString("0.00", CultureInfo.InvariantCulture) : "–";
 

@@ -21,6 +21,9 @@ internal static class Catalogue
         new Populate("memfd"),
         new IdleSessions(),
         new RegisterHuge(),
+        new ManagerKilled(1),
+        new ManagerKilled(100),
+        new ManagerKilled(1000),
     ];
 
     public static IReadOnlyList<Scenario> Select(BenchOptions options) =>
