@@ -10,7 +10,7 @@ main_pid() { property MainPID; }
 restarts() { property NRestarts; }
 stored() { property NFileDescriptorStore; }
 is_active() { [ "$(state)" = active ]; }
-is_not_active() { ! is_active; }
+is_starting() { [ "$(state)" = activating ]; }
 has_nothing_stored() { [ "$(stored)" -eq 0 ]; }
 journal_says() { inside journalctl --no-pager --unit="$unit" --grep="$1" --quiet >/dev/null; }
 
