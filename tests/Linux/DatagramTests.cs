@@ -88,6 +88,9 @@ public sealed class DatagramTests : IDisposable
         string flags = File.ReadLines($"/proc/self/fdinfo/{number}").First(line => line.StartsWith("flags:", StringComparison.Ordinal));
         Assert.NotEqual(0, Convert.ToInt32(flags[6..].Trim(), 8) & Libc.O_CLOEXEC);
         adopted.Dispose();
+        using (SafeFile own = source.Duplicate<SafeFile>())
+        using (FdLease lease = own.Lease())
+            Assert.Null(InheritedFd.TryAdopt(lease.Fd));
         Assert.Null(InheritedFd.TryAdopt(-1));
         Assert.Null(InheritedFd.TryAdopt(int.MaxValue));
     }

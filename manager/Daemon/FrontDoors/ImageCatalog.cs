@@ -68,8 +68,9 @@ internal sealed class ImageCatalog
         }
 
         ImageKey? key = fields[3].Length + fields[4].Length > 0 ? new ImageKey(fields[0], fields[3], fields[4], keyOffset, keyLength) : null;
+        // One that this manager cannot fill is for those who have it already; who asks from here on gets another one.
         lock (_gate)
-            Enter(fields[0], key, image, fields[1], offset);
+            Enter(fields[0], image.CanFill ? key : null, image, fields[1], offset);
     }
 
     private static string TagOf(string tenant, ImageKey? key, string identity, long offset) => OwnerTag.Write(

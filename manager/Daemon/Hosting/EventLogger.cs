@@ -31,6 +31,9 @@ internal sealed partial class EventLogger(ILogger<EventLogger> logger, TimeProvi
             case SessionEnded { Reason: SessionEndReason.Released } e:
                 LogReleased(e.Session.Id, e.Session.Pid, e.Faults, e.CopiedBytes);
                 return;
+            case SessionEnded { Reason: SessionEndReason.HandedOver }:
+                // It goes on; the hand-over says in one line how many do.
+                return;
             case SessionEnded { Reason: SessionEndReason.LeftToKeeper } e:
                 LogLeftToKeeper(e.Session.Id, e.Session.Pid, e.Faults, e.CopiedBytes);
                 return;

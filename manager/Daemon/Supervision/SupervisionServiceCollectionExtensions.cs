@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Telemetry;
 using UffdManager.Engine.State;
 
 namespace UffdManager.Daemon.Supervision;
@@ -38,6 +39,7 @@ internal static class SupervisionServiceCollectionExtensions
         services.AddSingleton<Watchdog>();
         services.AddSingleton<HandOver>();
         services.AddSingleton<RestoreResult>();
+        services.AddSingleton<ISupervisionReadings, SupervisionReadings>();
         services.AddSingleton<Restorer>();
         return services;
     }

@@ -161,6 +161,28 @@ internal static class Instruments
         "uffd_manager_configuration_last_reload_success_timestamp_seconds", InstrumentKind.Gauge, "s",
         "When the configuration in force was read, seconds since the epoch.");
 
+    // What outlives the daemon.
+    public static readonly InstrumentDefinition RestoredSessions = new(
+        "uffd_manager_restored_sessions_total", InstrumentKind.Counter, "{session}", "Sessions of the manager before this one, by what became of them at the start.",
+        InstrumentLabel.Closed("outcome", "restored", "gone", "failed"));
+
+    public static readonly InstrumentDefinition RestoreDuration = new(
+        "uffd_manager_restore_duration_seconds", InstrumentKind.Gauge, "s", "Time that taking over the sessions took at the start; 0 when there were none.");
+
+    public static readonly InstrumentDefinition StoreKeeps = new(
+        "uffd_manager_descriptor_store_keeps", InstrumentKind.Gauge, "",
+        "1 when the service manager keeps descriptors, so that sessions outlive the daemon, 0 when they end with it.");
+
+    public static readonly InstrumentDefinition StoreDescriptors = new(
+        "uffd_manager_descriptor_store_descriptors", InstrumentKind.Gauge, "{descriptor}", "Descriptors that the service manager was given and keeps.");
+
+    public static readonly InstrumentDefinition StoreSets = new(
+        "uffd_manager_descriptor_store_sets_total", InstrumentKind.Counter, "{set}", "Sets of descriptors given to the service manager; a refused one ends with the daemon.",
+        InstrumentLabel.Closed("outcome", "stored", "refused"));
+
+    public static readonly InstrumentDefinition StoreQueue = new(
+        "uffd_manager_descriptor_store_queue_depth", InstrumentKind.Gauge, "{message}", "Messages to the service manager that wait until it reads.");
+
     public static readonly InstrumentDefinition GcPauses = new(
         "uffd_manager_gc_pause_seconds_total", InstrumentKind.Counter, "s", "Time that all managed threads stood still for the garbage collector.");
 
@@ -192,6 +214,8 @@ internal static class Instruments
         Fetches, FetchesStarted, FetchWait, SessionsEnded, Misbehaviour,
         LoopSessions, LoopBusy, LoopSpin, LoopWakeups, PageTableBytes, SamplesDropped,
         Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, Requests, RequestDuration,
-        Reloads, LastReloadSuccessful, LastReloadTime, GcPauses, GcCollections, Cpu, Memory, OpenDescriptors, StartTime, BuildInfo,
+        Reloads, LastReloadSuccessful, LastReloadTime,
+        RestoredSessions, RestoreDuration, StoreKeeps, StoreDescriptors, StoreSets, StoreQueue,
+        GcPauses, GcCollections, Cpu, Memory, OpenDescriptors, StartTime, BuildInfo,
     ];
 }

@@ -19,6 +19,7 @@ internal sealed class TelemetryService : IHostedLifecycleService
         EngineEventMetrics engineEventMetrics,
         FrontDoorMetrics frontDoorMetrics,
         ProcessMetrics processMetrics,
+        SupervisionMetrics supervisionMetrics,
         TelemetryEndpoint endpoint)
     {
         ArgumentNullException.ThrowIfNull(pipeline);
@@ -26,6 +27,7 @@ internal sealed class TelemetryService : IHostedLifecycleService
         ArgumentNullException.ThrowIfNull(engineEventMetrics);
         ArgumentNullException.ThrowIfNull(frontDoorMetrics);
         ArgumentNullException.ThrowIfNull(processMetrics);
+        ArgumentNullException.ThrowIfNull(supervisionMetrics);
         _pump = pump;
         _endpoint = endpoint;
     }

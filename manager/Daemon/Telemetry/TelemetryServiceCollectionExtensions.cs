@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Telemetry.Exposition;
 
@@ -25,6 +26,8 @@ public static class TelemetryServiceCollectionExtensions
 
         services.AddSingleton(AfterPipeline<ProcessMetrics>);
         services.AddSingleton<IConfigurationTelemetry>(s => s.GetRequiredService<ProcessMetrics>());
+        services.TryAddSingleton<ISupervisionReadings, NoSupervision>();
+        services.AddSingleton(AfterPipeline<SupervisionMetrics>);
         services.AddSingleton(AfterPipeline<FrontDoorMetrics>);
         services.AddSingleton<IFrontDoorTelemetry>(s => s.GetRequiredService<FrontDoorMetrics>());
         services.AddSingleton(AfterPipeline<EngineEventMetrics>);
