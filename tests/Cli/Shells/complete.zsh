@@ -11,7 +11,7 @@ zpty shell zsh -f -i
 zpty -w shell "PS1= PS2= RPS1=; unsetopt beep; autoload -Uz compinit; compinit -D -u; source ${(q)1}"
 # Every candidate passes through compadd; calls that only look (-O, -A, -D) are the library's own.
 zpty -w shell "compadd() {
-    if [[ \${argv[1,(i)(-|--)]} == *-[OAD]* ]]; then builtin compadd \"\$@\"; return; fi
+    if (( \${argv[(I)-[OAD]*]} )); then builtin compadd \"\$@\"; return; fi
     local -a matches
     builtin compadd -O matches \"\$@\"
     (( \$#matches )) && print -rl -- \$matches >>${(q)found}
