@@ -104,7 +104,7 @@ internal sealed class TopSampler(FaultEngine engine, FaultSamplePump pump, Fault
         AddDifference(counts, now.Times, then?.Times);
         long total = CoarseHistogram.Total(counts);
 
-        // A session that is new has done all that it did within the interval; one that was taken over from an earlier manager has not, but then the whole daemon is new.
+        // A session that is new has done all that it did within the interval.
         SessionReading before = then?.Reading ?? default;
         return new TopSessionDto
         {
