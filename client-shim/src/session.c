@@ -113,7 +113,7 @@ static int register_mailbox(struct shim_session *session)
 	return wire_register(session->socket, &mailbox, &events);
 }
 
-int session_start(struct shim_session *session)
+static int try_start(struct shim_session *session)
 {
 	struct wire_message message;
 	uint16_t flags;
@@ -150,6 +150,25 @@ int session_start(struct shim_session *session)
 	return 0;
 }
 
+static void pause_between_tries(void)
+{
+	const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
+
+	sys2(SYS_nanosleep, &pause, NULL);
+}
+
+/* A manager that ends the connection in the middle of the handshake is being started anew. One that
+ * is not there at all is not waited for. */
+int session_start(struct shim_session *session)
+{
+	uint64_t end = shim_now_ms() + HANDSHAKE_MS;
+	int result;
+
+	while ((result = try_start(session)) == -EPIPE && shim_now_ms() < end)
+		pause_between_tries();
+	return result;
+}
+
 static int try_start_child(struct shim_session *session, uint64_t token, bool *is_away)
 {
 	struct wire_message message;
@@ -181,14 +200,13 @@ static int try_start_child(struct shim_session *session, uint64_t token, bool *i
 /* A moment ago there was a manager: it has served the mailbox. Its successor may be starting. */
 int session_start_child(struct shim_session *session, uint64_t token)
 {
-	const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
 	uint64_t end = shim_now_ms() + SHIM_PATIENCE_MS;
 	bool is_away;
 	int result;
 
 	while ((result = try_start_child(session, token, &is_away)) != 0 && is_away &&
 	       shim_now_ms() < end)
-		sys4(SYS_nanosleep, &pause, NULL, 0, 0);
+		pause_between_tries();
 	return result;
 }
 

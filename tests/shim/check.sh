@@ -98,7 +98,7 @@ if ! { : <>/dev/userfaultfd; } 2>/dev/null; then
         echo "0 passed, 1 failed, 0 skipped"
         exit 1
     fi
-    echo "0 passed, 0 failed, 55 skipped"
+    echo "0 passed, 0 failed, 56 skipped"
     exit 0
 fi
 
@@ -212,6 +212,14 @@ diff "$folder/native" "$folder/managed" >"$folder/out.diff" || result=1
 [ "$(count adopted)" = 1 ] && [ "$(count registers)" -ge 2 ] && [ "$(count faults)" -ge 2000 ] || result=1
 tail -1 "$folder/manager.log" >>"$folder/out.diff"
 verdict "a request whose answer was lost is made again" $result
+
+start_manager drop-hello
+expected=$("$probe" heap)
+[ "$(managed -- "$probe" heap)" = "$expected" ]
+result=$?
+stop_manager
+[ "$(count sessions)" = 1 ] || result=1
+verdict "a program starts although the manager dies over its greeting" $result
 
 # ---- the manager stays away ----
 

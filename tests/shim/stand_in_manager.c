@@ -6,7 +6,8 @@
  *
  * MISHAP: die-at-register=N dies when it has carried out the Nth REGISTER, before it answers;
  * drop-wake closes the connection on which an adoption is to be ended, once, without ending it;
- * refuse-source refuses the first REGISTER of a file.
+ * refuse-source refuses the first REGISTER of a file; drop-hello closes the first connection
+ * without an answer.
  *
  * SIGHUP: prints what SIGTERM prints, and goes on.
  * SIGUSR1: sends a command from the reserved range to every connection.
@@ -307,7 +308,11 @@ static void on_hello(struct connection *c, const struct uffdm_header *header, in
 	const struct uffdm_hello *body = (const void *)(header + 1);
 	int device;
 
-	if (body->flags & UFFDM_HELLO_WANT_DEVICE) {
+	if (strcmp(mishap, "drop-hello") == 0) {
+		mishap = "";
+		close(c->socket);
+		*c = (struct connection){0};
+	} else if (body->flags & UFFDM_HELLO_WANT_DEVICE) {
 		device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 		if (device < 0)
 			die("/dev/userfaultfd");
