@@ -88,8 +88,6 @@ public sealed partial class FaultEngine
             held?.Keep(_keeper);
             session.Record();
             CrashPoints.Visit(CrashPoint.AttachRecorded);
-            _keeper.StoreSession(id, session.Uffd, request.PidFd, ledger.Memory.Memfd);
-            CrashPoints.Visit(CrashPoint.AttachStored);
             IReadOnlyList<VmaInfo> mappings = request.Adopt ? ProcessInfo.ReadSmaps(request.Pid) : [];
             error = await RunAsync(space.Loop, loop => Admit(loop, session, mappings)).ConfigureAwait(false);
         }
@@ -132,6 +130,17 @@ public sealed partial class FaultEngine
         }
 
         AdoptRegions(session, mappings);
+
+        // Not before it is known to be the only one: what is one open file is kept once, under its first name.
+        session.IsStored = _keeper.StoreSession(session.Id, session.Uffd, session.PidFd!, session.Ledger.Memory.Memfd);
+        CrashPoints.Visit(CrashPoint.AttachStored);
+        if (!session.IsStored)
+        {
+            session.Tenant.Usage.ForceRegions(-session.Regions.Count, -(long)session.Regions.Bytes);
+            session.Regions.Clear();
+            return new EngineError(EngineErrorKind.Limit, Errno.EDQUOT, "the service manager has no room for the descriptors of one more session: raise FileDescriptorStoreMax= of the unit, or --store-max of uffd-supervise");
+        }
+
         space.Sessions.Add(session);
         loop.Add(session);
         return null;
@@ -204,6 +213,7 @@ public sealed partial class FaultEngine
         Session child = new(id, uffd, parent.Loop, parent.Tenant, parent.DefaultPolicy, parent.Label, parent.Features, NewToken(), parent.Counters, ledger)
         {
             OwnerRecord = parent.OwnerRecord,
+            HeldSource = parent.HeldSource?.AddReference(),
             ParentId = parent.Id,
             ParentPid = parent.Pid,
             State = SessionState.Serving,

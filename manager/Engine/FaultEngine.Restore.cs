@@ -10,6 +10,8 @@ namespace UffdManager.Engine;
 /// <content>Going on where an earlier manager ended, however it ended.</content>
 public sealed partial class FaultEngine
 {
+    private static readonly TimeSpan s_deathPatience = TimeSpan.FromSeconds(1);
+
     /// <summary>
     /// Takes over what an earlier manager had stored: sessions are served again as if nothing had happened. What cannot be taken over fails closed:
     /// its client is killed, or where nobody knows who it is, its pages are poisoned; never does anyone read zeros. Call it after <see cref="Start"/>,
@@ -25,8 +27,22 @@ public sealed partial class FaultEngine
         _keeper.Reserve(descriptors.LastStoreId);
         _registry.Reserve(descriptors.LastSessionId);
         using RestoredParts parts = new(descriptors, _keeper, owner);
-        parts.RestoreImages();
-        Restore restore = new(owner, parts, descriptors);
+        try
+        {
+            return await RestoreAsync(new Restore(owner, parts, descriptors)).ConfigureAwait(false);
+        }
+        catch
+        {
+            // Whoever tries next must find everything as it is.
+            _keeper.Leave();
+            throw;
+        }
+    }
+
+    private async Task<RestoreReport> RestoreAsync(Restore restore)
+    {
+        InheritedDescriptors descriptors = restore.Descriptors;
+        restore.Parts.RestoreImages();
         foreach (InheritedSession session in descriptors.Sessions)
         {
             // A child whose fork was being taken in has no state yet; its parent's state says so, and comes first.
@@ -60,6 +76,11 @@ public sealed partial class FaultEngine
             await RunAsync(group.Key, loop => loop.BeginServingRestored(group)).ConfigureAwait(false);
         }
 
+        foreach (RestoredSession restored in restore.Sessions)
+        {
+            restored.Session.Loop.Post(new LoopCommand<bool>(_ => FaultLoop.CountPresent(restored.Session)));
+        }
+
         return new RestoreReport(
             [.. restore.Sessions.Where(restored => restored.Session.State != SessionState.Ended)], restore.Failures, restore.Gone, descriptors.Foreign);
     }
@@ -70,6 +91,8 @@ public sealed partial class FaultEngine
     /// </summary>
     public async Task HandOverAsync()
     {
+        // Who is not in the store cannot be handed over.
+        await Task.WhenAll(_registry.All.Where(session => _keeper.IsKept && !session.IsStored).Select(session => EndAsync(session, EndMode.Stop))).ConfigureAwait(false);
         _keeper.Leave();
         await Task.WhenAll(_loops.Select(loop => RunAsync(loop, it => it.Retire()))).ConfigureAwait(false);
     }
@@ -84,8 +107,13 @@ public sealed partial class FaultEngine
 
         SessionLedger ledger = new(StateMemory.Create(parent.Loop.StateBytes));
         ledger.Memory.Assign(id);
-        return NewForkedSession(parent, id, InheritedSession.Take(inherited.Uffds)!, ledger);
+        Session child = NewForkedSession(parent, id, InheritedSession.Take(inherited.Uffds)!, ledger);
+        child.IsStored = true;
+        return child;
     }
+
+    /// <summary>Until when a session that was being adopted may stay silent, from now on.</summary>
+    internal long NextAdoptionDeadline => MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds;
 
     private void BuildOrFail(Restore restore, InheritedSession inherited)
     {
@@ -116,7 +144,9 @@ public sealed partial class FaultEngine
 
             throw new CorruptStateException(inherited.Defect ?? InheritedSession.NoState);
         }
-        catch (Exception failure) when (failure is CorruptStateException or SyscallException or ArgumentException or IOException)
+#pragma warning disable CA1031 // Whatever is wrong with one session must not keep the others from being restored.
+        catch (Exception failure)
+#pragma warning restore CA1031
         {
             memory?.Dispose();
             FailClosed(restore, inherited, process, failure.Message);
@@ -233,7 +263,9 @@ public sealed partial class FaultEngine
             ParentPid = record.ParentPid,
             Space = space,
             State = SessionState.Adopting,
-            AdoptionDeadline = MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds,
+            AdoptionDeadline = long.MaxValue,
+            IsStored = true,
+            HeldSource = policy.Source?.AddReference(),
         };
         if (record.Pid != 0)
         {
@@ -263,29 +295,30 @@ public sealed partial class FaultEngine
             }
         }
 
+        bool killed = false;
         if (hadSome && living.Count == 0)
         {
             restore.Gone++;
         }
         else
         {
-            (int pid, bool killed) = KillProven(inherited, process);
+            (int pid, killed) = KillProven(inherited, process);
             restore.Failures.Add(new RestoreFailure(inherited.Id, pid, reason, killed));
-            foreach (SafeUffd uffd in living)
-            {
-                if (killed)
-                {
-                    uffd.Dispose();
-                }
-                else
-                {
-                    Condemn(restore, uffd, reason);
-                }
-            }
         }
 
         inherited.Dispose();
-        _keeper.RemoveSession(inherited.Id);
+        if (killed || living.Count == 0)
+        {
+            living.ForEach(uffd => uffd.Dispose());
+            _keeper.RemoveSession(inherited.Id);
+            return;
+        }
+
+        // What is stored stays so: the next manager would come to the same end.
+        for (int i = 0; i < living.Count; i++)
+        {
+            Condemn(restore, i == 0 ? inherited.Id : _registry.NextId(), living[i], reason);
+        }
     }
 
     // Only who is known to be the one: the process of the state memory, or, where that cannot be read, the only one that was stored for the session.
@@ -294,7 +327,7 @@ public sealed partial class FaultEngine
         if (process.Pid != 0)
         {
             using SafePidFd? pidFd = TryOpenProcess(process.Pid, process.StartTime);
-            return (process.Pid, pidFd is not null && PidFd.SendSignal(pidFd, Signals.Kill) == Errno.OK);
+            return (process.Pid, pidFd is not null && KillAndWait(pidFd));
         }
 
         if (inherited.PidFds is not [SafePidFd only] || PidFd.ReadPid(only) is not int pid || pid == Environment.ProcessId)
@@ -302,26 +335,37 @@ public sealed partial class FaultEngine
             return default;
         }
 
-        return (pid, PidFd.SendSignal(only, Signals.Kill) == Errno.OK);
+        return (pid, KillAndWait(only));
+    }
+
+    // Until it is gone, a thread of it may run on another CPU, and would read zeros as soon as the userfaultfd is closed.
+    private static bool KillAndWait(SafePidFd pidFd)
+    {
+        if (PidFd.SendSignal(pidFd, Signals.Kill) != Errno.OK)
+        {
+            return false;
+        }
+
+        _ = PidFd.WaitForExit(pidFd, s_deathPatience);
+        return true;
     }
 
     // A session of nobody, that serves every fault with poison.
-    private void Condemn(Restore restore, SafeUffd uffd, string reason)
+    private void Condemn(Restore restore, long id, SafeUffd uffd, string reason)
     {
         Tenant tenant = restore.Owner.TenantOf("unknown", 1, new TenantLimits());
         FaultLoop loop = _loops[0];
         SessionLedger ledger = new(StateMemory.Create(loop.StateBytes));
-        long id = _registry.NextId();
         ledger.Memory.Assign(id);
         Policy policy = new() { Name = "unknown" };
         Session session = new(id, uffd, loop, tenant, policy, reason, UffdFdInfoReader.Read(uffd).Enabled, NewToken(), CountersOf(tenant, loop), ledger)
         {
             State = SessionState.Adopting,
+            IsStored = true,
         };
         tenant.Usage.AddSession();
         _registry.Add(session);
         session.Record();
-        _keeper.StoreSession(id, uffd, ledger.Memory.Memfd);
         loop.Post(new LoopCommand<bool>(it =>
         {
             it.Add(session);

@@ -48,6 +48,25 @@ public static unsafe partial class Userfaultfd
         return Call(uffd.Fd, UffdRequest.WriteProtect, &argument);
     }
 
+    /// <summary>
+    /// Wakes every waiter of the address space, wherever it waits; the range need be neither mapped nor registered. The end of the address space differs by
+    /// machine (47, 48 or 39 bits), so the usual ones are tried.
+    /// </summary>
+    /// <returns>EINVAL when none of them is right, or vm.mmap_min_addr lies above 64 KiB.</returns>
+    public static Errno WakeAll(FdLease uffd)
+    {
+        const ulong Lowest = 64 * 1024;
+        Errno errno = Errno.EINVAL;
+        foreach (ulong end in (ReadOnlySpan<ulong>)[1UL << 48, (1UL << 47) - 4096, 1UL << 47, 1UL << 39])
+        {
+            errno = Wake(uffd, Lowest, end - Lowest);
+            if (errno != Errno.EINVAL)
+                break;
+        }
+
+        return errno;
+    }
+
     /// <summary>UFFDIO_WAKE: waiters of the range look again; a page still missing is reported anew. OK even when the process is gone.</summary>
     public static Errno Wake(FdLease uffd, ulong start, ulong length)
     {

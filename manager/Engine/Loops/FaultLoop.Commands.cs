@@ -82,6 +82,7 @@ internal sealed partial class FaultLoop
         CrashPoints.Visit(CrashPoint.UnregisterRecorded);
         EngineResult result = UnregisterRecorded(session, start, end);
         session.Ledger.Unregistering = default;
+        CheckRecorded(session);
         return result;
     }
 
@@ -185,6 +186,7 @@ internal sealed partial class FaultLoop
         }
 
         ArmMissing(session, cursor, stop, protect);
+        CheckRecorded(session);
         cursor = stop;
         return cursor >= end ? WriteProtectStep.Done : WriteProtectStep.Progress;
     }
@@ -290,6 +292,7 @@ internal sealed partial class FaultLoop
         EngineResult? result = RegisterWanted(session, request, wanted, end, last);
         session.Ledger.Forget(wanted);
         wanted.Release();
+        CheckRecorded(session);
         return result;
     }
 
@@ -436,7 +439,7 @@ internal sealed partial class FaultLoop
             }
         }
 
-        return session.State != SessionState.Adopting;
+        return session.State is not (SessionState.Adopting or SessionState.Condemned);
     }
 
     private static EngineResult Limited(Session session, string what, string key) =>

@@ -49,29 +49,34 @@ internal sealed partial class FaultLoop
         session.Vacated.RemoveAll(range => range.Start < end && start < range.End);
     }
 
+    // Its steps are noted in the message, for a manager that finds it: nothing that was set aside is looked for twice, and nothing is moved twice.
     private void TakeRemap(Session session, ref UffdMessage message)
     {
         (ulong from, ulong to, ulong length) = (message.From, message.To, message.Length);
-        if ((session.Features & UffdFeatures.EventUnmap) == 0)
+        bool ownersTell = (session.Features & UffdFeatures.EventUnmap) != 0;
+        if (message.Step == RemapStep.Read)
         {
-            ApplyRemap(session, ref message);
-            return;
-        }
+            if (ownersTell)
+            {
+                Displace(session, to, to + length);
+            }
 
-        if (message.Step == FirstStep)
-        {
-            Displace(session, to, to + length);
+            message.Step = RemapStep.PlaceIsFree;
         }
 
         DisplacedRange? owner = session.Displaced.Find(range => range.Regions.Count > 0 && range.Overlaps(from, from + length) && !range.Overlaps(to, to + length));
-        if (owner is not null)
+        if (message.Step == RemapStep.PlaceIsFree && owner is not null)
         {
             MoveDisplaced(session, owner, from, to, length);
+            message.Step = RemapStep.Done;
         }
-        else
+        else if (message.Step != RemapStep.Done)
         {
             ApplyRemap(session, ref message);
-            session.Vacated.Add((from, from + length));
+            if (ownersTell)
+            {
+                session.Vacated.Add((from, from + length));
+            }
         }
 
         RecordAwaited(session);
@@ -144,16 +149,21 @@ internal sealed partial class FaultLoop
         }
     }
 
-    // Sets aside what lies in [start, end), so that the range is free for who arrives.
+    // Sets aside what lies in [start, end), so that the range is free for who arrives. On record before anything is cut: who finds the range cut must know that
+    // its unmap is still to come.
     private void Displace(Session session, ulong start, ulong end)
     {
         CollectTouched(session, start, end);
+        if (_touched.Count == 0)
+        {
+            return;
+        }
+
         foreach (Region region in _touched)
         {
             DisplacedRange displaced = new(Math.Max(start, region.Start), Math.Min(end, region.End));
             if (!session.Vacated.Exists(range => range.Start < displaced.End && displaced.Start < range.End))
             {
-                session.Ledger.HasDisplaced = true;
                 displaced.Regions.Add(region.Derive(displaced.Start, displaced.End, region.OffsetOf(displaced.Start), region.Generation));
                 KeepPages(session, displaced);
             }
@@ -161,11 +171,9 @@ internal sealed partial class FaultLoop
             session.Displaced.Add(displaced);
         }
 
-        if (_touched.Count > 0)
-        {
-            ApplyUnmap(session, start, end);
-            session.Vacated.RemoveAll(range => range.Start >= start && range.End <= end);
-        }
+        RecordAwaited(session);
+        ApplyUnmap(session, start, end);
+        session.Vacated.RemoveAll(range => range.Start >= start && range.End <= end);
     }
 
     private static void KeepPages(Session session, DisplacedRange displaced)

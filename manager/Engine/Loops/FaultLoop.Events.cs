@@ -14,9 +14,6 @@ namespace UffdManager.Engine.Loops;
 /// </content>
 internal sealed partial class FaultLoop
 {
-    private const byte FirstStep = 0;
-    private const byte LastStep = 1;
-
     private readonly List<Region> _touched = [];
     private readonly List<DeferredFault> _lifted = [];
 
@@ -64,6 +61,12 @@ internal sealed partial class FaultLoop
             RecordAwaited(session);
         }
 
+        CheckRecorded(session);
+    }
+
+    // What is not on record does not exist for a successor: it would serve the rest, and leave whoever faults there without an answer.
+    private void CheckRecorded(Session session)
+    {
         if (session.Ledger.IsIncomplete)
         {
             Kill(session, 0, "the manager has no memory to record what became of its ranges");
@@ -166,7 +169,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        if (message.Step == FirstStep)
+        if (message.Step == RemapStep.PlaceIsFree)
         {
             CutRegions(session, to, to + length);
             if (!TryMove(session, moved, from, to, end))
@@ -175,7 +178,7 @@ internal sealed partial class FaultLoop
             }
 
             CrashPoints.Visit(CrashPoint.RemapRegionsMoved);
-            message.Step = LastStep;
+            message.Step = RemapStep.Moved;
         }
 
         foreach (Region region in moved)
@@ -241,7 +244,10 @@ internal sealed partial class FaultLoop
             Account(session, KindOf(fault.Flags), FaultOutcome.Stale, fault.ReadAt);
         }
 
-        _ = session.Pages.TrySetRange(start, stop, StateAfterRemoval(region));
+        if (!session.Pages.TrySetRange(start, stop, StateAfterRemoval(region)))
+        {
+            Kill(session, start, "the manager has no memory to follow mremap");
+        }
     }
 
     private void CollectTouched(Session session, ulong start, ulong end) => session.Regions.CollectOverlaps(start, end, _touched);
@@ -258,7 +264,11 @@ internal sealed partial class FaultLoop
         }
 
         ForgetInFlight(session, start, end);
-        _ = session.Pages.TrySetRange(start, end, PageState.Absent);
+        if (!session.Pages.TrySetRange(start, end, PageState.Absent))
+        {
+            Kill(session, start, "the manager has no memory to forget pages that were unmapped");
+        }
+
         _ = Userfaultfd.Wake(session.Lease, start, end - start);
     }
 

@@ -59,6 +59,11 @@ internal sealed partial class FaultLoop
         }
 
         ServeCollected(session);
+        if (session.State != SessionState.Ended)
+        {
+            // Not only before a fault: a client that remaps and never faults would make the lists grow.
+            ForgetDisplacedIfQuiet(session);
+        }
     }
 
     private void ServeBatch(Session session, int read)
@@ -221,6 +226,7 @@ internal sealed partial class FaultLoop
 
         long began = MonotonicClock.NowNanoseconds;
         Region? grown = FaultEngine.TryExtendRegion(session, address);
+        CheckRecorded(session);
         long ended = MonotonicClock.NowNanoseconds;
         session.NextLookAt = grown is null ? ended + Math.Max(LookAgainNanoseconds, (ended - began) * LookShare) : 0;
         return grown;

@@ -41,7 +41,7 @@ internal sealed partial class FaultLoop
         SafeUffd uffd = SafeUffd.Adopt(descriptor);
         long id = _engine.NextSessionId();
         parent.Ledger.ForkedChild = id;
-        _engine.Keeper.StoreSession(id, uffd);
+        bool isStored = _engine.Keeper.StoreSession(id, uffd);
         CrashPoints.Visit(CrashPoint.ForkStored);
 
         // Several threads may fork at once: only the first child of a batch finds its ledger made. Without memory for the next one this manager ends
@@ -49,7 +49,9 @@ internal sealed partial class FaultLoop
         SessionLedger ledger = _spareLedger ?? new SessionLedger(StateMemory.Create(StateBytes));
         _spareLedger = null;
         ledger.Memory.Assign(id);
-        BringUp(parent, _engine.NewForkedSession(parent, id, uffd, ledger));
+        Session child = _engine.NewForkedSession(parent, id, uffd, ledger);
+        child.IsStored = isStored;
+        BringUp(parent, child);
     }
 
     /// <summary>Makes a forked child what its parent was at this moment.</summary>
@@ -78,7 +80,7 @@ internal sealed partial class FaultLoop
 
         child.Record();
         CrashPoints.Visit(CrashPoint.ForkCopied);
-        _engine.Keeper.StoreSession(child.Id, child.Ledger.Memory.Memfd);
+        child.IsStored &= _engine.Keeper.StoreSession(child.Id, child.Ledger.Memory.Memfd);
         if (child.Ledger.IsIncomplete)
         {
             Kill(child, 0, "the manager has no memory to record a forked child");

@@ -19,14 +19,35 @@ internal sealed partial class FaultLoop
             Session session = restored.Session;
             session.Space?.Sessions.Add(session);
             Add(session);
-            FinishUnregister(session);
-            foreach ((_, Region region) in restore.Wanted.Where(wanted => wanted.Session == session))
+            try
             {
-                FinishRegister(session, region);
-            }
+                FinishUnregister(session);
+                foreach ((_, Region region) in restore.Wanted.Where(wanted => wanted.Session == session))
+                {
+                    FinishRegister(session, region);
+                }
 
-            RestoreAwaited(session);
-            ReplayEvents(session, restore);
+                RestoreAwaited(session);
+                ReplayEvents(session, restore);
+            }
+#pragma warning disable CA1031 // Whatever is wrong with one session must not keep the others from being served.
+            catch (Exception failure)
+#pragma warning restore CA1031
+            {
+                string reason = $"what the manager before this one had begun cannot be completed: {failure.Message}";
+                Kill(session, 0, reason);
+                restore.Failures.Add(new RestoreFailure(session.Id, session.Pid, reason, session.PidFd is not null));
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Makes the numbers of a restored session exact; in its own turn, because it takes longer the more memory there is.</summary>
+    public static bool CountPresent(Session session)
+    {
+        if (session.State == SessionState.Serving)
+        {
             NotePresent(session);
         }
 
@@ -48,7 +69,11 @@ internal sealed partial class FaultLoop
             {
                 Kill(session, 0, "was to be killed by the manager before this one");
             }
-            else if (!restored.Record.IsAdopting)
+            else if (restored.Record.IsAdopting)
+            {
+                session.AdoptionDeadline = _engine.NextAdoptionDeadline;
+            }
+            else
             {
                 BeginServing(session);
             }
@@ -77,16 +102,18 @@ internal sealed partial class FaultLoop
         }
     }
 
-    // The client was not told, and may ask again; but it may also have gone on. What it gets is what it wanted.
+    // If the kernel was asked it is completed: the client was not told, but what it gets there is what it wanted. If not, it is forgotten: the client may ask
+    // again, or may have gone on with other memory at that place.
     private void FinishRegister(Session session, Region wanted)
     {
         ulong pageBytes = 0;
-        Errno errno = Userfaultfd.Register(session.Uffd, wanted.Start, wanted.Length, wanted.Modes, out UffdIoctls ioctls);
-        if (errno == Errno.OK)
+        UffdIoctls ioctls = UffdIoctls.None;
+        Errno errno = Errno.ENOENT;
+        VmaInfo? mapping = session.Pid == 0 ? null : ProcessInfo.ReadSmaps(session.Pid).FirstOrDefault(it => it.Start <= wanted.Start && wanted.Start < it.End);
+        if (mapping is not null && (mapping.UffdModes & wanted.Modes) == wanted.Modes)
         {
-            pageBytes = (ioctls & UffdIoctls.ZeroPage) != 0 || session.Pid == 0
-                ? (ulong)PageSize.Base
-                : ProcessInfo.ReadSmaps(session.Pid).FirstOrDefault(mapping => mapping.Start <= wanted.Start && wanted.Start < mapping.End)?.PageSize ?? 0;
+            errno = Userfaultfd.Register(session.Uffd, wanted.Start, wanted.Length, wanted.Modes, out ioctls);
+            pageBytes = errno == Errno.OK ? mapping.PageSize : 0;
         }
 
         if (pageBytes != 0 && pageBytes <= ScratchBytes && PageSize.IsAligned(wanted.Start | wanted.Length | (ulong)wanted.SourceOffset, pageBytes))
@@ -127,6 +154,11 @@ internal sealed partial class FaultLoop
                 continue;
             }
 
+            if (!IsPossible(in message))
+            {
+                throw new CorruptStateException("a message that was read last does not make sense");
+            }
+
             if (message.Event == UffdEventKind.Fork)
             {
                 ReplayFork(session, restore);
@@ -142,6 +174,20 @@ internal sealed partial class FaultLoop
         ForgetDisplacedIfQuiet(session);
     }
 
+    // It was the kernel's once; but nothing else checks what lies there.
+    private static bool IsPossible(in UffdMessage message)
+    {
+        return message.Event switch
+        {
+            UffdEventKind.Fork => true,
+            UffdEventKind.Remap => IsRange(message.From, message.From + message.Length) && IsRange(message.To, message.To + message.Length),
+            UffdEventKind.Remove or UffdEventKind.Unmap => IsRange(message.Start, message.End),
+            _ => false,
+        };
+
+        static bool IsRange(ulong start, ulong end) => start < end && end <= 1UL << 48 && PageSize.IsAligned(start | end, (ulong)PageSize.Base);
+    }
+
     private void ReplayFork(Session parent, FaultEngine.Restore restore)
     {
         long id = parent.Ledger.ForkedChild;
@@ -151,7 +197,10 @@ internal sealed partial class FaultLoop
             if (id != 0 && _engine.ChildOfInterruptedFork(parent, id, restore) is Session child)
             {
                 BringUp(parent, child);
-                BeginServing(child);
+                if (child.State is not (SessionState.Ended or SessionState.Condemned))
+                {
+                    BeginServing(child);
+                }
             }
             else
             {
@@ -250,6 +299,12 @@ internal sealed partial class FaultLoop
                 Returned = PageCategories.Present,
             };
             if (PagemapScan.Scan(pagemap, request, runs, out int count, out ulong walked) != Errno.OK || walked <= cursor)
+            {
+                return;
+            }
+
+            // A range that moves while we look has left its region's place: what is there now is somebody else's. Only we can make an end to a change.
+            if (Userfaultfd.IsChanging(session.Lease))
             {
                 return;
             }

@@ -60,9 +60,21 @@ internal sealed partial class FaultLoop
         session.State = SessionState.Serving;
         session.Record();
         Watch(session);
+
+        // Faults that the manager before us had read are lost; a wake makes the kernel report them again.
+        WakeEverything(session);
+    }
+
+    // Wherever it is: whoever waits may do so where no region is known any more.
+    private static void WakeEverything(Session session)
+    {
+        if (Userfaultfd.WakeAll(session.Lease) == Errno.OK)
+        {
+            return;
+        }
+
         foreach (Region region in session.Regions.All)
         {
-            // Faults that the manager before us had read are lost; a wake makes the kernel report them again.
             _ = Userfaultfd.Wake(session.Lease, region.Start, region.Length);
         }
     }
@@ -131,8 +143,10 @@ internal sealed partial class FaultLoop
 
         session.PidFd?.Dispose();
 
-        ForgetDisplaced(session);
+        // Not on record: of a session that is handed over the next manager must know it.
+        session.Displaced.ForEach(range => range.Release());
         ReleaseRegions(session);
+        session.HeldSource?.Dispose();
         session.Pages.Dispose();
         session.Ledger.Dispose();
         session.Lease.Dispose();
@@ -165,10 +179,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        foreach (Region region in session.Regions.All)
-        {
-            _ = Userfaultfd.Wake(session.Lease, region.Start, region.Length);
-        }
+        WakeEverything(session);
     }
 
     // Puts into the epoll set what of a session belongs there and is not yet in it. The set can be full (fs.epoll.max_user_watches) or out of

@@ -89,6 +89,15 @@ public sealed class Session
 
     internal int ParentPid { get; init; }
 
+    /// <summary>
+    /// A reference to the default policy's source, where nobody else holds one: the configuration that a restored policy came from may be gone. Dropped at
+    /// the end.
+    /// </summary>
+    internal Sources.PageSource? HeldSource { get; set; }
+
+    /// <summary>Whether a successor will find it.</summary>
+    internal bool IsStored { get; set; }
+
     /// <summary>What the next manager will know of it.</summary>
     internal SessionLedger Ledger { get; }
 

@@ -21,7 +21,11 @@ internal sealed class DescriptorKeeper(IDescriptorStore store)
     /// <summary>From now on nothing is taken out: what is stored belongs to the next manager.</summary>
     public void Leave() => _left = true;
 
-    public void StoreSession(long id, params ReadOnlySpan<SafeFd> descriptors) => store.TryStore(Name(SessionPrefix, id), descriptors);
+    /// <summary>Whether somebody keeps what is stored.</summary>
+    public bool IsKept => store.IsKept;
+
+    /// <summary>Stores descriptors of a session; false when somebody keeps descriptors and has no room for these.</summary>
+    public bool StoreSession(long id, params ReadOnlySpan<SafeFd> descriptors) => store.TryStore(Name(SessionPrefix, id), descriptors) || !store.IsKept;
 
     public void RemoveSession(long id) => Remove(SessionPrefix, id);
 

@@ -101,8 +101,24 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
         return image;
     }
 
-    private Policy Policy(PolicyDocument document) => document.ToPolicy(
-        !document.HasSource ? null : document.Source is null ? ZeroSource.Instance : Source(document.Source));
+    // Without its source a policy is none to register with any more; what is registered has sources of its own.
+    private Policy Policy(PolicyDocument document)
+    {
+        PageSource? source = null;
+        if (document.HasSource)
+        {
+            try
+            {
+                source = document.Source is null ? ZeroSource.Instance : Source(document.Source);
+            }
+            catch (CorruptStateException)
+            {
+                source = LostSource.Instance;
+            }
+        }
+
+        return document.ToPolicy(source);
+    }
 
     private SharedImage Image(long id) =>
         _images.GetValueOrDefault(id) ?? throw new CorruptStateException($"image {id}: {_lostImages.GetValueOrDefault(id, "its descriptors are not in the store")}");

@@ -111,8 +111,8 @@ internal sealed class SessionLedger : IDisposable
     }
 
     /// <summary>Ordinal of a policy's document, used once more; -1 when there is no memory for it.</summary>
-    public int Use(Policies.Policy policy) => Noted(_documents.Use(
-        policy, DocumentKind.Policy, () => JsonSerializer.SerializeToUtf8Bytes(PolicyDocument.Of(policy), StateJson.Default.PolicyDocument)));
+    public int Use(Policies.Policy policy) => _documents.Use(
+        policy, DocumentKind.Policy, () => JsonSerializer.SerializeToUtf8Bytes(PolicyDocument.Of(policy), StateJson.Default.PolicyDocument));
 
     /// <summary>Records a region.</summary>
     /// <param name="region">Gets the record.</param>
@@ -126,6 +126,8 @@ internal sealed class SessionLedger : IDisposable
         int image = region.Image is null ? 0 : Use(region.Image);
         if (policy < 0 || source < 0 || image < 0)
         {
+            // What is only wanted can be refused; what stands in the kernel cannot.
+            IsIncomplete |= state == RegionRecordState.Standing;
             return false;
         }
 
@@ -145,7 +147,7 @@ internal sealed class SessionLedger : IDisposable
                 Image = image,
             },
             state);
-        IsIncomplete |= region.Record == 0;
+        IsIncomplete |= region.Record == 0 && state == RegionRecordState.Standing;
         return region.Record != 0;
     }
 
@@ -207,16 +209,12 @@ internal sealed class SessionLedger : IDisposable
     private nuint AwaitedEntry(ulong list, int index) =>
         Memory.Base + StateLayout.AwaitedLists + (nuint)((((int)list * StateLayout.AwaitedEntries) + index) * StateLayout.AwaitedEntryBytes);
 
-    private int Use(PageSource source) => source is ZeroSource ? 0 : 1 + Noted(_documents.Use(
+    private int Use(PageSource source) => source is ZeroSource ? 0 : AfterNone(_documents.Use(
         source, DocumentKind.Source, () => JsonSerializer.SerializeToUtf8Bytes(source.Describe(), StateJson.Default.SourceDocument)));
 
-    private int Use(SharedImage image) => 1 + Noted(_documents.Use(
+    private int Use(SharedImage image) => AfterNone(_documents.Use(
         image, DocumentKind.Image, () => JsonSerializer.SerializeToUtf8Bytes(new ImageReference(image.StoreId), StateJson.Default.ImageReference)));
 
-    // -2, so that it is negative after one was added.
-    private int Noted(int ordinal)
-    {
-        IsIncomplete |= ordinal < 0;
-        return ordinal < 0 ? -2 : ordinal;
-    }
+    // 0 stands for none.
+    private static int AfterNone(int ordinal) => ordinal < 0 ? ordinal : ordinal + 1;
 }

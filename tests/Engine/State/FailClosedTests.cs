@@ -165,6 +165,21 @@ public sealed class FailClosedTests : RestoreTest
     }
 
     [Fact]
+    public void Thread_that_waits_while_nobody_knows_its_client_gets_an_end_and_so_it_stays_over_restarts()
+    {
+        Begin();
+        Store.Lose(NameOf(_victim.Session), IsState);
+        Store.Lose(NameOf(_victim.Session), IsPidFd);
+        PendingReply waiting = _victim.Client.Begin($"read {_victimAt + 4096}", 1);
+        RestoreReport report = StartNext();
+        Assert.False(waiting.Await().Succeeded);
+        AssertOtherGoesOn(report);
+        report = Restart();
+        Assert.Contains(NameOf(_victim.Session), Store.Names);
+        Assert.False(_victim.Client.Try($"read {_victimAt + 8192}", 2).Succeeded);
+    }
+
+    [Fact]
     public void Descriptors_of_nobody_are_closed_and_counted()
     {
         Begin();

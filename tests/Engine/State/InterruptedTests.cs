@@ -1,3 +1,4 @@
+using UffdManager.Engine.Loops;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
@@ -26,8 +27,10 @@ public sealed class InterruptedTests : RestoreTest
     }
 
     [Theory]
-    [InlineData(0)]
-    [InlineData(1)]
+    [InlineData(RemapStep.Read)]
+    [InlineData(RemapStep.PlaceIsFree)]
+    [InlineData(RemapStep.Moved)]
+    [InlineData(RemapStep.Done)]
     public void Remap_is_completed_whichever_of_its_steps_was_the_last(byte step)
     {
         ServedClient client = Serve();
@@ -39,19 +42,19 @@ public sealed class InterruptedTests : RestoreTest
         Eventually.True(() => client.Regions() is [{ } only] && only.Start == moved, "the events");
         EndManager();
 
-        // As it stood before: the region at its old place, and for step 1 at the new one too.
+        // As it stood before: the region at its old place.
         Mapped(client, ledger =>
         {
             RecoveredLedger recovered = ledger.Recover(ledger.Memory.FindUsed());
             nuint place = Assert.Single(recovered.Regions).Place;
-            if (step == 0)
+            if (step <= RemapStep.PlaceIsFree)
             {
                 ref RegionRecord record = ref NativePages.At<RegionRecord>(place);
                 (record.Start, record.End) = (at, at + (4 * Page));
                 RegionRecords.SetState(place, RegionRecordState.Standing);
             }
         });
-        if (step == 0)
+        if (step <= RemapStep.PlaceIsFree)
             MovePagesBack(client, moved, at);
         Acknowledge(client, new UffdMessage { Event = UffdEventKind.Remap, Step = step, From = at, To = moved, Length = 4 * Page });
         client = Again(client, StartNext());
@@ -61,18 +64,57 @@ public sealed class InterruptedTests : RestoreTest
     }
 
     [Fact]
-    public void Range_whose_registration_was_under_way_is_registered()
+    public void Range_whose_registration_the_kernel_knows_is_served()
     {
         ServedClient client = Serve();
         FileSource file = RandomFile(4 * (long)Page, 1, out byte[] contents);
         ulong at = client.MapRegistered(4 * Page, file);
         EndManager();
         Mapped(client, ledger => RegionRecords.SetState(Assert.Single(ledger.Recover(ledger.Memory.FindUsed()).Regions).Place, RegionRecordState.Wanted));
+        client = Again(client, StartNext());
+        Assert.Equal(contents[Page], client.Client.ReadByte(at + Page));
+        Assert.Equal(4 * Page, Assert.Single(client.Regions()).Length);
+    }
+
+    [Fact]
+    public void Range_that_was_wanted_and_that_the_kernel_was_not_asked_for_is_forgotten()
+    {
+        ServedClient client = Serve();
+        ulong at = client.MapRegistered(4 * Page, RandomFile(4 * (long)Page, 1, out _));
+        EndManager();
+        Mapped(client, ledger => RegionRecords.SetState(Assert.Single(ledger.Recover(ledger.Memory.FindUsed()).Regions).Place, RegionRecordState.Wanted));
         using (SafeUffd uffd = Store.Peek(NameOf(client.Session), Userfaultfd.IsUserfaultfd).Duplicate<SafeUffd>())
             Assert.Equal(Errno.OK, Userfaultfd.Unregister(uffd, at, 4 * Page));
         client = Again(client, StartNext());
+        Assert.Empty(client.Regions());
+        client.AssertZero(at, 4 * Page);
+    }
+
+    [Fact]
+    public void Message_that_makes_no_sense_costs_its_client_the_life_and_nobody_else()
+    {
+        ServedClient client = Serve();
+        ServedClient other = Serve();
+        client.MapRegistered(4 * Page, RandomFile(4 * (long)Page, 1, out _));
+        ulong at = other.MapRegistered(4 * Page, RandomFile(4 * (long)Page, 2, out byte[] contents));
+        EndManager();
+        Acknowledge(client, new UffdMessage { Event = UffdEventKind.Remap, From = 4096, To = ulong.MaxValue - 4095, Length = 1UL << 60 });
+        RestoreReport report = StartNext();
+        Assert.Equal(client.Session.Id, Assert.Single(report.Failures).SessionId);
+        client.Client.WaitForExit();
+        other = Again(other, report);
+        Assert.Equal(contents[Page], other.Client.ReadByte(at + Page));
+    }
+
+    [Fact]
+    public void Source_of_a_default_policy_that_no_region_uses_outlives_two_managers()
+    {
+        Policies.Policy policy = new() { Name = "own", Source = RandomFile(4 * (long)Page, 3, out byte[] contents) };
+        ServedClient client = Serve(policy: policy);
+        client = Again(client, Restart());
+        client = Again(client, Restart());
+        ulong at = client.MapRegistered(4 * Page);
         Assert.Equal(contents[Page], client.Client.ReadByte(at + Page));
-        Assert.Equal(RegionRecordState.Standing, StateOfOnlyRegion(client));
     }
 
     [Fact]
@@ -244,8 +286,6 @@ public sealed class InterruptedTests : RestoreTest
             Assert.Equal(contents[2 * Page], client.Client.ReadByte(at + (2 * Page)));
         }
     }
-
-    private static RegionRecordState StateOfOnlyRegion(ServedClient client) => client.Regions().Count == 1 ? RegionRecordState.Standing : RegionRecordState.Free;
 
     private void MovePagesBack(ServedClient client, ulong from, ulong to) => Mapped(client, ledger =>
     {

@@ -11,6 +11,9 @@ public sealed class MemoryStore : IDescriptorStore, IDisposable
 
     public bool IsKept => true;
 
+    /// <summary>From now on there is no room.</summary>
+    public bool IsFull { get; set; }
+
     public IReadOnlyList<string> Names
     {
         get
@@ -22,6 +25,8 @@ public sealed class MemoryStore : IDescriptorStore, IDisposable
 
     public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)
     {
+        if (IsFull)
+            return false;
         lock (_lock)
         {
             if (!_kept.TryGetValue(name, out List<SafeFile>? list))

@@ -164,6 +164,16 @@ public sealed class RestoreTests : RestoreTest
     }
 
     [Fact]
+    public void Session_that_finds_no_room_in_the_store_is_refused_with_the_remedy()
+    {
+        Store.IsFull = true;
+        ClientProcess client = StartClient();
+        AttachResult result = Attach(client, client.OpenUffd());
+        Assert.Equal(EngineErrorKind.Limit, result.Error!.Kind);
+        Assert.Contains("FileDescriptorStoreMax", result.Error.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Many_restarts_in_a_row_change_nothing()
     {
         ServedClient client = Serve();
