@@ -22,6 +22,7 @@ nodejs        | node                                   | test                 | 
 postgresql    | /usr/lib/postgresql/*/bin/postgres     | test                 | a real program under the shim, as its own user and with many forks
 stress-ng     | stress-ng                              | test                 | verified memory load under the shim
 prometheus    | prometheus                             | test                 | scrapes the daemon; promtool checks the exposition
+chromium      | chromium                               | test                 | opens the dashboard, without a screen
 procps        | ps                                     | test run             | looks at processes under the shim
 util-linux    | setpriv                                | test run             | drops privileges for unprivileged clients
 bsdutils      | script                                 | test                 | gives uffdctl a terminal

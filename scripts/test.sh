@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: scripts/test.sh [NAME...]        NAME: Linux, Protocol, Engine, Daemon, EndToEnd, native, install, systemd, show; none = all
+# usage: scripts/test.sh [NAME...]        NAME: Linux, Protocol, Engine, Daemon, EndToEnd, Dashboard, native, install, systemd, show; none = all
 # Installs what the tests need, builds, runs every test project one after the other (they share two things that do not divide: CPU time
 # and the kernel's userfaultfd limits), and prints `N passed, N failed, N skipped` as the very last line.
 #

@@ -445,19 +445,20 @@ let asking = 0;
 let asked = null;
 
 function select(id) {
+  const before = selected;
   selected = id;
   page = 0;
   history.replaceState(null, '', id === null ? location.pathname : `#session=${id}`);
-  openDetail(true);
+  openDetail(true, before);
 }
 
-function openDetail(focus) {
+function openDetail(focus, before = null) {
   const turn = ++asking;
   asked?.abort();
   $('detail').hidden = selected === null;
   if (frameNow) showSessions(frameNow);
   if (selected === null) {
-    if (focus) $('sessions').focus();
+    if (focus) ($('session-rows').querySelector(`[data-key="${before}"] button`) ?? $('sessions')).focus();
     return;
   }
   say($('detail-title'), `Session ${selected}`);
