@@ -227,12 +227,15 @@ void daemon_restart(struct supervisor *self)
 
 void daemon_abort(struct supervisor *self, const char *why)
 {
-	log_line("%s: sending SIGABRT to process %d%s%s", why, self->pid,
-		 self->status[0] ? "; its last status: " : "", self->status);
+	const bool politely = self->options->abort_timeout != 0;
+
+	log_line("%s: sending %s to process %d%s%s", why, politely ? "SIGABRT" : "SIGKILL",
+		 self->pid, self->status[0] ? "; its last status: " : "", self->status);
 	self->is_aborting = true;
+	self->is_killed = !politely;
 	self->watchdog_deadline = 0;
-	daemon_signal(self, SIGABRT);
-	be(self, ENDING, self->options->abort_timeout ? self->options->abort_timeout : 1);
+	daemon_signal(self, politely ? SIGABRT : SIGKILL);
+	be(self, ENDING, politely ? self->options->abort_timeout : 10 * SECOND);
 }
 
 static void kill_daemon(struct supervisor *self)

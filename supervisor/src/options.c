@@ -27,7 +27,7 @@ static const char usage[] =
 	"  --watchdog=SECONDS    end COMMAND if it is silent for so long (default 0: never)\n"
 	"  --start-timeout=SECONDS  end COMMAND if it is not ready by then (default 60, 0: never)\n"
 	"  --stop-timeout=SECONDS   kill COMMAND if it has not ended by then (default 30)\n"
-	"  --abort-timeout=SECONDS  time between SIGABRT and SIGKILL (default 5)\n"
+	"  --abort-timeout=SECONDS  time between SIGABRT and SIGKILL (default 0: SIGKILL)\n"
 	"  --backoff-max=SECONDS    longest wait between restarts (default 5, 0: always at once)\n"
 	"  --stable=SECONDS      a life that long makes the next restart immediate (default 10)\n"
 	"  --no-restart-on=LIST  exit codes after which COMMAND is not started again\n"
@@ -246,7 +246,6 @@ struct options options_parse(int count, char **arguments)
 	struct options options = {
 		.start_timeout = 60 * SECOND,
 		.stop_timeout = 30 * SECOND,
-		.abort_timeout = 5 * SECOND,
 		.backoff_max = 5 * SECOND,
 		.stable = 10 * SECOND,
 		.store_max = 65536,

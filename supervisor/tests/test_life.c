@@ -184,6 +184,17 @@ static enum result watch_the_watchdog(struct run *run)
 	return PASSED;
 }
 
+static enum result kill_the_silent_at_once(struct run *run)
+{
+	CHECK(start(run, "--watchdog=1", "--backoff-max=0", NULL));
+	CHECK(await_daemon(run) && store(run, "kept", make_memfd("kept")));
+	CHECK(tell(run, "ignore abort", "ignored") && say(run, "READY=1"));
+	CHECK(await_ready(run) && reported(run, "fd kept kept"));
+	CHECK(await_log(run, "the daemon is silent (watchdog): sending SIGKILL"));
+	CHECK(await_log(run, "was ended by SIGKILL"));
+	return PASSED;
+}
+
 /* Both are stopped, as a frozen container is: nobody is guilty. */
 static enum result forgive_a_freeze(struct run *run)
 {
@@ -192,7 +203,7 @@ static enum result forgive_a_freeze(struct run *run)
 	pause_ms(3000);
 	kill(run->supervisor, SIGCONT);
 	CHECK(await_log(run, "was stopped for a while: the watchdog begins anew"));
-	CHECK(say(run, "WATCHDOG=1") && !is_in_log(run, "SIGABRT"));
+	CHECK(say(run, "WATCHDOG=1") && !is_in_log(run, "SIGKILL"));
 	return PASSED;
 }
 
@@ -202,7 +213,7 @@ static enum result limit_the_start(struct run *run)
 
 	CHECK(start(run, "--start-timeout=1", "--backoff-max=0", NULL) && await_daemon(run));
 	CHECK(await_daemon(run) && now() - before >= 1);
-	CHECK(await_log(run, "the daemon is not ready in time: sending SIGABRT"));
+	CHECK(await_log(run, "the daemon is not ready in time: sending SIGKILL"));
 	before = now();
 	CHECK(say(run, "EXTEND_TIMEOUT_USEC=2500000") && await_daemon(run));
 	CHECK(now() - before >= 2.4);
@@ -315,6 +326,7 @@ const struct test life_tests[] = {
 	{"SIGUSR2 hands over to a successor without delay", hand_over},
 	{"SIGHUP and SIGUSR1 are passed on, once the daemon is ready", pass_signals_on},
 	{"a silent daemon is aborted, then killed, then replaced", watch_the_watchdog},
+	{"a silent daemon is killed at once by default", kill_the_silent_at_once},
 	{"a supervisor that was frozen does not blame the daemon", forgive_a_freeze},
 	{"a daemon that does not become ready is replaced, unless it asks for time",
 	 limit_the_start},

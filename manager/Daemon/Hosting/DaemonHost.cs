@@ -6,6 +6,7 @@ using UffdManager.Daemon.Cli;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
+using UffdManager.Engine;
 
 namespace UffdManager.Daemon.Hosting;
 
@@ -44,11 +45,13 @@ internal static class DaemonHost
 
         IHost? host = null;
         bool isHandedOver = false;
+        bool isServing = false;
         try
         {
             host = Build(files, loaded, inherited, watchdog, signals);
 
             // What serves faults comes first. Only then is the rest looked at, and the code for it loaded.
+            isServing = true;
             await host.Services.GetRequiredService<EngineService>().ServeAsync();
             await host.StartAsync();
             PosixSignal signal = await signals.Asked;
@@ -62,6 +65,7 @@ internal static class DaemonHost
             }
 
             await host.StopAsync();
+            isServing = false;
             await host.Services.GetRequiredService<NotifySocket>().FlushAsync(s_lastMessages);
             return ExitCode.Ok;
         }
@@ -87,8 +91,30 @@ internal static class DaemonHost
         finally
         {
             // What a manager leaves behind at a hand-over is closed by its end, faster than one by one.
-            if (!isHandedOver)
+            if (!isHandedOver && !(isServing && await TryLeaveSessionsAsync(host!)))
                 host?.Dispose();
+        }
+    }
+
+    // A start that fails after sessions were taken over, or a stop that fails, must not end them: they stay in the store for whoever comes next.
+    private static async Task<bool> TryLeaveSessionsAsync(IHost host)
+    {
+        try
+        {
+            FaultEngine engine = host.Services.GetRequiredService<FaultEngine>();
+            int sessions = engine.Sessions().Count;
+            if (sessions == 0)
+                return false;
+            await engine.HandOverAsync();
+            await host.Services.GetRequiredService<NotifySocket>().FlushAsync(s_lastMessages);
+            await Console.Error.WriteLineAsync($"uffd-manager: {sessions} sessions are left in the descriptor store for the next manager");
+            return true;
+        }
+#pragma warning disable CA1031 // Why the start failed has been told; there is no engine, or it cannot be spoken to.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            return false;
         }
     }
 

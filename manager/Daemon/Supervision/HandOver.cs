@@ -20,8 +20,9 @@ internal sealed partial class HandOver(
     Watchdog watchdog,
     ILogger<HandOver> logger)
 {
-    // The service manager reads its socket within milliseconds; one that hangs will not read it later either.
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
+    // The service manager reads its socket within milliseconds, but thousands of descriptors, or a reload of its own, may keep it for a while. The other
+    // way out ends every session: it is worth a wait, of less than what a unit gives for a stop.
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
 
     /// <summary>
     /// Whether a signal asks for it: SIGTERM, when the service manager is known to keep what it was given and has been given everything.

@@ -148,8 +148,17 @@ internal sealed class SystemdDescriptorStore : IDescriptorStore
             stored.Dispose();
             bool isProcessed = PassBarrier(patience);
             using FdLease lease = watched.Lease();
-            StoreState state = isProcessed && !FdPoll.WaitReadable(lease, TimeSpan.Zero) ? StoreState.Keeps : StoreState.Absent;
+            bool isClosed = FdPoll.WaitReadable(lease, TimeSpan.Zero);
             _socket.Send($"FDSTOREREMOVE=1\nFDNAME={ProbeName}", isVital: true);
+            if (!isProcessed)
+            {
+                // Busy, which says nothing: what is known stays so, and whoever asks next asks anew.
+                lock (_gate)
+                    _probe = null;
+                return State;
+            }
+
+            StoreState state = isClosed ? StoreState.Absent : StoreState.Keeps;
             Volatile.Write(ref _state, (int)state);
             return state;
         }

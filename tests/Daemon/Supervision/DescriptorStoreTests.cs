@@ -42,8 +42,10 @@ public sealed class DescriptorStoreTests
         Assert.False(store.TryStore("session-1", [descriptor]));
     }
 
-    [Fact]
-    public async Task Service_manager_that_does_not_answer_the_probe_keeps_nothing()
+    [Theory]
+    [InlineData("session-1", true)]
+    [InlineData("native", false)]
+    public async Task Service_manager_that_is_busy_changes_nothing_of_what_is_known_and_is_asked_again(string inherited, bool isKnownToKeep)
     {
         using FakeServiceManager manager = new();
         manager.Pause(true);
@@ -51,8 +53,10 @@ public sealed class DescriptorStoreTests
 
         // The reader of the service manager may be on its way to one more message.
         socket.Send("STATUS=x");
-        SystemdDescriptorStore store = new(socket, null, []);
-        Assert.Equal(StoreState.Absent, await store.ProbeAsync(TimeSpan.FromMilliseconds(100)));
+        SystemdDescriptorStore store = new(socket, null, [inherited]);
+        Assert.Equal(isKnownToKeep ? StoreState.Keeps : StoreState.Unknown, await store.ProbeAsync(TimeSpan.FromMilliseconds(100)));
+        manager.Pause(false);
+        Assert.Equal(StoreState.Keeps, await store.ProbeAsync(s_patience));
     }
 
     [Fact]

@@ -54,6 +54,28 @@ public sealed class SuccessionTests : IDisposable
     }
 
     [Fact]
+    public void Successor_that_cannot_start_leaves_the_sessions_to_the_next()
+    {
+        (ulong address, _) = BeginWithFile(4, out SupervisedDaemon first);
+        using (first)
+            first.End(Kill);
+        using System.Net.Sockets.TcpListener taken = new(System.Net.IPAddress.Loopback, 0);
+        taken.Start();
+        int port = ((System.Net.IPEndPoint)taken.LocalEndpoint).Port;
+        using (SupervisedDaemon second = SupervisedDaemon.Start(_folder, _manager, environment: new Dictionary<string, string> { ["UFFD_MANAGER__metrics__port"] = $"{port}" }))
+        {
+            Assert.Equal(69, second.WaitForExit());
+            second.WaitForLog("1 sessions are left in the descriptor store");
+        }
+
+        Assert.False(_client.HasExited);
+        PendingReply waiting = _client.Begin($"read {address + (2 * Page)}", thread: 1);
+        using SupervisedDaemon third = SupervisedDaemon.StartReady(_folder, _manager);
+        Assert.Equal(3ul, waiting.AwaitValue());
+        Assert.Equal(4, _client.ReadByte(address + (3 * Page)));
+    }
+
+    [Fact]
     public void Manager_that_is_terminated_hands_over_without_a_word_to_its_clients()
     {
         using SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager);
