@@ -411,6 +411,18 @@ int open_fds_of(pid_t pid)
 	return count - 2;
 }
 
+bool await_open_fds(pid_t pid, int count)
+{
+	double deadline = now() + 20;
+
+	while (open_fds_of(pid) != count) {
+		if (now() > deadline)
+			return false;
+		pause_ms(5);
+	}
+	return true;
+}
+
 void clean_up(struct run *run)
 {
 	if (run->supervisor > 0) {

@@ -104,6 +104,9 @@ bool await_end_of(pid_t pid);
 bool await_hangup(int fd);
 bool is_hung_up(int fd);
 int open_fds_of(pid_t pid);
+
+/* Waits until the process has so many open. */
+bool await_open_fds(pid_t pid, int count);
 double now(void);
 void pause_ms(int ms);
 

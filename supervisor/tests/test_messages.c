@@ -21,7 +21,7 @@ static enum result ignore_strangers(struct run *run)
 	CHECK(say_as_stranger(run, "WATCHDOG=trigger", NULL, 0));
 	CHECK(say_as_stranger(run, "STOPPING=1", NULL, 0));
 	close(ends[1]);
-	CHECK(await_hangup(ends[0]) && open_fds_of(run->supervisor) == before);
+	CHECK(await_hangup(ends[0]) && await_open_fds(run->supervisor, before));
 	CHECK(!is_in_log(run, "is ready"));
 	kill(run->daemon, SIGKILL);
 	CHECK(await_daemon(run) && reported_fds(run) == 1 && reported(run, "fd mine mine"));

@@ -311,15 +311,18 @@ static int make_slow_socket(int *peer)
 static enum result wait_for_no_close(struct run *run)
 {
 	double before;
-	int peer, fd;
+	int peer, fd, open;
 
 	CHECK(start(run, NULL) && await_ready(run));
 	fd = make_slow_socket(&peer);
+	open = open_fds_of(run->supervisor);
 	CHECK(say_fds(run, "FDSTORE=1\nFDPOLL=0\nFDNAME=slow", &fd, 1));
 	/* Only the supervisor has it then: the last close is the one that lingers. */
 	close(fd);
 	before = now();
 	CHECK(say(run, "FDSTOREREMOVE=1\nFDNAME=slow"));
+	/* The close has begun: else the next daemon would be forked with it, and linger itself. */
+	CHECK(await_open_fds(run->supervisor, open));
 	kill(run->daemon, SIGKILL);
 	CHECK(await_ready(run) && now() - before < 10 && reported_fds(run) == 0);
 	/* Unread data at a close resets the connection, and the lingering ends. */
