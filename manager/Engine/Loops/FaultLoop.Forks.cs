@@ -14,6 +14,9 @@ namespace UffdManager.Engine.Loops;
 /// </remarks>
 internal sealed partial class FaultLoop
 {
+    // Children of a tenant that were refused, and wait to be found and killed.
+    private const int MaximumRefusedChildren = 64;
+
     private SessionLedger? _spareLedger;
 
     /// <summary>Whether a fork event could be taken in: there is a ledger for the child.</summary>
@@ -116,6 +119,11 @@ internal sealed partial class FaultLoop
         {
             Kill(child, 0, why);
             _engine.Keeper.StoreSession(child.Id, child.Ledger.Memory.Memfd);
+            if (parent.Tenant.Usage.Sessions > parent.Tenant.Limits.Sessions + MaximumRefusedChildren)
+            {
+                // Children that never fault are never found; each of them costs descriptors, here and in the store, which are everybody's.
+                Kill(parent, 0, "forks on and on beyond the tenant's limit of sessions");
+            }
         }
     }
 
