@@ -104,6 +104,8 @@ public sealed partial class FaultEngine
 
         if (error is null)
         {
+            // The client may close its own descriptor as soon as it has the answer.
+            await _keeper.SettleAsync().ConfigureAwait(false);
             Publish(new SessionStarted(MonotonicClock.NowNanoseconds, session));
             return new AttachResult(session, null);
         }

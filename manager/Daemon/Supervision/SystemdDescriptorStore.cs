@@ -18,6 +18,9 @@ internal sealed class SystemdDescriptorStore : IDescriptorStore
     /// <summary>The name under which the store is tried; never kept for long.</summary>
     public const string ProbeName = "probe";
 
+    // A service manager that is busy for longer (a reload with thousands of descriptors) must not keep a client from its answer for good.
+    private static readonly TimeSpan s_settlePatience = TimeSpan.FromSeconds(10);
+
     private readonly NotifySocket _socket;
     private readonly int _capacity;
     private readonly Lock _gate = new();
@@ -100,6 +103,9 @@ internal sealed class SystemdDescriptorStore : IDescriptorStore
         // Never refused for lack of room: what stays in the store by mistake would come back as a session that is over.
         _socket.Send($"FDSTOREREMOVE=1\nFDNAME={name}", isVital: true);
     }
+
+    /// <inheritdoc/>
+    public Task SettleAsync() => State == StoreState.Absent ? Task.CompletedTask : _socket.FlushAsync(s_settlePatience);
 
     /// <summary>
     /// Finds out whether the store keeps anything: gives it one end of a pair of sockets, waits until it has read that, and looks whether

@@ -27,6 +27,9 @@ internal sealed class DescriptorKeeper(IDescriptorStore store)
     /// <summary>Stores descriptors of a session; false when somebody keeps descriptors and has no room for these.</summary>
     public bool StoreSession(long id, params ReadOnlySpan<SafeFd> descriptors) => store.TryStore(Name(SessionPrefix, id), descriptors) || !store.IsKept;
 
+    /// <summary>See <see cref="IDescriptorStore.SettleAsync"/>.</summary>
+    public Task SettleAsync() => store.SettleAsync();
+
     public void RemoveSession(long id) => Remove(SessionPrefix, id);
 
     public long StoreSource(SafeFd descriptor)

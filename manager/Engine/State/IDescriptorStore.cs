@@ -19,4 +19,10 @@ public interface IDescriptorStore
 
     /// <summary>Gives up everything that is stored under a name.</summary>
     void Remove(string name);
+
+    /// <summary>
+    /// Completes when what was stored so far is with the keeper, and so outlives this process; also when that takes unreasonably long. At once, as a rule: only a
+    /// keeper that does not read makes descriptors wait in this process.
+    /// </summary>
+    Task SettleAsync();
 }

@@ -22,4 +22,7 @@ public sealed class NullDescriptorStore : IDescriptorStore
     public void Remove(string name)
     {
     }
+
+    /// <inheritdoc/>
+    public Task SettleAsync() => Task.CompletedTask;
 }

@@ -60,6 +60,24 @@ public sealed class DescriptorStoreTests
     }
 
     [Fact]
+    public async Task Settling_waits_for_what_waits_in_this_process()
+    {
+        using FakeServiceManager manager = new();
+        manager.Pause(true);
+        using NotifySocket socket = new(manager.Address);
+        SystemdDescriptorStore store = new(socket, null, ["session-9"]);
+        for (int sent = 0; socket.Send("STATUS=x") != NotifyOutcome.Queued; sent++)
+            Assert.InRange(sent, 0, 100_000);
+        using SafeEventFd descriptor = EventFd.Create();
+        Assert.True(store.TryStore("session-1", [descriptor]));
+        Task settled = store.SettleAsync();
+        Assert.False(settled.IsCompleted);
+        manager.Pause(false);
+        await settled.WaitAsync(s_patience);
+        manager.WaitForName("session-1");
+    }
+
+    [Fact]
     public async Task Without_a_service_manager_nothing_is_kept()
     {
         using NotifySocket socket = new(null);

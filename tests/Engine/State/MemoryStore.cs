@@ -47,6 +47,8 @@ public sealed class MemoryStore : IDescriptorStore, IDisposable
         }
     }
 
+    public Task SettleAsync() => Task.CompletedTask;
+
     /// <summary>What the next manager is given; it owns it.</summary>
     public IReadOnlyList<StoredDescriptor> HandOn()
     {
