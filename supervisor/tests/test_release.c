@@ -254,7 +254,7 @@ static enum result close_dead_sessions(struct run *run)
 	kill(with.pid, SIGKILL), kill(without.pid, SIGKILL);
 	CHECK(end_of(&with, true) == 0 && end_of(&without, true) == 0);
 	CHECK(order(run, "exit 78") && await_end(run) == 78);
-	CHECK(strstr(run->log, "is killed") == NULL && strstr(run->log, "holds") == NULL);
+	CHECK(!is_in_log(run, "is killed") && !is_in_log(run, "holds"));
 	return PASSED;
 }
 
