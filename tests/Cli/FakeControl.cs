@@ -89,7 +89,7 @@ internal sealed class FakeControl : IDisposable
     public FakeControl Hang(string resource, string bytes = "") => Handle(resource, async (_, stream) =>
     {
         await WriteAsync(stream, bytes);
-        await Task.Delay(Timeout.Infinite, _end.Token);
+        await Task.Delay(Timeout.Infinite, _end.Token); // lint: allowed, a server that hangs is what is played
     });
 
     public FakeControl Handle(string resource, Func<FakeRequest, NetworkStream, Task> answer)

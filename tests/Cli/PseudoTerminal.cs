@@ -51,7 +51,7 @@ internal sealed class PseudoTerminal : IDisposable
         {
             if (Stopwatch.GetElapsedTime(begin) > Uffdctl.Deadline || _process.HasExited)
                 Assert.Fail($"\"{text}\" was not written; this was:\n{Text.Replace("\e", "<ESC>", StringComparison.Ordinal)}");
-            await Task.Delay(10);
+            await Task.Delay(10); // lint: allowed, pace of a poll with a deadline
         }
     }
 

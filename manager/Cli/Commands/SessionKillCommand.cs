@@ -81,7 +81,10 @@ internal static class SessionKillCommand
         try
         {
             while ((await context.Client.GetAsync(query.ToString(), Documents.Types.SessionDto, cancel)).Value.State != "ended")
+            {
+                // The pace of a poll with a deadline: the control interface tells no one when a session ends.
                 await Task.Delay(s_poll, deadline.Token);
+            }
         }
         catch (CommandException e) when (e.Problem == "not_found")
         {

@@ -98,6 +98,7 @@ internal sealed class TopSession(CommandContext context, string path, TimeSpan s
                 return;
             }
 
+            // The daemon is away, and nothing tells when the next one listens: the pace of trying.
             await Task.Delay(s_retry, cancel).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }

@@ -138,6 +138,7 @@ internal sealed class LiveFeed(ILiveSource source, TimeProvider time) : IHostedL
 
             try
             {
+                // The period of looking, which is what pages are promised; nobody's progress depends on it.
                 await Task.Delay(DashboardLimits.Interval, time, left);
             }
             catch (OperationCanceledException)

@@ -52,6 +52,8 @@ internal sealed class MemoryCounter(ILiveSource source, TimeProvider time) : IDi
     {
         TimeSpan rest = worked * DashboardLimits.MemoryRest;
         TimeSpan young = DashboardLimits.MemoryAge;
+
+        // Two spans of time, not waits for something to happen: how long counting rests, and how long an answer is given again.
         await Task.Delay(rest < young ? rest : young, time);
         if (rest < young)
         {

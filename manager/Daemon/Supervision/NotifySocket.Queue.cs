@@ -34,6 +34,7 @@ internal sealed partial class NotifySocket
             drained = completion.Task;
         }
 
+        // The delay is the deadline alone: the queue itself says when it is empty.
         return await Task.WhenAny(drained, Task.Delay(timeout)) == drained;
     }
 

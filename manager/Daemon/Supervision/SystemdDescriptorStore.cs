@@ -126,6 +126,7 @@ internal sealed class SystemdDescriptorStore : IDescriptorStore
     /// <summary>What is known of the store once the service manager has answered, or has not for a while.</summary>
     public async Task<StoreState> KnownAsync(TimeSpan patience)
     {
+        // The delay is the deadline alone.
         await Task.WhenAny(ProbeAsync(patience), Task.Delay(patience));
         return State;
     }
