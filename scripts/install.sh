@@ -70,17 +70,21 @@ move_into_place() {
 # Runs whatever happens: a half-done installation must be removable too.
 write_manifest() {
     local path
+    local -A installed=()
     [ ${#files[@]} -gt 0 ] || return 0
     for path in "${files[@]}"; do
         rm -f "$DESTDIR$path$pending"
     done
     # What an earlier version installed and this one does not goes now; nobody would remember it later.
     if [ -e "$DESTDIR$manifest" ]; then
+        for path in "${files[@]}"; do
+            installed[$path]=1
+        done
         while read -r path; do
             case $path in
             */) directories+=("$path") ;;
             "$config") files+=("$path") ;;
-            *) printf '%s\n' "${files[@]}" | grep -qxF -- "$path" || rm -f "$DESTDIR$path" ;;
+            *) [ -n "${installed[$path]:-}" ] || rm -f "$DESTDIR$path" ;;
             esac
         done <"$DESTDIR$manifest"
     fi
