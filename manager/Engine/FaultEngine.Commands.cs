@@ -12,6 +12,9 @@ public sealed partial class FaultEngine
     // A client whose thread is stopped in the middle of an munmap holds the change open; beyond this time the registration goes ahead.
     private const long RegisterPatience = 1_000_000_000;
 
+    // The same client, at its end.
+    private const long EndPatience = 1_000_000_000;
+
     /// <summary>Puts a range under the manager. <see cref="EngineResult.Value"/>: the ioctls that the kernel returned.</summary>
     public async Task<EngineResult> RegisterAsync(Session session, RegisterRequest request)
     {
@@ -128,7 +131,9 @@ public sealed partial class FaultEngine
     public Task<EngineResult> EndAsync(Session session, EndMode mode)
     {
         ArgumentNullException.ThrowIfNull(session);
-        return RunAsync(session.Loop, loop => loop.End(session, mode));
+        RetryCommand<EngineResult> command = new((loop, last) => loop.TryEnd(session, mode, last), EndPatience);
+        session.Loop.Post(command);
+        return command.Task;
     }
 
     /// <summary>

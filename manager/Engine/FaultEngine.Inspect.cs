@@ -113,7 +113,7 @@ public sealed partial class FaultEngine
                 return new EngineResult(new EngineError(EngineErrorKind.State, Errno.ESRCH, "the process of this forked child is not known yet; it is once it faults or says who it is"));
             }
 
-            EngineResult result = loop.End(session, EndMode.Kill);
+            EngineResult result = loop.TryEnd(session, EndMode.Kill, last: true)!;
             return session.CannotBeKilled
                 ? new EngineResult(new EngineError(EngineErrorKind.Kernel, Errno.EPERM, $"pid {session.Pid} may not be killed by this daemon (CAP_KILL is missing); pages that it touches from now on are poisoned"))
                 : result;

@@ -89,13 +89,21 @@ public sealed partial class FaultEngine : IDisposable
     /// <returns>Sessions that were still there at the end.</returns>
     public async Task<int> StopAsync(TimeSpan grace)
     {
-        await Task.WhenAll(_registry.All.Select(session => EndAsync(session, EndMode.Stop))).ConfigureAwait(false);
+        HashSet<long> told = [];
         long deadline = MonotonicClock.NowNanoseconds + (long)grace.TotalNanoseconds;
         using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(5));
-        while (_registry.All.Count > 0 && MonotonicClock.NowNanoseconds < deadline)
+        do
         {
+            // Again and again: a client may fork until the moment at which it is let go.
+            await Task.WhenAll(_registry.All.Where(session => told.Add(session.Id)).Select(session => EndAsync(session, EndMode.Stop))).ConfigureAwait(false);
+            if (_registry.All.Count == 0)
+            {
+                return 0;
+            }
+
             await timer.WaitForNextTickAsync().ConfigureAwait(false);
         }
+        while (MonotonicClock.NowNanoseconds < deadline);
 
         return _registry.All.Count;
     }

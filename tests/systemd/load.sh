@@ -52,8 +52,12 @@ load_stall() { sed -n 's/^ok .*stall_ms=\([0-9]*\).*/\1/p' "$(log_of "$1")"; }
 load_advances() {
     local deadline=$((SECONDS + $3))
     until [ "$(load_operations "$1")" -gt "$2" ]; do
-        if ! load_lives "$1" || [ $SECONDS -ge $deadline ]; then
-            echo "$1 does not go on: $(tail -n 1 "$(log_of "$1")")"
+        if ! load_lives "$1"; then
+            echo "$1 has ended: $(load_unit_state "$1" Result), status $(load_unit_state "$1" ExecMainStatus)"
+            return 1
+        fi
+        if [ $SECONDS -ge $deadline ]; then
+            echo "$1 does not go on for $3 s: $(tail -n 1 "$(log_of "$1")")"
             return 1
         fi
         pause
@@ -82,6 +86,16 @@ load_end() {
         echo "$1: $(tail -n 1 "$(log_of "$1")")"
         return 1
     }
+}
+
+# Which programs are no more, and how they went.
+loads_that_ended() {
+    local log name
+    for log in "$place"/scratch/*.log; do
+        name=${log##*/} name=${name%.log}
+        [ "$name" = '*' ] || load_lives "$name" ||
+            echo "$name has ended: $(load_unit_state "$name" Result), status $(load_unit_state "$name" ExecMainStatus), last words: $(tail -n 1 "$log")"
+    done
 }
 
 load_kill() { inside systemctl kill --signal=KILL "load-$1.service"; }

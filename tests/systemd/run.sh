@@ -31,8 +31,15 @@ check() {
         printf 'ok   %s (%d s)\n' "$sentence" $((SECONDS - begun))
     else
         failed=$((failed + 1))
-        printf 'FAIL %s\n' "$sentence"
+        printf 'FAIL %s (%d s)\n' "$sentence" $((SECONDS - begun))
+        [ -z "$leader" ] || what_happened
     fi
+}
+
+# At once, because what comes after it fails alike and buries it.
+what_happened() {
+    inside journalctl --no-pager --unit="$unit" --priority=warning --lines=15 --output=short-monotonic || true
+    loads_that_ended
 }
 
 # needed SENTENCE COMMAND...: like check, but nothing after it makes sense without it.

@@ -204,47 +204,6 @@ internal sealed partial class FaultLoop
         session.Tenant.Usage.ForceRegions(session.Regions.Count - before, 0);
     }
 
-    public EngineResult End(Session session, EndMode mode)
-    {
-        if (session.State == SessionState.Ended)
-        {
-            return s_over;
-        }
-
-        if (mode == EndMode.Kill)
-        {
-            Kill(session, 0, "its end was asked for by the operator");
-            return EngineResult.Success;
-        }
-
-        if (IsComplete(session))
-        {
-            foreach (Region region in session.Regions.All)
-            {
-                _ = Userfaultfd.Unregister(session.Uffd, region.Start, region.Length);
-            }
-
-            End(session, mode == EndMode.Bye ? SessionEndReason.Bye : SessionEndReason.Released);
-            return EngineResult.Success;
-        }
-
-        if (mode == EndMode.Bye)
-        {
-            return new EngineResult(new EngineError(EngineErrorKind.State, Errno.EBUSY, "pages are missing that only the source has: prefetch or unregister their ranges first"));
-        }
-
-        if (session.HasKeeper)
-        {
-            End(session, SessionEndReason.LeftToKeeper);
-        }
-        else
-        {
-            Kill(session, 0, "the manager stops, and nobody else holds its userfaultfd: missing pages would read as zeros");
-        }
-
-        return EngineResult.Success;
-    }
-
     /// <summary>Who on this loop holds a range that the kernel says is taken from the claimant.</summary>
     public RangeHolder? FindHolder(Session claimant, int claimantParent, ulong start, ulong end)
     {
@@ -415,31 +374,6 @@ internal sealed partial class FaultLoop
         }
 
         return true;
-    }
-
-    // Whether the kernel alone would give every fault to come what we would give it.
-    private static bool IsComplete(Session session)
-    {
-        foreach (Region region in session.Regions.All)
-        {
-            if (region.Source.IsZero && region.Image is null)
-            {
-                continue;
-            }
-
-            ulong cursor = region.Start;
-            while (session.Pages.NextRun(cursor, region.End, out ulong stop, out PageState state))
-            {
-                if ((state & PageState.StateMask) is not (PageState.Present or PageState.Removed))
-                {
-                    return false;
-                }
-
-                cursor = stop;
-            }
-        }
-
-        return session.State is not (SessionState.Adopting or SessionState.Condemned);
     }
 
     private static EngineResult Limited(Session session, string what, string key) =>
