@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# usage: check.sh BUILD
+# Runs the emulator in each version and with each kind of memory against the reference handler: every byte must be right. Then against
+# handlers with a known mistake, which it must notice. Last line: N passed, N failed, N skipped.
+set -uo pipefail
+
+build=$1
+scratch=$(mktemp -d)
+handlers=()
+trap 'kill "${handlers[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
+passed=0 failed=0 skipped=0
+
+versions=(1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8 1.9 1.10 1.11 1.12 1.13 1.14 2.0)
+
+if [ ! -r /dev/userfaultfd ]; then
+    echo 'skipped: /dev/userfaultfd cannot be opened'
+    echo '0 passed, 0 failed, 39 skipped'
+    exit 0
+fi
+
+# start NAME ARGUMENT...: a reference handler on $scratch/NAME; it says "ready" when it listens.
+start() {
+    local name=$1
+    shift
+    exec {said}< <(exec "$build/uffd-firecracker-reference" --socket "$scratch/$name" "$@")
+    handlers+=($!)
+    read -r -t 10 -u "$said" _ || { echo "$name: not ready"; exit 1; }
+}
+
+# emulate SOCKET MODE ARGUMENT...
+emulate() {
+    local socket=$1 mode=$2
+    shift 2
+    "$build/uffd-firecracker" "$mode" --socket "$scratch/$socket" --image "$scratch/image" \
+        --patience 20 "$@" </dev/null
+}
+
+# expect CODE NAME COMMAND...: 71 of the emulator says that this machine cannot do it, and why.
+expect() {
+    local wanted=$1 name=$2 status=0
+    shift 2
+    "$@" >"$scratch/out" 2>&1 || status=$?
+    if [ $status -eq "$wanted" ]; then
+        passed=$((passed + 1))
+    elif [ $status -eq 71 ]; then
+        skipped=$((skipped + 1))
+        echo "skipped $name: $(grep SETUP "$scratch/out")"
+    else
+        failed=$((failed + 1))
+        echo "FAILED $name: exit code $status, not $wanted"
+        cat "$scratch/out"
+    fi
+}
+
+# A path of more than 108 bytes, reached through a descriptor of its directory.
+far() {
+    local deep
+    deep=$scratch/$(printf 'd%.0s' {1..120})
+    mkdir -p "$deep"
+    ln -sf "$scratch/image-handler" "$deep/socket"
+    "$build/uffd-firecracker" run --socket "$deep/socket" --image "$scratch/image" --touch 64
+}
+
+"$build/uffd-firecracker" make-image "$scratch/image" --length 8388608 --holes 5 --tail 8388608 || exit 1
+start image-handler --image "$scratch/image"
+start all --image "$scratch/image" --fault-all
+start shifted --image "$scratch/image" --defect shifted
+start resurrect --image "$scratch/image" --defect resurrect
+start deaf --image "$scratch/image" --defect deaf
+
+for version in "${versions[@]}"; do
+    expect 0 "version $version" emulate image-handler run --version "$version"
+done
+for version in 1.4 1.10 1.11 1.14; do
+    expect 0 "version $version with a balloon" emulate image-handler load --version "$version" --balloon --seconds 1
+done
+expect 0 'everything at the first fault' emulate all run --quick
+expect 0 'one region' emulate image-handler run --regions 1
+expect 0 'seven regions' emulate image-handler run --regions 7
+expect 0 'byte by byte' emulate image-handler run --send-pace 100
+expect 0 'a path that is too long' far
+expect 0 'free page reporting' emulate image-handler load --reporting --seconds 1
+expect 0 'hot-plug memory' emulate image-handler load --virtio-mem 8388608 --balloon --seconds 1
+expect 0 'huge pages' emulate image-handler load --length 4194304 --huge --balloon --seconds 1
+expect 0 'transparent huge pages' emulate image-handler run --transparent
+expect 0 'the fork with WP_ASYNC' emulate image-handler load --fork --balloon --seconds 1
+expect 0 'the fork with synchronous write-protection' emulate image-handler load --sync-wp --balloon --seconds 1
+expect 0 'the fork with a memfd' emulate image-handler load --memfd --balloon --seconds 1
+expect 0 'the fork with huge pages, write-protected' emulate image-handler load --sync-wp --length 4194304 --huge --seconds 1
+expect 0 'twenty clones' emulate image-handler clones --clones 20 --touch 256
+expect 1 'wrong contents are noticed' emulate shifted run
+expect 1 'contents that return are noticed' emulate resurrect load --balloon --seconds 20
+expect 1 'a thread that hangs is noticed' emulate deaf run --patience 1
+expect 2 'a wrong hand-over that is served is noticed' emulate image-handler hostile two-uffds
+expect 3 'a guest that freezes is noticed' emulate image-handler hostile not-registered --patience 1
+expect 1 'a socket where nobody listens' emulate nobody run
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]
