@@ -46,6 +46,12 @@ public sealed record AttachRequest
     public bool Adopt { get; init; }
 
     /// <summary>
+    /// Ranges that the client has registered on the userfaultfd itself, which must then be all of them; needs <see cref="ApiDone"/>, not with <see cref="Adopt"/>. The session
+    /// begins with all of them or not at all, and what the kernel has registered stays registered in either case.
+    /// </summary>
+    public IReadOnlyList<RegisteredRange> Registered { get; init; } = [];
+
+    /// <summary>
     /// What the owner wants to find again with the session after a restart, opaque to the engine; at most
     /// <see cref="MaximumOwnerRecord"/> bytes.
     /// </summary>

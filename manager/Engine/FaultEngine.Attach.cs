@@ -24,6 +24,11 @@ public sealed partial class FaultEngine
     {
         ArgumentNullException.ThrowIfNull(request);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(request.OwnerRecord.Length, AttachRequest.MaximumOwnerRecord, nameof(request));
+        if (request.Registered.Count > 0 && (!request.ApiDone || request.Adopt))
+        {
+            throw new ArgumentException("Ranges that are registered need a userfaultfd of which the interface is known, and are not adopted.", nameof(request));
+        }
+
         EngineError? error;
         try
         {
@@ -88,8 +93,10 @@ public sealed partial class FaultEngine
             held?.Keep(_keeper);
             session.Record();
             CrashPoints.Visit(CrashPoint.AttachRecorded);
-            IReadOnlyList<VmaInfo> mappings = request.Adopt ? ProcessInfo.ReadSmaps(request.Pid) : [];
-            error = await RunAsync(space.Loop, loop => Admit(loop, session, mappings)).ConfigureAwait(false);
+            IReadOnlyList<VmaInfo> mappings = request.Adopt || request.Registered.Count > 0 ? ProcessInfo.ReadSmaps(request.Pid) : [];
+            error = RegisteredRangeChecks.Resolve(session, request.Registered, mappings, out List<RegisterRequest> ranges);
+            IReadOnlyList<ulong> pageBytes = [.. request.Registered.Select(range => range.PageBytes)];
+            error ??= await RunAsync(space.Loop, loop => Admit(loop, session, request.Adopt ? mappings : [], ranges, pageBytes)).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is SyscallException or ObjectDisposedException)
         {
@@ -122,7 +129,7 @@ public sealed partial class FaultEngine
     }
 
     // On the loop. Nothing of the session is left there when it is not admitted.
-    private EngineError? Admit(FaultLoop loop, Session session, IReadOnlyList<VmaInfo> mappings)
+    private EngineError? Admit(FaultLoop loop, Session session, IReadOnlyList<VmaInfo> adopted, IReadOnlyList<RegisterRequest> ranges, IReadOnlyList<ulong> pageBytes)
     {
         AddressSpace space = session.Space!;
         if (space.Sessions.Find(other => OpenFileIdentity.IsSame(other.Uffd, session.Uffd)) is Session twin)
@@ -131,7 +138,11 @@ public sealed partial class FaultEngine
             return new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, $"this userfaultfd is served by session {twin.Id} already", new RangeHolder(twin.Id, twin.Pid, twin.Tenant.Name, 0, 0));
         }
 
-        AdoptRegions(session, mappings);
+        AdoptRegions(session, adopted);
+        if (loop.TakeRegistered(session, ranges, pageBytes) is EngineError refused)
+        {
+            return refused;
+        }
 
         // Not before it is known to be the only one: what is one open file is kept once, under its first name.
         session.IsStored = _keeper.StoreSession(session.Id, session.Uffd, session.PidFd!, session.Ledger.Memory.Memfd);
@@ -145,6 +156,11 @@ public sealed partial class FaultEngine
 
         space.Sessions.Add(session);
         loop.Add(session);
+        foreach (Region region in session.Regions.All)
+        {
+            loop.PrefetchIfWanted(session, region);
+        }
+
         return null;
     }
 

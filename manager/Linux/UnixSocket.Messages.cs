@@ -8,8 +8,11 @@ public static unsafe partial class UnixSocket
     /// <summary>Descriptors that one message can carry (SCM_MAX_FD).</summary>
     public const int MaxDescriptors = 253;
 
+    [CName("SO_PEEK_OFF")] private const int PeekOffset = 42;
+    [CName("SHUT_RD")] private const int ShutdownRead = 0;
     [CName("SCM_RIGHTS")] private const int ScmRights = 1;
     [CName("MSG_CTRUNC")] private const int MsgControlTruncated = 0x08;
+    [CName("MSG_PEEK")] private const int MsgPeek = 0x02;
     [CName("MSG_TRUNC")] private const int MsgTruncated = 0x20;
     [CName("MSG_DONTWAIT")] private const int MsgDontWait = 0x40;
     [CName("MSG_NOSIGNAL")] private const int MsgNoSignal = 0x4000;
@@ -78,7 +81,42 @@ public static unsafe partial class UnixSocket
     /// </summary>
     /// <returns>EAGAIN nothing there, or the socket's timeout; ECONNRESET.</returns>
     public static Errno Receive(
-        SafeSocketFd socket, Span<byte> buffer, DescriptorSet descriptors, bool dontWait, out ReceivedMessage message)
+        SafeSocketFd socket, Span<byte> buffer, DescriptorSet descriptors, bool dontWait, out ReceivedMessage message) =>
+        ReceiveWith(dontWait ? MsgDontWait : 0, socket, buffer, descriptors, out message);
+
+    /// <summary>
+    /// Looks at what <see cref="Receive"/> would give and leaves it there, for whoever has the socket next; never waits. Descriptors come as
+    /// duplicates. After <see cref="PeekFromStart"/> a call goes on behind what the last one saw.
+    /// </summary>
+    /// <returns>EAGAIN nothing more there; ECONNRESET.</returns>
+    public static Errno Peek(SafeSocketFd socket, Span<byte> buffer, DescriptorSet descriptors, out ReceivedMessage message) =>
+        ReceiveWith(MsgDontWait | MsgPeek, socket, buffer, descriptors, out message);
+
+    /// <summary>The next <see cref="Peek"/> sees the oldest byte that is there (SO_PEEK_OFF, 3.4), and those after it go on behind it.</summary>
+    /// <exception cref="SyscallException">ENOPROTOOPT, ENOTSOCK.</exception>
+    public static void PeekFromStart(SafeSocketFd socket)
+    {
+        ArgumentNullException.ThrowIfNull(socket);
+        using FdLease lease = socket.Lease();
+        int offset = 0;
+        if (SetSockOpt(lease.Fd, SolSocket, PeekOffset, &offset, sizeof(int)) < 0)
+            throw LastError.Exception("setsockopt(SO_PEEK_OFF)", $"fd {lease.Fd}");
+    }
+
+    /// <summary>
+    /// Takes no more: what the peer sends from here on fails there with EPIPE. What has arrived before can still be received, so that afterwards it is known for good whether
+    /// anything has.
+    /// </summary>
+    public static void StopReceiving(SafeSocketFd socket)
+    {
+        ArgumentNullException.ThrowIfNull(socket);
+        using FdLease lease = socket.Lease();
+
+        // ENOTCONN: the peer is gone; then nothing more comes either.
+        _ = Shutdown(lease.Fd, ShutdownRead);
+    }
+
+    private static Errno ReceiveWith(int flags, SafeSocketFd socket, Span<byte> buffer, DescriptorSet descriptors, out ReceivedMessage message)
     {
         ArgumentNullException.ThrowIfNull(socket);
         ArgumentNullException.ThrowIfNull(descriptors);
@@ -90,7 +128,7 @@ public static unsafe partial class UnixSocket
             MessageHeader header = new() { Vectors = &vector, VectorCount = 1, Control = control, ControlLength = (nuint)s_controlBytes };
             nint result;
             do
-                result = RecvMsg(lease.Fd, &header, MsgControlCloseOnExec | (dontWait ? MsgDontWait : 0));
+                result = RecvMsg(lease.Fd, &header, MsgControlCloseOnExec | flags);
             while (LastError.IsInterrupted(result));
             if (result < 0)
             {
@@ -146,6 +184,9 @@ public static unsafe partial class UnixSocket
 
     // CMSG_ALIGN
     private static int Align(int bytes) => (bytes + sizeof(nuint) - 1) & ~(sizeof(nuint) - 1);
+
+    [LibraryImport(Libc.Name, EntryPoint = "shutdown", SetLastError = true)]
+    private static partial int Shutdown(int fd, int how);
 
     [LibraryImport(Libc.Name, EntryPoint = "sendmsg", SetLastError = true)]
     private static partial nint SendMsg(int fd, MessageHeader* message, int flags);

@@ -15,12 +15,12 @@ public static unsafe partial class UnixSocket
     [CName("SO_PEERPIDFD")] private const int PeerPidFd = 77;
 
     /// <summary>
-    /// Listens at <paramref name="path"/>, not blocking, close-on-exec. The socket gets <paramref name="mode"/>, and <paramref name="group"/>
+    /// Listens at <paramref name="path"/>, not blocking, close-on-exec. The socket gets <paramref name="mode"/>, and <paramref name="group"/> and <paramref name="owner"/>
     /// unless null, before the first client can connect. A socket left behind by a dead listener is removed; anything else at the path, and a living listener, is not.
     /// </summary>
     /// <exception cref="SyscallException">EADDRINUSE somebody listens, EEXIST something else is there, EACCES, ENOENT no such directory,
-    /// EPERM not allowed to give it to the group, ENAMETOOLONG last component longer than about 80 bytes.</exception>
-    public static SafeSocketFd Listen(string path, UnixSocketType type, int backlog, uint mode, uint? group = null)
+    /// EPERM not allowed to give it to the owner or group, ENAMETOOLONG last component longer than about 80 bytes.</exception>
+    public static SafeSocketFd Listen(string path, UnixSocketType type, int backlog, uint mode, uint? group = null, uint? owner = null)
     {
         using UnixAddress address = UnixAddress.Of(path);
         SafeSocketFd socket = Create(type, NonBlock);
@@ -35,7 +35,7 @@ public static unsafe partial class UnixSocket
 
             if (errno != Errno.OK)
                 throw new SyscallException(errno, "bind", path);
-            if (group is { } gid && Chown(address.Path, uint.MaxValue, gid) < 0)
+            if ((group is not null || owner is not null) && Chown(address.Path, owner ?? uint.MaxValue, group ?? uint.MaxValue) < 0)
                 throw LastError.Exception("chown", path);
             FileIo.ChangeMode(address.Path, mode);
             using FdLease lease = socket.Lease();
@@ -195,7 +195,7 @@ public static unsafe partial class UnixSocket
     [LibraryImport(Libc.Name, EntryPoint = "setsockopt", SetLastError = true)]
     private static partial int SetSockOpt(int fd, int level, int name, void* value, uint length);
 
-    // uint.MaxValue is (uid_t)-1: leave the owner.
+    // uint.MaxValue is (uid_t)-1 and (gid_t)-1: leave it as it is.
     [LibraryImport(Libc.Name, EntryPoint = "chown", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Chown(string path, uint owner, uint group);
 

@@ -472,11 +472,13 @@ static int do_open(struct context *c)
 	return result(c, open(c->word[0], (int)c->arg[1] | O_CLOEXEC, 0600));
 }
 
-/* connect PATH: a SOCK_SEQPACKET connection; the listener sees this process's credentials */
+/* connect PATH [TYPE]: a connection, SOCK_SEQPACKET if no type is given; the listener sees this
+ *process's credentials */
 static int do_connect(struct context *c)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int type = c->argc > 1 ? (int)c->arg[1] : SOCK_SEQPACKET;
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
 	strncpy(address.sun_path, c->word[0], sizeof(address.sun_path) - 1);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)

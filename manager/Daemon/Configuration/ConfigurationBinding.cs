@@ -27,6 +27,7 @@ internal static class ConfigurationBinding
         Shutdown = new ShutdownOptions { Grace = reader.Duration("shutdown.grace") },
         Policies = Named(reader, "policies", Policy),
         Tenants = Named(reader, "tenants", Tenant),
+        Snapshots = Named(reader, "snapshots", Snapshot),
     };
 
     private static Dictionary<string, T> Named<T>(SettingsReader reader, string section, Func<SettingsReader, string, T> bind) =>
@@ -127,6 +128,31 @@ internal static class ConfigurationBinding
         Weight = reader.Integer($"{path}.weight"),
         Limits = Limits(reader, $"{path}.limits"),
     };
+
+    private static SnapshotOptions Snapshot(SettingsReader reader, string path)
+    {
+        (uint? Uid, uint? Gid) owner = reader.OptionalText($"{path}.owner") is { } text ? ConfigurationRules.ResolveOwner(reader, $"{path}.owner", text) : default;
+        return new SnapshotOptions
+        {
+            Image = reader.Text($"{path}.image"),
+            Tenant = reader.Text($"{path}.tenant"),
+            Policy = reader.OptionalText($"{path}.policy") ?? "",
+            Socket = new SnapshotSocketOptions
+            {
+                Path = reader.Text($"{path}.socket"),
+                Uid = owner.Uid,
+                Gid = owner.Gid,
+                Mode = reader.Mode($"{path}.mode"),
+                Timeout = reader.Duration($"{path}.timeout"),
+            },
+            Match = new SnapshotMatchOptions
+            {
+                Uids = reader.IdList($"{path}.match.uids"),
+                Cgroups = reader.TextList($"{path}.match.cgroups"),
+            },
+            MaxVms = reader.Integer($"{path}.maxVms"),
+        };
+    }
 
     private static TenantLimitOptions Limits(SettingsReader reader, string path) => new()
     {

@@ -62,26 +62,25 @@ internal static class ConfigurationRules
             CheckPolicy(reader, $"policies.{name}", policy);
 
         CheckTenants(reader, configuration);
+        SnapshotRules.Check(reader, configuration);
     }
 
     /// <summary>Finds a group's number in /etc/group; a number stands for itself.</summary>
     public static uint? ResolveGroup(SettingsReader reader, string path, string group)
     {
-        if (SettingText.ParseId(group) is { } number)
-            return number;
+        uint? id = AccountNames.FindGroup(group);
+        if (id is null)
+            reader.Fail(path, $"\"{group}\" is not allowed; there is no such group in /etc/group, and it is no number");
+        return id;
+    }
 
-        if (File.Exists("/etc/group"))
-        {
-            foreach (string line in File.ReadLines("/etc/group"))
-            {
-                string[] fields = line.Split(':');
-                if (fields.Length >= 3 && string.Equals(fields[0], group, StringComparison.Ordinal) && SettingText.ParseId(fields[2]) is { } id)
-                    return id;
-            }
-        }
-
-        reader.Fail(path, $"\"{group}\" is not allowed; there is no such group in /etc/group, and it is no number");
-        return null;
+    /// <summary>Finds the numbers of USER:GROUP, USER or :GROUP.</summary>
+    public static (uint? Uid, uint? Gid) ResolveOwner(SettingsReader reader, string path, string owner)
+    {
+        if (AccountNames.TryFindOwner(owner, out (uint? Uid, uint? Gid) ids, out string? problem))
+            return ids;
+        reader.Fail(path, $"\"{owner}\" is not allowed; {problem}");
+        return default;
     }
 
     private static void CheckPolicy(SettingsReader reader, string path, PolicyOptions policy)

@@ -19,7 +19,9 @@ internal static class ConfigurationSchema
                 section = parts[i + 1] == "*" ? Named(section, parts[i]) : parts[i] == "*" ? section : Below(section, parts[i]);
 
             ((JsonObject)section["properties"]!)[parts[^1]] = Value(setting);
-            if (setting.Required)
+            if (setting.Required && section["required"] is JsonArray required)
+                required.Add(parts[^1]);
+            else if (setting.Required)
                 section["required"] = new JsonArray(parts[^1]);
         }
 

@@ -32,4 +32,7 @@ public sealed record ManagerConfiguration
 
     /// <summary>Section <c>tenants</c>, by name.</summary>
     public required IReadOnlyDictionary<string, TenantOptions> Tenants { get; init; }
+
+    /// <summary>Section <c>snapshots</c>, by name.</summary>
+    public required IReadOnlyDictionary<string, SnapshotOptions> Snapshots { get; init; }
 }

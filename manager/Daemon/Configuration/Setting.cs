@@ -3,7 +3,7 @@ namespace UffdManager.Daemon.Configuration;
 /// <summary>
 /// One key of the configuration: what the reader, `config show`, the JSON schema and the manual page all go by.
 /// </summary>
-/// <param name="Path">Dotted path; "*" stands for the name of a policy or tenant.</param>
+/// <param name="Path">Dotted path; "*" stands for the name of a policy, tenant or snapshot.</param>
 /// <param name="Kind">How its text is read.</param>
 /// <param name="Default">Text that holds if the key is not set; null if the key may be left out and then means nothing, or is required.</param>
 /// <param name="Description">One sentence, without the default.</param>

@@ -90,14 +90,26 @@ internal static class Settings
         Size("tenants.*.limits.sourceBytes", "1TiB", 4096, 16L << 40, "Sizes of all files open as page sources, holes included; they take address space."),
         Integer("tenants.*.limits.maps", "256", 1, 1 << 16, "Shared images."),
         Size("tenants.*.limits.mapBytes", "64GiB", 4096, 1L << 47, "Bytes of all shared images."),
+
+        new("snapshots.*.image", SettingKind.Text, null, "Memory file of the snapshot, below one of the tenant's source directories.") { Required = true },
+        new("snapshots.*.tenant", SettingKind.Text, null, "Tenant that the VMs are accounted to.") { Required = true },
+        new("snapshots.*.policy", SettingKind.Text, null, "Policy of the VMs' memory, whose source has no part in it; if it is not set, the tenant's default one."),
+        new("snapshots.*.socket", SettingKind.AbsolutePath, null,
+            "Path, of any length, of the socket that a VMM hands its memory over at. Several snapshots may share one; match then tells who gets which.") { Required = true },
+        new("snapshots.*.owner", SettingKind.Text, null, "Who owns the socket, USER:GROUP or USER or :GROUP, as names or numbers."),
+        new("snapshots.*.mode", SettingKind.Mode, "0660", "Permission bits of the socket."),
+        Duration("snapshots.*.timeout", "10s", 100 * Millisecond, 60 * Second, "Time from a connection to the end of its message; who does not keep it is killed."),
+        new("snapshots.*.match.uids", SettingKind.IdList, "", "User ids whose VMs get this snapshot; neither these nor cgroups is everybody who can connect."),
+        new("snapshots.*.match.cgroups", SettingKind.PathList, "", "Cgroup paths whose VMs, with everything below them, get this snapshot."),
+        Integer("snapshots.*.maxVms", "0", 0, 1 << 20, "VMs that may live at a time; 0 leaves it to the tenant's limits."),
     ];
 
     private static readonly Dictionary<string, Setting> s_byPath = All.ToDictionary(setting => setting.Path, StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>The setting at a path, in which a policy's or tenant's own name stands where the setting has "*".</summary>
+    /// <summary>The setting at a path, in which a policy's, tenant's or snapshot's own name stands where the setting has "*".</summary>
     public static Setting? Find(string path) => s_byPath.GetValueOrDefault(Pattern(path));
 
-    /// <summary>Replaces the name of a policy or tenant in a path by "*".</summary>
+    /// <summary>Replaces the name of a policy, tenant or snapshot in a path by "*".</summary>
     public static string Pattern(string path)
     {
         string[] parts = path.Split('.');
@@ -108,7 +120,9 @@ internal static class Settings
 
     /// <summary>Whether the keys of a section are names that the user chooses.</summary>
     public static bool IsNamedSection(string section) =>
-        section.Equals("policies", StringComparison.OrdinalIgnoreCase) || section.Equals("tenants", StringComparison.OrdinalIgnoreCase);
+        section.Equals("policies", StringComparison.OrdinalIgnoreCase)
+        || section.Equals("tenants", StringComparison.OrdinalIgnoreCase)
+        || section.Equals("snapshots", StringComparison.OrdinalIgnoreCase);
 
     private static Setting Integer(string path, string text, long min, long max, string description) =>
         new(path, SettingKind.Integer, text, description) { Min = min, Max = max };

@@ -20,7 +20,7 @@ internal sealed class SettingsReader(IConfigurationRoot root, Func<string, strin
 
     public IReadOnlyList<EffectiveSetting> Effective => _effective;
 
-    /// <summary>Names of the policies or tenants, in alphabetical order.</summary>
+    /// <summary>Names of the policies, tenants or snapshots, in alphabetical order.</summary>
     public IReadOnlyList<string> Names(string section) =>
         [.. root.GetSection(section).GetChildren().Select(child => child.Key).Order(StringComparer.OrdinalIgnoreCase)];
 

@@ -10,7 +10,7 @@ namespace UffdManager.Daemon.FrontDoors;
 /// <see cref="MaxPrefetches"/> PREFETCH are) nothing more is read, so a peer holds up nobody but itself, and what it can make the
 /// manager remember is bounded by this class.
 /// </summary>
-internal sealed partial class Connection
+internal sealed partial class Connection : IDoorMember
 {
     private const int MaxPrefetches = 16;
     private const int MaxUnreadBytes = 256 * 1024;
@@ -123,7 +123,7 @@ internal sealed partial class Connection
         UpdateWatch();
     }
 
-    public void OnHandshakeTimeout()
+    public void OnDeadline()
     {
         if (State is not (ConnectionState.New or ConnectionState.Greeted))
             return;

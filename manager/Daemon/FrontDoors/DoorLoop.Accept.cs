@@ -8,13 +8,7 @@ namespace UffdManager.Daemon.FrontDoors;
 /// <content>Who comes in.</content>
 internal sealed partial class DoorLoop
 {
-    // Between two batches of this many, connections that are already in get their turn.
-    private const int AcceptBudget = 32;
-
-    private static readonly TimeSpan s_acceptPause = TimeSpan.FromMilliseconds(100);
-
     private int _open;
-    private long _acceptAgain;
     private SafeFile? _device;
 
     /// <summary>A descriptor of /dev/userfaultfd for a client; owned by the caller.</summary>
@@ -25,38 +19,10 @@ internal sealed partial class DoorLoop
         return _device.Duplicate<SafeFile>();
     }
 
-    private void Accept()
+    private void AcceptFailed(string error)
     {
-        for (int i = 0; i < AcceptBudget && _listener is not null && _acceptAgain == 0; i++)
-        {
-            SafeSocketFd? socket = UnixSocket.TryAccept(_listener, out Errno errno);
-            if (socket is not null)
-            {
-                Admit(socket);
-                continue;
-            }
-
-            if (errno == Errno.EAGAIN)
-                return;
-
-            // A peer that gave up while it waited is nobody's trouble.
-            if (errno == Errno.ECONNABORTED)
-                continue;
-
-            // No descriptor or memory left: the listener stays readable, and without a pause this loop would spin.
-            _acceptAgain = Deadline(s_acceptPause);
-            Epoll.Modify(_epoll, _listener, EpollEvents.None, ListenerKey);
-            if (_logThrottle.TryEnter(typeof(SafeSocketFd), "", out long suppressed))
-                LogAcceptFailed(Services.Logger, errno.Describe(), suppressed);
-        }
-    }
-
-    private void ResumeAccepting()
-    {
-        if (_acceptAgain == 0 || _listener is null)
-            return;
-        _acceptAgain = 0;
-        Epoll.Modify(_epoll, _listener, EpollEvents.In, ListenerKey);
+        if (_logThrottle.TryEnter(typeof(SafeSocketFd), "", out long suppressed))
+            LogAcceptFailed(Services.Logger, error, suppressed);
     }
 
     private void Admit(SafeSocketFd socket)
@@ -135,10 +101,7 @@ internal sealed partial class DoorLoop
 
     private void CloseListener()
     {
-        if (_listener is null)
-            return;
-        Epoll.Remove(_epoll, _listener);
-        _listener.Dispose();
+        _listener?.Close();
         _listener = null;
     }
 

@@ -14,8 +14,8 @@ internal sealed partial class DoorLoop
     /// </summary>
     public Task HandOverAsync()
     {
-        _queue.Post(HandOver);
-        return _stopped.Task;
+        Post(HandOver);
+        return Stopped;
     }
 
     private void HandOver()
@@ -25,7 +25,7 @@ internal sealed partial class DoorLoop
 
         // Ours alone: the service manager keeps the socket open, with those who wait in it.
         CloseListener();
-        _leaveBy = Deadline(s_lastAnswers);
+        _leaveBy = DueIn(s_lastAnswers);
         foreach (Connection connection in Open())
             Guard(connection, connection.Leave);
     }
@@ -40,8 +40,12 @@ internal sealed partial class DoorLoop
                 Guard(connection, connection.LeaveNow);
         }
 
-        _stopping |= _open == 0 || _leaveBy <= now;
+        if (_open == 0 || _leaveBy <= now)
+        {
+            _stopping = true;
+            End();
+        }
     }
 
-    private List<Connection> Open() => [.. _slots.Select(slot => slot.Connection).OfType<Connection>()];
+    private List<Connection> Open() => [.. Members.OfType<Connection>()];
 }

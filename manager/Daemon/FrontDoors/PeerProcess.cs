@@ -70,9 +70,15 @@ internal sealed class PeerProcess : IDisposable
         return pidFd;
     }
 
+    /// <summary>One more pidfd of it, owned by the caller.</summary>
+    public SafePidFd DuplicatePidFd() => (_pidFd ?? throw new InvalidOperationException("The pidfd was taken before.")).Duplicate<SafePidFd>();
+
+    /// <summary>Ends it with SIGKILL.</summary>
+    /// <returns>ESRCH it is gone already; EPERM not allowed.</returns>
+    public Errno Kill() => PidFd.SendSignal(_pidFd ?? throw new InvalidOperationException("The pidfd was taken before."), Signals.Kill);
+
     /// <summary>The same process, held by a pidfd of its own.</summary>
-    public PeerProcess Duplicate() => new(
-        Identity, StartTime, (_pidFd ?? throw new InvalidOperationException("The pidfd was taken before.")).Duplicate<SafePidFd>());
+    public PeerProcess Duplicate() => new(Identity, StartTime, DuplicatePidFd());
 
     public void Dispose() => _pidFd?.Dispose();
 

@@ -1,3 +1,5 @@
+using UffdManager.Daemon.FrontDoors.Snapshots;
+
 namespace UffdManager.Daemon.Hosting;
 
 /// <summary>What front doors report to the metrics. Any thread; implementations neither throw nor block.</summary>
@@ -22,6 +24,11 @@ public interface IFrontDoorTelemetry
     /// <param name="door">The front door's name.</param>
     /// <param name="reason">How.</param>
     void ProtocolError(string door, ProtocolErrorReason reason);
+
+    /// <summary>A VM had handed its memory over, could not be served, and was killed.</summary>
+    /// <param name="door">The front door's name.</param>
+    /// <param name="reason">Why.</param>
+    void VmKilled(string door, HandOverRefusal reason);
 
     /// <summary>A request was answered.</summary>
     /// <param name="door">The front door's name.</param>

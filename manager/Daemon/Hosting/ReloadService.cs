@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
@@ -18,6 +19,7 @@ internal sealed partial class ReloadService(
     ManagerConfiguration started,
     TenantCatalog tenants,
     PolicyCatalog policies,
+    SnapshotDoor snapshots,
     FaultEngine engine,
     LogLevelSwitch logLevel,
     ConfigurationInUse inUse,
@@ -101,6 +103,7 @@ internal sealed partial class ReloadService(
         ManagerConfiguration configuration = outcome.Loaded.Value!;
         policies.Commit(prepared!);
         tenants.Apply(configuration);
+        _ = snapshots.Apply(configuration.Snapshots);
         logLevel.Configure(configuration.Logging.Level);
         inUse.Replace(outcome.Loaded, outcome.NeedsRestart);
         foreach (string warning in outcome.Warnings)

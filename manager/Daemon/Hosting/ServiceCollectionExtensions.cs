@@ -4,6 +4,7 @@ using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Control;
 using UffdManager.Daemon.Dashboard;
 using UffdManager.Daemon.FrontDoors;
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
@@ -70,6 +71,9 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton(provider => MakeNativeFrontDoor(provider, configuration.Listen));
         services.AddSingleton<IFrontDoor>(provider => provider.GetRequiredService<NativeFrontDoor>());
         services.AddSingleton<IEngineEventSink>(provider => provider.GetRequiredService<NativeFrontDoor>());
+        services.AddSingleton<SnapshotSessions>();
+        services.AddSingleton(provider => MakeSnapshotDoor(provider, configuration));
+        services.AddSingleton<IFrontDoor>(provider => provider.GetRequiredService<SnapshotDoor>());
         services.AddHostedService<FrontDoorService>();
         services.AddHostedService(provider => provider.GetRequiredService<StatusReporter>());
         services.AddHostedService(provider => provider.GetRequiredService<Watchdog>());
@@ -93,6 +97,21 @@ internal static class ServiceCollectionExtensions
         provider.GetRequiredService<IDescriptorStore>(),
         provider.GetRequiredService<SessionDirectory>(),
         provider.GetRequiredService<ImageCatalog>());
+
+    private static SnapshotDoor MakeSnapshotDoor(IServiceProvider provider, ManagerConfiguration configuration) => new(
+        new SnapshotServices(
+            provider.GetRequiredService<FaultEngine>(),
+            provider.GetRequiredService<TenantCatalog>(),
+            provider.GetRequiredService<IPolicyCatalog>(),
+            provider.GetRequiredService<ISourceCatalog>(),
+            provider.GetRequiredService<IFrontDoorTelemetry>(),
+            provider.GetRequiredService<ILogger<SnapshotDoor>>(),
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<IDrainGate>(),
+            () => new FirecrackerDecoder(),
+            provider.GetRequiredService<SnapshotSessions>(),
+            configuration.Listen.MaxConnections),
+        configuration.Snapshots);
 
     private static EngineOptions EngineOptions(EngineSettings settings)
     {

@@ -20,6 +20,7 @@ internal sealed record OwnerRecord
     private const byte RemoveMeansSourceTag = 4;
     private const byte SourceIdentityTag = 5;
     private const byte ImagesTag = 6;
+    private const byte SnapshotTag = 7;
 
     /// <summary>Whoever shows it, from the same process, gets the session back; 0 for nobody.</summary>
     public ulong ResumeToken { get; init; }
@@ -41,6 +42,9 @@ internal sealed record OwnerRecord
 
     /// <summary>Objects that the session has mapped, ascending.</summary>
     public IReadOnlyList<long> Images { get; init; } = [];
+
+    /// <summary>The snapshot that it was restored from, by the name of its definition; empty for none.</summary>
+    public string Snapshot { get; init; } = "";
 
     /// <summary>Whether the record belongs to a session, and not to the parent that it was copied from.</summary>
     /// <param name="id">The session.</param>
@@ -72,6 +76,8 @@ internal sealed record OwnerRecord
         }
 
         Add(bytes, ImagesTag, [.. images]);
+        if (Snapshot.Length > 0)
+            Add(bytes, SnapshotTag, Encoding.UTF8.GetBytes(Snapshot));
         return bytes.Count <= AttachRequest.MaximumOwnerRecord ? [.. bytes] : null;
     }
 
@@ -113,6 +119,8 @@ internal sealed record OwnerRecord
                 return value.Length == 1 ? this with { RemoveMeansSource = value[0] != 0 } : null;
             case SourceIdentityTag:
                 return this with { SourceIdentity = Encoding.UTF8.GetString(value) };
+            case SnapshotTag:
+                return this with { Snapshot = Encoding.UTF8.GetString(value) };
             case ImagesTag:
                 List<long> images = [];
                 long last = 0;

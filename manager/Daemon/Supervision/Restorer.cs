@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.FrontDoors;
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine;
@@ -19,6 +20,7 @@ internal sealed partial class Restorer(
     SourceCatalog sources,
     ImageCatalog images,
     SessionDirectory sessions,
+    SnapshotSessions snapshots,
     RestoreResult result,
     ILogger<Restorer> logger)
 {
@@ -88,6 +90,9 @@ internal sealed partial class Restorer(
             _unreadable.Add(session.ToString());
             return;
         }
+
+        if (record.Snapshot.Length > 0)
+            snapshots.Add(record.Snapshot, session);
 
         // A forked child that nobody has named yet: its client presents the token of its mailbox.
         if (!record.IsOf(session.Id, session.ParentId))

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Hosting;
 
 namespace UffdManager.Daemon.Telemetry;
@@ -9,18 +10,20 @@ namespace UffdManager.Daemon.Telemetry;
 internal sealed class FrontDoorMetrics : IFrontDoorTelemetry
 {
     /// <summary>Doors whose series exist, at zero, before anything has happened at them.</summary>
-    private static readonly string[] KnownDoors = ["native"];
+    private static readonly string[] KnownDoors = ["native", "snapshot"];
 
     private readonly TenantLabels _tenants;
     private readonly UpDownCounter<long> _connections;
     private readonly Counter<long> _connectionsOpened;
     private readonly Counter<long> _peersRefused;
     private readonly Counter<long> _protocolErrors;
+    private readonly Counter<long> _vmsKilled;
     private readonly Counter<long> _requests;
     private readonly Histogram<double> _requestDuration;
 
     private readonly TagSets _refusalTags = new(Instruments.PeersRefused);
     private readonly TagSets _errorTags = new(Instruments.ProtocolErrors);
+    private readonly TagSets _killTags = new(Instruments.VmsKilled);
     private readonly ConcurrentDictionary<(string Door, string Tenant), TagList> _connectionTags = new();
     private readonly ConcurrentDictionary<(string Door, string Request, string Outcome), TagList> _requestTags = new();
     private readonly ConcurrentDictionary<(string Door, string Request), TagList> _durationTags = new();
@@ -33,11 +36,13 @@ internal sealed class FrontDoorMetrics : IFrontDoorTelemetry
         _connectionsOpened = Counter(Instruments.ConnectionsOpened);
         _peersRefused = Counter(Instruments.PeersRefused);
         _protocolErrors = Counter(Instruments.ProtocolErrors);
+        _vmsKilled = Counter(Instruments.VmsKilled);
         _requests = Counter(Instruments.Requests);
         _requestDuration = meter.CreateHistogram<double>(
             Instruments.RequestDuration.Name, Instruments.RequestDuration.Unit, Instruments.RequestDuration.Description);
 
         // A series that appears with its first event hides that event from rate(): the closed sets exist from the start.
+        Array.ForEach(_killTags.For(SnapshotDoor.DoorName), tags => _vmsKilled.Add(0, tags));
         foreach (string door in KnownDoors)
         {
             Array.ForEach(_refusalTags.For(door), tags => _peersRefused.Add(0, tags));
@@ -64,6 +69,9 @@ internal sealed class FrontDoorMetrics : IFrontDoorTelemetry
 
     /// <inheritdoc/>
     public void ProtocolError(string door, ProtocolErrorReason reason) => _protocolErrors.Add(1, _errorTags.For(door)[(int)reason]);
+
+    /// <inheritdoc/>
+    public void VmKilled(string door, HandOverRefusal reason) => _vmsKilled.Add(1, _killTags.For(door)[(int)reason]);
 
     /// <inheritdoc/>
     public void RequestCompleted(string door, string tenant, string request, string outcome, TimeSpan duration)

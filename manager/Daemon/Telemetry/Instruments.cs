@@ -1,3 +1,4 @@
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Hosting;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Sessions;
@@ -138,6 +139,10 @@ internal static class Instruments
         "uffd_manager_protocol_errors_total", InstrumentKind.Counter, "{error}", "Messages that broke the protocol, by reason.",
         Door, InstrumentLabel.Of<ProtocolErrorReason>("reason"));
 
+    public static readonly InstrumentDefinition VmsKilled = new(
+        "uffd_manager_vms_killed_total", InstrumentKind.Counter, "{vm}", "VMs that had handed their memory over, could not be served, and were killed, by reason.",
+        Door, InstrumentLabel.Of<HandOverRefusal>("reason"));
+
     public static readonly InstrumentDefinition Requests = new(
         "uffd_manager_requests_total", InstrumentKind.Counter, "{request}", "Requests answered, by what was asked and the answer's code.",
         Door, Request, InstrumentLabel.Bounded("outcome", 32));
@@ -213,7 +218,7 @@ internal static class Instruments
         Faults, FaultDuration, CopiedBytes, ZeroedBytes, Events, Deferrals, Conflicts, PoisonedPages, KilledClients,
         Fetches, FetchesStarted, FetchWait, SessionsEnded, Misbehaviour,
         LoopSessions, LoopBusy, LoopSpin, LoopWakeups, PageTableBytes, SamplesDropped,
-        Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, Requests, RequestDuration,
+        Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, VmsKilled, Requests, RequestDuration,
         Reloads, LastReloadSuccessful, LastReloadTime,
         RestoredSessions, RestoreDuration, StoreKeeps, StoreDescriptors, StoreSets, StoreQueue,
         GcPauses, GcCollections, Cpu, Memory, OpenDescriptors, StartTime, BuildInfo,

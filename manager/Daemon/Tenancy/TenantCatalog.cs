@@ -63,6 +63,9 @@ internal sealed class TenantCatalog : ITenantResolver
         }
     }
 
+    /// <summary>A tenant of the configuration by its name; null when there is none.</summary>
+    public TenantGrant? Find(string name) => Volatile.Read(ref _table).Names.GetValueOrDefault(name);
+
     /// <summary>What a tenant may have, by the configuration or as one that <see cref="Restore"/> found retired.</summary>
     /// <exception cref="KeyNotFoundException">Neither.</exception>
     public TenantGrant GrantOf(string name)

@@ -287,11 +287,7 @@ internal sealed partial class FaultLoop
         ApplyUnmap(session, request.Start, end);
         Region region = MakeRegion(request, wanted.Source, pageBytes, ioctls);
         session.Regions.Add(region);
-        if (request.Policy.PrefetchOnRegister && session.State == SessionState.Serving)
-        {
-            Add(new PopulateJob(session, region.Start, region.End, null));
-        }
-
+        PrefetchIfWanted(session, region);
         return new EngineResult(null, (ulong)ioctls);
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Hosting;
 
 namespace UffdManager.Daemon.Tests.FrontDoors;
@@ -23,6 +24,10 @@ internal sealed class RecordingTelemetry : IFrontDoorTelemetry
     public void PeerRefused(string door, PeerRefusal reason) => Refusals.Enqueue(reason);
 
     public void ProtocolError(string door, ProtocolErrorReason reason) => Errors.Enqueue(reason);
+
+    public ConcurrentQueue<HandOverRefusal> Kills { get; } = new();
+
+    public void VmKilled(string door, HandOverRefusal reason) => Kills.Enqueue(reason);
 
     public void RequestCompleted(string door, string tenant, string request, string outcome, TimeSpan duration) => Requests.Enqueue((request, outcome));
 }

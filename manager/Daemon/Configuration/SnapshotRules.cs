@@ -1,0 +1,47 @@
+namespace UffdManager.Daemon.Configuration;
+
+/// <summary>Rules of the section <c>snapshots</c>.</summary>
+internal static class SnapshotRules
+{
+    public static void Check(SettingsReader reader, ManagerConfiguration configuration)
+    {
+        Dictionary<string, (string Name, SnapshotSocketOptions Socket)> sockets = new(StringComparer.Ordinal);
+        Dictionary<string, string> claims = new(StringComparer.Ordinal);
+        foreach ((string name, SnapshotOptions snapshot) in configuration.Snapshots)
+        {
+            string path = $"snapshots.{name}";
+            if (snapshot.Socket.Path == configuration.Listen.Socket || (configuration.Control.Enabled && snapshot.Socket.Path == configuration.Control.Socket))
+                reader.Fail($"{path}.socket", "must be neither listen.socket nor control.socket: they speak different protocols");
+            if (snapshot.Socket.Path.Length > 0 && !sockets.TryAdd(snapshot.Socket.Path, (name, snapshot.Socket)) && sockets[snapshot.Socket.Path].Socket != snapshot.Socket)
+                reader.Fail($"{path}.socket", $"is that of snapshots.{sockets[snapshot.Socket.Path].Name}, which gives another owner, mode or timeout");
+            foreach (string claim in Claims(snapshot.Match))
+            {
+                if (!claims.TryAdd($"{snapshot.Socket.Path} {claim}", name))
+                    reader.Fail($"{path}.match", $"{claim} of that socket belongs to snapshots.{claims[$"{snapshot.Socket.Path} {claim}"]} already");
+            }
+
+            CheckTenant(reader, configuration, path, snapshot);
+        }
+    }
+
+    private static void CheckTenant(SettingsReader reader, ManagerConfiguration configuration, string path, SnapshotOptions snapshot)
+    {
+        if (snapshot.Tenant.Length == 0)
+            return;
+        if (!configuration.Tenants.TryGetValue(snapshot.Tenant, out TenantOptions? tenant))
+        {
+            reader.Fail($"{path}.tenant", $"\"{snapshot.Tenant}\" is not allowed; allowed are the names under tenants: {string.Join(", ", configuration.Tenants.Keys)}");
+            return;
+        }
+
+        bool mayUse = snapshot.Policy.Length == 0
+            || snapshot.Policy.Equals(tenant.DefaultPolicy, StringComparison.OrdinalIgnoreCase)
+            || tenant.Policies.Any(policy => policy == "*" || policy.Equals(snapshot.Policy, StringComparison.OrdinalIgnoreCase));
+        if (!mayUse || (snapshot.Policy.Length > 0 && !configuration.Policies.ContainsKey(snapshot.Policy)))
+            reader.Fail($"{path}.policy", $"\"{snapshot.Policy}\" is not allowed; allowed are policies that tenants.{snapshot.Tenant} may use");
+    }
+
+    private static IEnumerable<string> Claims(SnapshotMatchOptions match) => match.IsEverybody
+        ? ["everybody"]
+        : match.Uids.Select(uid => $"uid {uid}").Concat(match.Cgroups.Select(cgroup => $"cgroup {cgroup.TrimEnd('/')}"));
+}

@@ -1,0 +1,97 @@
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.FrontDoors;
+
+/// <summary>A listening socket of a <see cref="DoorThread"/>: accepts in batches, and pauses while there is no descriptor or memory left.</summary>
+internal sealed class DoorListener : IDoorMember
+{
+    // Between two batches of this many, connections that are already in get their turn.
+    private const int AcceptBudget = 32;
+
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
+
+    private readonly DoorThread _thread;
+    private readonly SafeSocketFd _socket;
+    private readonly Action<SafeSocketFd> _admit;
+    private readonly Action<string> _failed;
+    private readonly ulong _key;
+    private bool _closed;
+
+    /// <param name="thread">Calls; also this.</param>
+    /// <param name="socket">Listens and does not block; taken over.</param>
+    /// <param name="admit">Takes a connection over.</param>
+    /// <param name="failed">Hears that none can be accepted for the moment, and why.</param>
+    /// <exception cref="SyscallException">It cannot be watched; the socket is closed.</exception>
+    public DoorListener(DoorThread thread, SafeSocketFd socket, Action<SafeSocketFd> admit, Action<string> failed)
+    {
+        _thread = thread;
+        _socket = socket;
+        _admit = admit;
+        _failed = failed;
+        _key = thread.Watch(this);
+        try
+        {
+            Epoll.Add(thread.Poll, socket, EpollEvents.In, _key);
+        }
+        catch (SyscallException)
+        {
+            thread.Unwatch(_key);
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>When it goes on after a pause; 0 while there is none.</summary>
+    public long Deadline { get; private set; }
+
+    public void OnReady(EpollEvents events)
+    {
+        for (int i = 0; i < AcceptBudget && !_closed && Deadline == 0; i++)
+        {
+            SafeSocketFd? socket = UnixSocket.TryAccept(_socket, out Errno errno);
+            if (socket is not null)
+            {
+                _admit(socket);
+                continue;
+            }
+
+            if (errno == Errno.EAGAIN)
+                return;
+
+            // A peer that gave up while it waited is nobody's trouble.
+            if (errno == Errno.ECONNABORTED)
+                continue;
+
+            // No descriptor or memory left: the listener stays readable, and without a pause this loop would spin.
+            Deadline = _thread.ExpectWithin(this, s_pause);
+            Epoll.Modify(_thread.Poll, _socket, EpollEvents.None, _key);
+            _failed(errno.Describe());
+        }
+    }
+
+    public void OnDeadline() => Resume();
+
+    /// <summary>Ends a pause: a descriptor has become free, or the time is over.</summary>
+    public void Resume()
+    {
+        if (Deadline == 0 || _closed)
+            return;
+        Deadline = 0;
+        Epoll.Modify(_thread.Poll, _socket, EpollEvents.In, _key);
+    }
+
+    public void Fail(Exception exception) =>
+        throw new InvalidOperationException("a listening socket cannot be served any more", exception);
+
+    /// <summary>Stops listening here; who else holds the socket goes on.</summary>
+    public void Close()
+    {
+        if (_closed)
+            return;
+        _closed = true;
+        Deadline = 0;
+        Epoll.Remove(_thread.Poll, _socket);
+        _thread.Unwatch(_key);
+        _socket.Dispose();
+    }
+}

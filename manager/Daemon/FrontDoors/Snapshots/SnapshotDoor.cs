@@ -1,0 +1,55 @@
+using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Hosting;
+
+namespace UffdManager.Daemon.FrontDoors.Snapshots;
+
+/// <summary>
+/// The front door of microVMs that are restored from a snapshot: stands in for the page fault handler that the VMM expects at a socket. One socket for a snapshot, or for several that
+/// are told apart by who connects.
+/// </summary>
+internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionary<string, SnapshotOptions> snapshots) : IFrontDoor, IDisposable
+{
+    internal const string DoorName = "snapshot";
+
+    // Opening an image and looking at an address space take milliseconds; a file system that does not answer must not hold up the end for long.
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
+
+    private readonly SnapshotLoop _loop = new(services);
+    private bool _started;
+    private bool _disposed;
+
+    /// <inheritdoc/>
+    public string Name => DoorName;
+
+    /// <inheritdoc/>
+    public void Start()
+    {
+        _loop.Start();
+        _started = true;
+        _ = Apply(snapshots);
+    }
+
+    /// <summary>Serves the snapshots of another configuration from now on.</summary>
+    /// <returns>Completes when it does; what cannot be opened is in the log.</returns>
+    public Task Apply(IReadOnlyDictionary<string, SnapshotOptions> changed) => _started ? _loop.ApplyAsync(changed) : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken) => _started ? _loop.StopAsync(s_patience).WaitAsync(cancellationToken) : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task HandOverAsync() => _started ? _loop.StopAsync(s_patience) : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task PingAsync() => _started ? _loop.PingAsync() : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        // The container disposes once for every service that this object stands for.
+        if (_disposed)
+            return;
+
+        _disposed = true;
+        _loop.Dispose();
+    }
+}

@@ -1,0 +1,66 @@
+using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.FrontDoors.Snapshots;
+
+/// <content>Log messages of the front door of snapshots: 2100–2199.</content>
+internal sealed partial class SnapshotLoop
+{
+    /// <summary>Tells of a VM that was killed, if there is room in the log.</summary>
+    public void LogKilled(PeerIdentity peer, string tenant, string socket, string reason, Errno errno)
+    {
+        if (!_logThrottle.TryEnter(typeof(HandOverRefusal), tenant, out long suppressed))
+            return;
+        if (errno is Errno.OK or Errno.ESRCH)
+            LogVmKilled(Services.Logger, peer, socket, reason, suppressed);
+        else
+            LogVmNotKilled(Services.Logger, peer, socket, reason, errno.Describe(), suppressed);
+    }
+
+    /// <summary>Tells of a peer that had nothing handed over when it was turned away.</summary>
+    public void LogTurnedAway(string peer, string socket, string reason)
+    {
+        if (_logThrottle.TryEnter(typeof(Hosting.PeerRefusal), "", out long suppressed))
+            LogPeerTurnedAway(Services.Logger, peer, socket, reason, suppressed);
+    }
+
+    /// <summary>Tells of a defect, if there is room in the log: a peer may be able to provoke it.</summary>
+    public void LogFailure(Exception exception, PeerIdentity peer, string socket)
+    {
+        if (_logThrottle.TryEnter(typeof(Exception), "", out long suppressed))
+            LogHandOverFailed(Services.Logger, exception, peer, socket, suppressed);
+    }
+
+    /// <summary>Tells that no connection can be accepted for the moment.</summary>
+    public void AcceptFailed(string error)
+    {
+        if (_logThrottle.TryEnter(typeof(SafeSocketFd), "", out long suppressed))
+            LogAcceptFailed(Services.Logger, error, suppressed);
+    }
+
+    [LoggerMessage(2100, LogLevel.Information, "Snapshot {Snapshot}: image {Image} of tenant {Tenant} is served at {Socket}")]
+    private static partial void LogOpened(ILogger logger, string snapshot, string image, string tenant, string socket);
+
+    [LoggerMessage(2101, LogLevel.Error, "Snapshot {Snapshot} is not served: cannot listen on {Socket}: {Error}. Mend the cause and have the configuration read again")]
+    private static partial void LogNotOpened(ILogger logger, string snapshot, string socket, string error);
+
+    [LoggerMessage(2102, LogLevel.Information, "Snapshot {Snapshot} is not served at {Socket} any more; its VMs go on")]
+    private static partial void LogRemoved(ILogger logger, string snapshot, string socket);
+
+    [LoggerMessage(2103, LogLevel.Warning, "VM killed at its hand-over ({Peer}), {Socket}: {Reason} ({Suppressed} more such lines held back)")]
+    private static partial void LogVmKilled(ILogger logger, PeerIdentity peer, string socket, string reason, long suppressed);
+
+    [LoggerMessage(2104, LogLevel.Error,
+        "VM that cannot be served ({Peer}), {Socket}: {Reason}. It cannot be killed ({Error}) and will hang: end it, and give the manager CAP_KILL ({Suppressed} more such lines held back)")]
+    private static partial void LogVmNotKilled(ILogger logger, PeerIdentity peer, string socket, string reason, string error, long suppressed);
+
+    [LoggerMessage(2105, LogLevel.Warning, "Peer turned away before it handed anything over ({Peer}), {Socket}: {Reason} ({Suppressed} more such lines held back)")]
+    private static partial void LogPeerTurnedAway(ILogger logger, string peer, string socket, string reason, long suppressed);
+
+    [LoggerMessage(2106, LogLevel.Error, "No connection can be accepted: {Error}, trying again soon ({Suppressed} more such lines held back)")]
+    private static partial void LogAcceptFailed(ILogger logger, string error, long suppressed);
+
+    [LoggerMessage(2107, LogLevel.Error, "Hand-over of {Peer} at {Socket} failed unexpectedly ({Suppressed} more such lines held back)")]
+    private static partial void LogHandOverFailed(ILogger logger, Exception exception, PeerIdentity peer, string socket, long suppressed);
+}

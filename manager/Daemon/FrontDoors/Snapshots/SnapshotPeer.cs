@@ -1,0 +1,220 @@
+using System.Runtime.InteropServices;
+using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.FrontDoors.Snapshots;
+
+/// <summary>
+/// The process of a VM, from its connection to its session or its end. Belongs to the front door's thread.
+/// </summary>
+/// <remarks>
+/// <para>What comes is looked at and left in the socket until the VM is a session: the connection alone is enough to begin anew.</para>
+/// <para>The VMM expects no answer. Once its message is in the socket it takes its memory for served; so who has sent anything and cannot be served is killed, or it would wait for
+/// its first page for ever. Who has sent nothing yet loses the connection, and its message fails.</para>
+/// </remarks>
+internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
+{
+    private readonly SnapshotLoop _loop;
+    private readonly SnapshotSocket _listener;
+    private readonly SafeSocketFd _socket;
+    private readonly PeerProcess _process;
+    private readonly ulong _key;
+    private readonly List<byte> _bytes = [];
+    private readonly List<HandedKind> _kinds = [];
+    private readonly DescriptorSet _descriptors = new();
+    private readonly IHandOverDecoder _decoder;
+    private SnapshotEntry? _entry;
+    private TenantGrant? _tenant;
+    private IDisposable? _place;
+    private bool _isLetIn;
+    private bool _isWatched;
+    private bool _isAttaching;
+    private bool _isClosed;
+
+    /// <summary>Takes the socket and the process over.</summary>
+    public SnapshotPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd socket, PeerProcess process)
+    {
+        _loop = loop;
+        _listener = listener;
+        _socket = socket;
+        _process = process;
+        _decoder = loop.Services.NewDecoder();
+        _key = loop.Watch(this);
+    }
+
+    public long Deadline { get; private set; }
+
+    private string TenantName => _tenant?.Name ?? "";
+
+    /// <summary>Lets it in, or refuses it.</summary>
+    /// <param name="isFull">Whether there are as many connections as there may be.</param>
+    public void Begin(bool isFull)
+    {
+        if (isFull)
+        {
+            TurnAway(PeerRefusal.ListenerFull, HandOverRefusal.Limit, "the manager has as many connections as it may");
+            return;
+        }
+
+        _entry = _listener.Find(_process.Identity);
+        if (_entry is null)
+        {
+            TurnAway(PeerRefusal.UnknownPeer, HandOverRefusal.NotAllowed, "no snapshot of this socket is meant for it");
+            return;
+        }
+
+        _tenant = _loop.Services.Tenants.Find(_entry.Options.Tenant);
+        if (_tenant is null)
+        {
+            TurnAway(PeerRefusal.UnknownPeer, HandOverRefusal.NotAllowed, $"the configuration does not know tenant {_entry.Options.Tenant} of snapshot {_entry.Name} any more");
+            return;
+        }
+
+        _place = _tenant.TryEnter();
+        if (_place is null || _loop.Blocking.IsClogged(TenantName))
+        {
+            TurnAway(PeerRefusal.ConnectionLimit, HandOverRefusal.Limit, $"tenant {TenantName} has {_tenant.Limits.Connections} connections, which is its limit, or its descriptors cannot be closed");
+            return;
+        }
+
+        UnixSocket.PeekFromStart(_socket);
+
+        // What has been looked at stays in the socket, which is therefore readable all the time: only what is new is to be told.
+        Epoll.Add(_loop.Poll, _socket, EpollEvents.In | EpollEvents.ReadHangUp | EpollEvents.EdgeTriggered, _key);
+        _isWatched = _isLetIn = true;
+        _loop.Services.Telemetry.ConnectionOpened(SnapshotDoor.DoorName, TenantName);
+        Deadline = _loop.ExpectWithin(this, _listener.Options.Timeout);
+    }
+
+    public void OnReady(EpollEvents events)
+    {
+        while (!_isClosed && !_isAttaching && TryPeek())
+        {
+        }
+    }
+
+    public void OnDeadline()
+    {
+        _loop.Services.Telemetry.ProtocolError(SnapshotDoor.DoorName, ProtocolErrorReason.FirstMessageTimeout);
+        Refuse(HandOverRefusal.Incomplete, $"its message did not come within {_listener.Options.Timeout.TotalSeconds:0.###} s");
+    }
+
+    public void Fail(Exception exception)
+    {
+        _loop.LogFailure(exception, _process.Identity, _listener.Options.Path);
+        Refuse(HandOverRefusal.Failed, "the manager failed; its log says why");
+    }
+
+    /// <summary>The manager ends: what is complete is carried to its end, the rest refused.</summary>
+    public void Leave()
+    {
+        if (!_isAttaching)
+            Refuse(HandOverRefusal.Draining, "the manager is stopping");
+    }
+
+    /// <summary>The time for <see cref="Leave"/> is over.</summary>
+    public void LeaveNow() => Refuse(HandOverRefusal.Draining, "the manager is stopping");
+
+    /// <summary>Closes the connection and what came over it.</summary>
+    public void Dispose()
+    {
+        if (_isClosed)
+            return;
+        _isClosed = true;
+        Deadline = 0;
+        Unwatch();
+        if (_isLetIn)
+            _loop.Services.Telemetry.ConnectionClosed(SnapshotDoor.DoorName, TenantName);
+
+        // Never here: close(2) of a file of a file system that the peer serves waits for the peer.
+        _loop.Blocking.Close(TenantName, _descriptors);
+        _socket.Dispose();
+        _process.Dispose();
+        _place?.Dispose();
+        _loop.Forget(_key);
+    }
+
+    /// <returns>Whether there may be more.</returns>
+    private bool TryPeek()
+    {
+        int before = _descriptors.Count;
+        Errno errno = UnixSocket.Peek(_socket, _loop.ReceiveBuffer, _descriptors, out ReceivedMessage received);
+        if (errno == Errno.EAGAIN)
+            return false;
+        if (errno != Errno.OK || received.EndOfStream)
+        {
+            if (_bytes.Count > 0)
+                Refuse(HandOverRefusal.Incomplete, "it closed the connection in the middle of its message");
+            else
+                Dispose();
+            return false;
+        }
+
+        for (int i = before; i < _descriptors.Count; i++)
+            _kinds.Add(HandedKinds.Of(_descriptors.Borrow(i)!));
+        _bytes.AddRange(_loop.ReceiveBuffer.AsSpan(0, received.Length));
+        if (received.ControlTruncated)
+            return Break(ProtocolErrorReason.DescriptorsTruncated, "descriptors were lost on the way");
+        if (_bytes.Count > SnapshotLoop.MaxMessage)
+            return Break(ProtocolErrorReason.TooLong, $"its message is longer than {SnapshotLoop.MaxMessage} bytes");
+        HandOverStep step = _decoder.Decode(CollectionsMarshal.AsSpan(_bytes), _kinds);
+        if (step.Refusal is not null)
+            return Break(_kinds.Contains(HandedKind.Userfaultfd) ? ProtocolErrorReason.BadBody : ProtocolErrorReason.BadDescriptor, step.Refusal);
+        if (step.HandOver is null)
+            return true;
+        Take(step.HandOver);
+        return false;
+    }
+
+    private bool Break(ProtocolErrorReason reason, string text)
+    {
+        _loop.Services.Telemetry.ProtocolError(SnapshotDoor.DoorName, reason);
+        Refuse(HandOverRefusal.BadMessage, text);
+        return false;
+    }
+
+    private void TurnAway(PeerRefusal reason, HandOverRefusal refusal, string text)
+    {
+        _loop.Services.Telemetry.PeerRefused(SnapshotDoor.DoorName, reason);
+        Refuse(refusal, text);
+    }
+
+    // Nothing can arrive after it was looked whether anything has.
+    private void Refuse(HandOverRefusal refusal, string text)
+    {
+        if (_isClosed)
+            return;
+        UnixSocket.StopReceiving(_socket);
+        if (Drain())
+        {
+            // First the process, then the descriptors: in the other order it could read zeros in between.
+            Errno errno = _process.Kill();
+            _loop.Services.Telemetry.VmKilled(SnapshotDoor.DoorName, refusal);
+            _loop.LogKilled(_process.Identity, TenantName, _listener.Options.Path, text, errno);
+        }
+        else
+        {
+            _loop.LogTurnedAway(_process.Identity.ToString(), _listener.Options.Path, text);
+        }
+
+        Dispose();
+    }
+
+    /// <summary>Takes what lies in the socket.</summary>
+    /// <returns>Whether anything was there.</returns>
+    private bool Drain()
+    {
+        bool found = false;
+        while (UnixSocket.Receive(_socket, _loop.ReceiveBuffer, _descriptors, dontWait: true, out ReceivedMessage message) == Errno.OK && !message.EndOfStream)
+            found = true;
+        return found;
+    }
+
+    private void Unwatch()
+    {
+        if (_isWatched)
+            Epoll.Remove(_loop.Poll, _socket);
+        _isWatched = false;
+    }
+}

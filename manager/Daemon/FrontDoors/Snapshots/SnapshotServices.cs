@@ -1,0 +1,32 @@
+using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.Sources;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine;
+
+namespace UffdManager.Daemon.FrontDoors.Snapshots;
+
+/// <summary>What the front door of snapshots works with.</summary>
+/// <param name="Engine">Gets the sessions.</param>
+/// <param name="Tenants">Who is accounted.</param>
+/// <param name="Policies">What a tenant may use.</param>
+/// <param name="Sources">Opens images.</param>
+/// <param name="Telemetry">Counts.</param>
+/// <param name="Logger">Hears what becomes of sockets and VMs.</param>
+/// <param name="Time">Measures deadlines.</param>
+/// <param name="Drain">Tells when new VMs are to be refused; null for never.</param>
+/// <param name="NewDecoder">Reads the messages of one connection.</param>
+/// <param name="Sessions">Which session belongs to which snapshot.</param>
+/// <param name="MaxConnections">Connections of all sockets together.</param>
+internal sealed record SnapshotServices(
+    FaultEngine Engine,
+    TenantCatalog Tenants,
+    IPolicyCatalog Policies,
+    ISourceCatalog Sources,
+    IFrontDoorTelemetry Telemetry,
+    ILogger Logger,
+    TimeProvider Time,
+    IDrainGate? Drain,
+    Func<IHandOverDecoder> NewDecoder,
+    SnapshotSessions Sessions,
+    int MaxConnections);

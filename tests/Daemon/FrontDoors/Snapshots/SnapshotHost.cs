@@ -1,0 +1,130 @@
+using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.FrontDoors.Snapshots;
+using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.Sources;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Daemon.Tests.Configuration;
+using UffdManager.Engine;
+using UffdManager.Engine.Sessions;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Daemon.Tests.FrontDoors.Snapshots;
+
+/// <summary>The front door of snapshots with a real engine behind it, in the process of the test; VMs are other processes.</summary>
+internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
+{
+    public const string SocketName = "fc.sock";
+    public const int ImageBytes = 4 * 1024 * 1024;
+
+    private readonly TempDirectory _directory = new();
+    private readonly PolicyCatalog _policies;
+    private readonly SnapshotDoor _door;
+    private bool _stopped;
+
+    private SnapshotHost(string snapshots, string limits)
+    {
+        Image = new byte[ImageBytes];
+        new Random(7).NextBytes(Image);
+        _directory.WriteFile("mem.bin", Image);
+        ManagerConfiguration configuration = Load(snapshots, limits);
+        Engine = new FaultEngine(new EngineOptions { FaultLoops = 1, LivenessSweep = TimeSpan.FromMilliseconds(100) });
+        _policies = new PolicyCatalog(configuration);
+        Tenants = new TenantCatalog(configuration);
+        _door = new SnapshotDoor(
+            new SnapshotServices(
+                Engine, Tenants, _policies, new SourceCatalog(), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, MaxConnections: 64),
+            configuration.Snapshots);
+    }
+
+    /// <summary>Contents of the image.</summary>
+    public byte[] Image { get; }
+
+    public string Folder => _directory.Path;
+
+    public string SocketPath => Path.Combine(Folder, SocketName);
+
+    public FaultEngine Engine { get; }
+
+    public TenantCatalog Tenants { get; }
+
+    public SnapshotSessions Sessions { get; } = new();
+
+    public RecordingTelemetry Telemetry { get; } = new();
+
+    public RecordingLogger Log { get; } = new();
+
+    /// <inheritdoc/>
+    public bool IsDraining { get; set; }
+
+    /// <summary>Sessions that serve.</summary>
+    public IReadOnlyList<Session> Serving => [.. Engine.Sessions().Where(session => session.State == SessionState.Serving)];
+
+    /// <summary>Opens the front door, and waits until its sockets are open.</summary>
+    /// <param name="snapshots">JSON of the section; an @ stands for <see cref="Folder"/>. By default one, without any limit.</param>
+    /// <param name="limits">JSON of the tenant's limits.</param>
+    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "")
+    {
+        SnapshotHost host = new(snapshots, limits);
+        host.Engine.Start();
+        host._door.Start();
+        await host._door.PingAsync();
+        return host;
+    }
+
+    /// <summary>Serves other snapshots from now on.</summary>
+    public Task ApplyAsync(string snapshots) => _door.Apply(Load(snapshots, "").Snapshots);
+
+    /// <summary>So many VMs were killed, for these reasons, and each is told in the log by now.</summary>
+    public void AssertKills(params string[] reasons)
+    {
+        // A process is gone before that is told.
+        Eventually.True(() => Log.Text.Split("2103 VM killed").Length > reasons.Length, "the kills in the log");
+        Assert.Equal(reasons, Telemetry.Kills.Select(kill => kill.ToString()));
+    }
+
+    public async Task StopDoorAsync()
+    {
+        _stopped = true;
+        await _door.StopAsync(CancellationToken.None);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_stopped)
+            await StopDoorAsync();
+        await Engine.StopAsync(TimeSpan.FromSeconds(5));
+        _door.Dispose();
+        Engine.Dispose();
+        _policies.Dispose();
+        _directory.Dispose();
+    }
+
+    private ManagerConfiguration Load(string snapshots, string limits) => Layers.LoadValid($$"""
+        {
+          "policies": { "vm": { "source": { "kind": "client" } }, "ahead": { "source": { "kind": "client" }, "prefetchOnRegister": true } },
+          "tenants": {
+            "vms": { "default": true, "defaultPolicy": "vm", "policies": ["*"], "sourceDirectories": ["@"], "limits": { {{limits}} } },
+            "poor": { "match": { "uids": [4242] }, "defaultPolicy": "vm" }
+          },
+          "snapshots": { {{snapshots}} }
+        }
+        """.Replace("@", _directory.Path, StringComparison.Ordinal));
+
+    /// <summary>Keeps the lines.</summary>
+    internal sealed class RecordingLogger : ILogger
+    {
+        private readonly System.Collections.Concurrent.ConcurrentQueue<string> _lines = new();
+
+        public string Text => string.Join('\n', _lines);
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            _lines.Enqueue($"{eventId.Id} {formatter(state, exception)}{exception}");
+    }
+}
