@@ -36,7 +36,8 @@ public sealed record ForkIdentified(long At, Session Session) : EngineEvent(At, 
 /// <param name="At">Monotonic clock, nanoseconds.</param>
 /// <param name="Session">The session it is about.</param>
 /// <param name="Released">True when its ranges were given to the kernel's zero fill; false when it will be killed as soon as it faults.</param>
-public sealed record ForkRefused(long At, Session Session, bool Released) : EngineEvent(At, Session);
+/// <param name="Why">What stands against it; the rest of a sentence about the child.</param>
+public sealed record ForkRefused(long At, Session Session, bool Released, string Why) : EngineEvent(At, Session);
 
 /// <summary>A range was claimed that somebody else holds.</summary>
 /// <param name="At">Monotonic clock, nanoseconds.</param>

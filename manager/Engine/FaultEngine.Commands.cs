@@ -140,7 +140,7 @@ public sealed partial class FaultEngine
     /// The region for an address that faulted where none is known: the client grew a mapping with mremap, for which there is no event. The
     /// region below is extended, or, where something unregistered lies between by now, continued behind it.
     /// </summary>
-    /// <returns>Null when the faulting mapping does not hang together with a known region.</returns>
+    /// <returns>Null when the faulting mapping does not hang together with a known region, or may be there because of an event that is not read.</returns>
     internal static Region? TryExtendRegion(Session session, ulong address)
     {
         Region? below = session.Regions.FindBelow(address);
@@ -154,6 +154,12 @@ public sealed partial class FaultEngine
 
         ulong tail = below.End;
         if (start >= below.End && !TryFindTail(session.Pid, below.End, address, out tail, out end))
+        {
+            return null;
+        }
+
+        // A change that began while we looked may be what we saw. Its end comes only with our reading of its event.
+        if (Userfaultfd.IsChanging(session.Lease))
         {
             return null;
         }

@@ -76,13 +76,25 @@ public sealed partial class FaultEngine
             await RunAsync(group.Key, loop => loop.BeginServingRestored(group)).ConfigureAwait(false);
         }
 
-        foreach (RestoredSession restored in restore.Sessions)
-        {
-            restored.Session.Loop.Post(new LoopCommand<bool>(_ => FaultLoop.CountPresent(restored.Session)));
-        }
-
+        _ = CountPresentAsync(restore.Sessions);
         return new RestoreReport(
             [.. restore.Sessions.Where(restored => restored.Session.State != SessionState.Ended)], restore.Failures, restore.Gone, descriptors.Foreign);
+    }
+
+    // One after the other, each in a turn of its own: faults come first.
+    private static async Task CountPresentAsync(List<RestoredSession> sessions)
+    {
+        try
+        {
+            foreach (RestoredSession restored in sessions)
+            {
+                await RunAsync(restored.Session.Loop, _ => FaultLoop.CountPresent(restored.Session)).ConfigureAwait(false);
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            // The engine stops; the numbers go with it.
+        }
     }
 
     /// <summary>
@@ -144,9 +156,7 @@ public sealed partial class FaultEngine
 
             throw new CorruptStateException(inherited.Defect ?? InheritedSession.NoState);
         }
-#pragma warning disable CA1031 // Whatever is wrong with one session must not keep the others from being restored.
-        catch (Exception failure)
-#pragma warning restore CA1031
+        catch (Exception failure) when (!RestoreTrouble.IsOurs(failure))
         {
             memory?.Dispose();
             FailClosed(restore, inherited, process, failure.Message);
@@ -197,13 +207,17 @@ public sealed partial class FaultEngine
         foreach ((Region region, nuint place, RegionRecordState state) in regions)
         {
             session.Ledger.Resume(region, place);
-            if (state == RegionRecordState.Wanted)
+            switch (state)
             {
-                restore.Wanted.Add((session, region));
-            }
-            else
-            {
-                session.Regions.Add(region);
+                case RegionRecordState.Wanted:
+                    restore.Wanted.Add((session, region));
+                    break;
+                case RegionRecordState.Aside:
+                    restore.Aside.Add((session, region));
+                    break;
+                default:
+                    session.Regions.Add(region);
+                    break;
             }
         }
 
@@ -387,6 +401,9 @@ public sealed partial class FaultEngine
 
         /// <summary>Ranges whose registration was under way.</summary>
         public List<(Session Session, Region Region)> Wanted { get; } = [];
+
+        /// <summary>Ranges that were displaced, and of which nobody has told yet where they are.</summary>
+        public List<(Session Session, Region Region)> Aside { get; } = [];
 
         public List<RestoreFailure> Failures { get; } = [];
 

@@ -16,6 +16,9 @@ public struct UffdMessage
     /// <summary>Reserved by the kernel, which writes 0: whoever keeps a message may note here how far he is with it.</summary>
     [FieldOffset(1)][CName("reserved1")] public byte Step;
 
+    /// <summary>Reserved by the kernel likewise, which writes 0: for a number that belongs to <see cref="Step"/>.</summary>
+    [FieldOffset(4)][CName("reserved3")] public uint Note;
+
     /// <summary>PageFault: the kind of access.</summary>
     [FieldOffset(8)][CName("arg.pagefault.flags")] public UffdFaultFlags Flags;
 

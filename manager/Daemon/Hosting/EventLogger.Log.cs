@@ -19,8 +19,8 @@ internal sealed partial class EventLogger
     [LoggerMessage(3004, LogLevel.Debug, "Session {Session} is pid {Pid}")]
     private partial void LogForkIdentified(long session, int pid);
 
-    [LoggerMessage(3005, LogLevel.Warning, "Session {Session}: tenant {Tenant} has as many sessions as it may, a forked child is {Fate}")]
-    private partial void LogForkRefused(long session, string tenant, string fate);
+    [LoggerMessage(3005, LogLevel.Warning, "Session {Session} of tenant {Tenant} {Why}; the child is {Fate}")]
+    private partial void LogForkRefused(long session, string tenant, string why, string fate);
 
     [LoggerMessage(3006, LogLevel.Warning, "Session {Session} of pid {Pid} claims 0x{Start:x}+0x{Length:x}, which is held by {Holder}, refusing the claim")]
     private partial void LogConflict(long session, int pid, ulong start, ulong length, string holder);

@@ -69,7 +69,7 @@ internal sealed partial class EventLogger(ILogger<EventLogger> logger, TimeProvi
         switch (engineEvent)
         {
             case ForkRefused e:
-                LogForkRefused(session.Id, session.Tenant.Name, e.Released ? "left to the kernel's zero fill" : "killed as soon as it needs a page");
+                LogForkRefused(session.Id, session.Tenant.Name, e.Why, e.Released ? "left to the kernel's zero fill" : "killed as soon as it needs a page");
                 break;
             case RangeConflict e:
                 LogConflict(session.Id, session.Pid, e.Start, e.Length, Words(e.Holder));

@@ -21,8 +21,8 @@ internal sealed partial class HandOver(
     ILogger<HandOver> logger)
 {
     // The service manager reads its socket within milliseconds, but thousands of descriptors, or a reload of its own, may keep it for a while. The other
-    // way out ends every session: it is worth a wait, of less than what a unit gives for a stop.
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    // way out ends every session: it is worth a wait. Before and after the hand-over together it is less than what the unit gives for a stop.
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
 
     /// <summary>
     /// Whether a signal asks for it: SIGTERM, when the service manager is known to keep what it was given and has been given everything.
@@ -31,7 +31,8 @@ internal sealed partial class HandOver(
     {
         if (signal != PosixSignal.SIGTERM || store.State == StoreState.Absent)
             return false;
-        if (await store.KnownAsync(s_patience) == StoreState.Keeps && await socket.FlushAsync(s_patience))
+        long began = Stopwatch.GetTimestamp();
+        if (await store.KnownAsync(s_patience) == StoreState.Keeps && await socket.FlushAsync(Left(began)))
             return true;
         if (engine.Sessions().Count > 0)
             LogNotKept(engine.Sessions().Count);
@@ -54,6 +55,13 @@ internal sealed partial class HandOver(
         if (!isRead)
             LogNotRead();
         LogHandedOver(sessions, Stopwatch.GetElapsedTime(began).TotalMilliseconds);
+    }
+
+    // Of the patience, which is one for both questions.
+    private static TimeSpan Left(long began)
+    {
+        TimeSpan left = s_patience - Stopwatch.GetElapsedTime(began);
+        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 
     [LoggerMessage(1050, LogLevel.Information, "Handed over: {Sessions} sessions wait for the next manager, {Milliseconds:0} ms")]

@@ -5,25 +5,43 @@ namespace UffdManager.Engine.Loops;
 /// <summary>
 /// What lay where a remap arrived, kept until the event comes that says where it went. Owns references of its own.
 /// </summary>
-internal sealed class DisplacedRange(ulong start, ulong end)
+internal sealed class DisplacedRange(ulong start, ulong end, ulong aside = 0)
 {
-    public ulong Start { get; set; } = start;
+    public ulong Start { get; private set; } = start;
 
     public ulong End { get; set; } = end;
 
-    /// <summary>Pieces of regions; empty when what lay there had moved away already, and only its unmap is awaited.</summary>
-    public List<Region> Regions { get; } = [];
+    /// <summary>
+    /// Where the contents of <see cref="Start"/> are kept: regions and page states from this address on (<see cref="State.StateLayout.AsideBase"/>); 0 when
+    /// what lay there had moved away already, and only its unmap is awaited.
+    /// </summary>
+    public ulong Aside { get; private set; } = aside;
 
-    /// <summary>States of their pages, absent ones left out.</summary>
-    public List<(ulong Start, ulong End, PageState State)> Pages { get; } = [];
+    /// <summary>Where what is set aside ends.</summary>
+    public ulong AsideEnd => Aside + (End - Start);
+
+    /// <summary>Pieces of regions, at the addresses where they are kept.</summary>
+    public List<Region> Regions { get; } = [];
 
     public bool Overlaps(ulong start, ulong end) => Start < end && start < End;
 
-    /// <summary>Drops the contents; the unmap is still awaited.</summary>
-    public void Release()
+    /// <summary>Where a page that lay in this range is kept.</summary>
+    public ulong AsideOf(ulong address) => address - Start + Aside;
+
+    /// <summary>Leaves only what lies from an address on.</summary>
+    public void TrimTo(ulong start)
     {
-        Regions.ForEach(region => region.Release());
-        Regions.Clear();
-        Pages.Clear();
+        Aside = Aside == 0 ? 0 : AsideOf(start);
+        Start = start;
     }
+
+    /// <summary>Forgets the contents, of which somebody else has disposed; the unmap is still awaited.</summary>
+    public void Empty()
+    {
+        Regions.Clear();
+        Aside = 0;
+    }
+
+    /// <summary>Drops the references and nothing else: on record it stays.</summary>
+    public void Release() => Regions.ForEach(region => region.Release());
 }

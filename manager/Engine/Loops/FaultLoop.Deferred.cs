@@ -30,6 +30,13 @@ internal sealed partial class FaultLoop
         Defer(fault.Session, fault.Page, fault.Flags, fault.ReadAt, fault.Attempts + 1, reason, MonotonicClock.NowNanoseconds + backoff);
     }
 
+    // A fault of which not even the region is certain.
+    private void Defer(Session session, ulong page, UffdFaultFlags flags, long readAt, int attempts)
+    {
+        long backoff = Math.Min(FirstChangingBackoff << Math.Min(attempts, 16), MaximumChangingBackoff);
+        Defer(session, page, flags, readAt, attempts + 1, DeferralReason.Changing, MonotonicClock.NowNanoseconds + backoff);
+    }
+
     private void Defer(Session session, ulong page, UffdFaultFlags flags, long readAt, int attempts, DeferralReason reason, long dueAt)
     {
         session.Counters.Deferrals[(int)reason]++;

@@ -17,11 +17,15 @@ namespace UffdManager.Engine.Loops;
 /// Taken as they come, A would move away with what B has brought, and the unmap would take the rest. But what lies at X when B's remap is read
 /// must have left X in the kernel already, and an event that says so is still to come. So it is set aside, and the next remap or unmap
 /// of X is taken for its own. Until that event is read, the kernel refuses to fill anything; once nothing is outstanding (the kernel fills again),
-/// what is still set aside was a mistake of ours and is dropped. Not told apart is a second remap by B, of X, before A's event is queued:
+/// what is still set aside was a mistake of ours and is dropped. It lies in the state memory like everything else, at addresses that no process has, so
+/// that a successor goes on waiting for the event. Not told apart is a second remap by B, of X, before A's event is queued:
 /// nothing in the events does, and A would have to be preempted for as long as B takes for a fault-free round through the manager.
 /// </remarks>
 internal sealed partial class FaultLoop
 {
+    // Room between contents that are set aside, so that the states of huge pages lie in entries of their own.
+    private const ulong AsideAlignment = 2 * 1024 * 1024;
+
     private void TakeUnmap(Session session, ulong start, ulong end)
     {
         ulong cursor = start;
@@ -36,11 +40,11 @@ internal sealed partial class FaultLoop
             }
             else if (displaced.End > end)
             {
-                displaced.Start = end;
+                displaced.TrimTo(end);
             }
             else
             {
-                displaced.Release();
+                DropContents(session, displaced);
                 session.Displaced.Remove(displaced);
             }
         }
@@ -58,16 +62,19 @@ internal sealed partial class FaultLoop
         {
             if (ownersTell)
             {
-                Displace(session, to, to + length);
+                Displace(session, to, to + length, ref message);
             }
 
             message.Step = RemapStep.PlaceIsFree;
         }
 
-        DisplacedRange? owner = session.Displaced.Find(range => range.Regions.Count > 0 && range.Overlaps(from, from + length) && !range.Overlaps(to, to + length));
+        DisplacedRange? owner = session.Displaced.Find(range => range.Aside != 0 && range.Overlaps(from, from + length) && !range.Overlaps(to, to + length));
         if (message.Step == RemapStep.PlaceIsFree && owner is not null)
         {
             MoveDisplaced(session, owner, from, to, length);
+
+            // The number before the step: by it a successor knows whose contents have found their place.
+            message.Note = KeyOf(owner);
             message.Step = RemapStep.Done;
         }
         else if (message.Step != RemapStep.Done)
@@ -79,23 +86,39 @@ internal sealed partial class FaultLoop
             }
         }
 
+        uint key = message.Note;
+        if (message.Step == RemapStep.Done && session.Displaced.Find(range => range.Aside != 0 && KeyOf(range) == key) is DisplacedRange settled)
+        {
+            DropContents(session, settled);
+        }
+
         RecordAwaited(session);
     }
 
     /// <summary>Goes on waiting for the events that an earlier manager waited for.</summary>
-    private static void RestoreAwaited(Session session)
+    private static void RestoreAwaited(Session session, IEnumerable<Region> aside)
     {
+        List<Region> left = [.. aside];
         foreach (AwaitedRange range in session.Ledger.ReadAwaited())
         {
             session.HasAwaitedOnRecord = true;
-            if (range.IsDisplaced)
-            {
-                session.Displaced.Add(new DisplacedRange(range.Start, range.End));
-            }
-            else
+            if (!range.IsDisplaced)
             {
                 session.Vacated.Add((range.Start, range.End));
+                continue;
             }
+
+            DisplacedRange displaced = new(range.Start, range.End, range.Aside);
+            displaced.Regions.AddRange(left.Where(region => region.Start < displaced.AsideEnd && displaced.Aside < region.End));
+            left.RemoveAll(displaced.Regions.Contains);
+            session.Displaced.Add(displaced);
+        }
+
+        // Set aside, and the manager ended before it was on the list; where it came from it still is.
+        foreach (Region region in left)
+        {
+            session.Ledger.Forget(region);
+            region.Release();
         }
     }
 
@@ -110,12 +133,11 @@ internal sealed partial class FaultLoop
 
         session.HasAwaitedOnRecord = session.Vacated.Count + session.Displaced.Count > 0;
         bool isWhole = session.Ledger.WriteAwaited([
-            .. session.Vacated.Select(range => new AwaitedRange(range.Start, range.End, IsDisplaced: false)),
-            .. session.Displaced.Select(range => new AwaitedRange(range.Start, range.End, IsDisplaced: true))]);
-        bool hasContents = !isWhole || session.Displaced.Exists(range => range.Regions.Count > 0);
-        if (hasContents != session.Ledger.HasDisplaced)
+            .. session.Displaced.Select(range => new AwaitedRange(range.Start, range.End, IsDisplaced: true, range.Aside)),
+            .. session.Vacated.Select(range => new AwaitedRange(range.Start, range.End, IsDisplaced: false))]);
+        if (isWhole == session.Ledger.LacksAwaited)
         {
-            session.Ledger.HasDisplaced = hasContents;
+            session.Ledger.LacksAwaited = !isWhole;
         }
     }
 
@@ -135,7 +157,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        session.Displaced.ForEach(range => range.Release());
+        session.Displaced.ForEach(range => DropContents(session, range));
         session.Displaced.Clear();
         session.Vacated.Clear();
         RecordAwaited(session);
@@ -149,9 +171,9 @@ internal sealed partial class FaultLoop
         }
     }
 
-    // Sets aside what lies in [start, end), so that the range is free for who arrives. On record before anything is cut: who finds the range cut must know that
-    // its unmap is still to come.
-    private void Displace(Session session, ulong start, ulong end)
+    // Sets aside what lies in [start, end), so that the range is free for who arrives. All of it is on record, by one store, before anything is cut. The
+    // message says how many there were before: a successor that finds more has nothing left to do but the cut.
+    private void Displace(Session session, ulong start, ulong end, ref UffdMessage message)
     {
         CollectTouched(session, start, end);
         if (_touched.Count == 0)
@@ -159,66 +181,104 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        foreach (Region region in _touched)
+        if (message.Note == 0)
         {
-            DisplacedRange displaced = new(Math.Max(start, region.Start), Math.Min(end, region.End));
-            if (!session.Vacated.Exists(range => range.Start < displaced.End && displaced.Start < range.End))
-            {
-                displaced.Regions.Add(region.Derive(displaced.Start, displaced.End, region.OffsetOf(displaced.Start), region.Generation));
-                KeepPages(session, displaced);
-            }
-
-            session.Displaced.Add(displaced);
+            message.Note = (uint)session.Displaced.Count + 1;
         }
 
-        RecordAwaited(session);
+        if (session.Displaced.Count < message.Note)
+        {
+            foreach (Region region in _touched)
+            {
+                DisplacedRange displaced = SetAside(session, region, Math.Max(start, region.Start), Math.Min(end, region.End));
+                session.Displaced.Add(displaced);
+            }
+
+            RecordAwaited(session);
+        }
+
         ApplyUnmap(session, start, end);
         session.Vacated.RemoveAll(range => range.Start >= start && range.End <= end);
     }
 
-    private static void KeepPages(Session session, DisplacedRange displaced)
+    // A range whose contents have moved away already is awaited without any.
+    private DisplacedRange SetAside(Session session, Region region, ulong start, ulong end)
     {
-        ulong cursor = displaced.Start;
-        while (session.Pages.NextRun(cursor, displaced.End, out ulong stop, out PageState state))
+        if (session.Vacated.Exists(range => range.Start < end && start < range.End))
         {
-            PageState kind = state & PageState.StateMask;
-            if (kind is PageState.Present or PageState.Removed or PageState.Poisoned)
+            return new DisplacedRange(start, end);
+        }
+
+        ulong last = session.Displaced.Where(range => range.Aside != 0).Select(range => range.AsideEnd).DefaultIfEmpty(StateLayout.AsideBase).Max();
+        DisplacedRange displaced = new(start, end, PageSize.AlignUp(last, AsideAlignment) + (start & (AsideAlignment - 1)));
+        Region piece = region.Derive(displaced.Aside, displaced.AsideEnd, region.OffsetOf(start), region.Generation);
+        displaced.Regions.Add(piece);
+        if (!TryCopyPages(session, start, end, displaced.Aside))
+        {
+            Kill(session, start, "the manager has no memory to follow mremap");
+        }
+
+        _ = session.Ledger.Record(piece, RegionRecordState.Aside);
+        return displaced;
+    }
+
+    // Of what is set aside at one time no two have the same.
+    private static uint KeyOf(DisplacedRange range) => (uint)((range.Aside - StateLayout.AsideBase) / AsideAlignment) + 1;
+
+    private static void DropContents(Session session, DisplacedRange displaced)
+    {
+        if (displaced.Aside == 0)
+        {
+            return;
+        }
+
+        foreach (Region region in displaced.Regions)
+        {
+            session.Ledger.Forget(region);
+            region.Release();
+        }
+
+        // Clearing needs no memory beyond what it gives back, but for the borders; what is left there is written over before it is read.
+        _ = session.Pages.TrySetRange(displaced.Aside, displaced.AsideEnd, PageState.Absent);
+        displaced.Empty();
+    }
+
+    // The former owner of a range tells at last where he went. What may have been done of it already is done over.
+    private void MoveDisplaced(Session session, DisplacedRange owner, ulong from, ulong to, ulong length)
+    {
+        CutRegions(session, to, to + length);
+        ulong first = owner.AsideOf(Math.Max(from, owner.Start));
+        ulong last = owner.AsideOf(Math.Min(from + length, owner.End));
+        foreach (Region region in owner.Regions.Where(region => region.Start < last && first < region.End))
+        {
+            ulong start = Math.Max(first, region.Start);
+            ulong stop = Math.Min(last, region.End);
+            ulong target = to + (owner.Start + (start - owner.Aside) - from);
+            ForgetResident(session, target, target + (stop - start));
+            if (!TryCopyPages(session, start, stop, target))
             {
-                displaced.Pages.Add((cursor, stop, kind));
+                Kill(session, target, "the manager has no memory to follow mremap");
+                return;
+            }
+
+            Region copy = region.Derive(target, target + (stop - start), region.OffsetOf(start), region.Generation);
+            session.Regions.Add(copy);
+            session.Tenant.Usage.ForceRegions(1, (long)copy.Length);
+            CountResident(session, copy.Start, copy.End);
+        }
+    }
+
+    private static void CountResident(Session session, ulong start, ulong end)
+    {
+        ulong cursor = start;
+        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
+        {
+            if ((state & PageState.StateMask) == PageState.Present)
+            {
+                AddResident(session, (long)(stop - cursor));
             }
 
             cursor = stop;
         }
-    }
-
-    // The former owner of a range tells at last where he went.
-    private void MoveDisplaced(Session session, DisplacedRange owner, ulong from, ulong to, ulong length)
-    {
-        ulong end = from + length;
-        foreach (Region region in owner.Regions.Where(region => region.Start < end && from < region.End))
-        {
-            ulong start = Math.Max(from, region.Start);
-            ulong stop = Math.Min(end, region.End);
-            session.Regions.Add(region.Derive(to + (start - from), to + (stop - from), region.OffsetOf(start), region.Generation));
-            session.Tenant.Usage.ForceRegions(1, (long)(stop - start));
-        }
-
-        foreach ((ulong Start, ulong End, PageState State) run in owner.Pages.Where(run => run.Start < end && from < run.End))
-        {
-            ulong start = to + (Math.Max(from, run.Start) - from);
-            ulong stop = to + (Math.Min(end, run.End) - from);
-            if (!session.Pages.TrySetRange(start, stop, run.State))
-            {
-                Kill(session, start, "the manager has no memory to follow mremap");
-                break;
-            }
-
-            if (run.State == PageState.Present)
-            {
-                AddResident(session, (long)(stop - start));
-            }
-        }
-
-        owner.Release();
     }
 }

@@ -36,8 +36,10 @@ internal sealed partial class FaultLoop
             }
         }
 
-        if (IsComplete(session, mode))
+        if (session.IsLetGo || IsComplete(session, mode))
         {
+            // From here on there is no way back: what the client removes now reads as zeros whatever is found out later.
+            session.IsLetGo = true;
             foreach (Region region in session.Regions.All)
             {
                 _ = Userfaultfd.Unregister(session.Uffd, region.Start, region.Length);

@@ -15,6 +15,7 @@ internal sealed partial class FaultLoop
     // sweep finds no new one.
     private const int MaximumStaleFaults = 1000;
     private const long StaleNanoseconds = 500_000_000;
+    private const long StaleWindow = 2_000_000_000;
 
     // Each attempt reads /proc three times; a child of another pid namespace is never found that way.
     private const int MaximumIdentifyAttempts = 16;
@@ -159,7 +160,16 @@ internal sealed partial class FaultLoop
         Region? region = session.Regions.Find(address) ?? FindGrown(session, address);
         if (region is null)
         {
-            ServeUnknown(session, address, kind, readAt);
+            if (Userfaultfd.IsChanging(session.Lease))
+            {
+                // What the event says that is still to come may be that a region has moved here.
+                Defer(session, PageSize.AlignDown(address, (ulong)PageSize.Base), flags, readAt, attempts);
+            }
+            else
+            {
+                ServeUnknown(session, address, kind, readAt);
+            }
+
             return;
         }
 
@@ -204,6 +214,12 @@ internal sealed partial class FaultLoop
     {
         _ = Userfaultfd.Wake(session.Lease, PageSize.AlignDown(address, (ulong)PageSize.Base), (ulong)PageSize.Base);
         Account(session, kind, FaultOutcome.Stale, readAt);
+        if (session.StaleFaults == 0 || _now - session.StaleSince > StaleWindow)
+        {
+            session.StaleFaults = 0;
+            session.StaleSince = _now;
+        }
+
         if (++session.StaleFaults >= MaximumStaleFaults && _now - session.StaleSince > StaleNanoseconds)
         {
             Kill(session, address, "faults again and again in a range that was registered without the manager");
@@ -214,12 +230,8 @@ internal sealed partial class FaultLoop
     // mremap, is found at the first look.
     private Region? FindGrown(Session session, ulong address)
     {
-        if (session.StaleFaults == 0)
-        {
-            session.StaleSince = _now;
-        }
-
-        if (_now < session.NextLookAt)
+        // An address to which a region has just moved is no growth, but looks like it until the event of the move is read.
+        if (_now < session.NextLookAt || Userfaultfd.IsChanging(session.Lease))
         {
             return null;
         }

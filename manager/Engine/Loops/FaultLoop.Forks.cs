@@ -14,8 +14,11 @@ namespace UffdManager.Engine.Loops;
 /// </remarks>
 internal sealed partial class FaultLoop
 {
-    // Children of a tenant that were refused, and wait to be found and killed.
+    // Children of one parent that were refused, and wait to be found and killed.
     private const int MaximumRefusedChildren = 64;
+
+    // It would read zeros as soon as this manager ends otherwise than in order.
+    private const string NotStored = "was forked, and the service manager does not keep its userfaultfd (FileDescriptorStoreMax= of the unit, --store-max of uffd-supervise)";
 
     private SessionLedger? _spareLedger;
 
@@ -63,7 +66,8 @@ internal sealed partial class FaultLoop
         child.Tenant.Usage.AddSession();
         Add(child);
         _engine.Publish(new ForkAdopted(_now, child, parent));
-        if (WhyForkIsTooMuch(parent) is string refusal)
+        string? refusal = WhyForkIsTooMuch(parent) ?? (child.IsStored ? null : NotStored);
+        if (refusal is not null)
         {
             RefuseFork(parent, child, refusal);
             return;
@@ -84,7 +88,11 @@ internal sealed partial class FaultLoop
         child.Record();
         CrashPoints.Visit(CrashPoint.ForkCopied);
         child.IsStored &= _engine.Keeper.StoreSession(child.Id, child.Ledger.Memory.Memfd);
-        if (child.Ledger.IsIncomplete)
+        if (!child.IsStored && !IsZeroOnly(parent))
+        {
+            Kill(child, 0, NotStored);
+        }
+        else if (child.Ledger.IsIncomplete)
         {
             Kill(child, 0, "the manager has no memory to record a forked child");
         }
@@ -110,7 +118,7 @@ internal sealed partial class FaultLoop
     private void RefuseFork(Session parent, Session child, string why)
     {
         bool released = IsZeroOnly(parent);
-        _engine.Publish(new ForkRefused(_now, child, released));
+        _engine.Publish(new ForkRefused(_now, child, released, why));
         if (released)
         {
             End(child, SessionEndReason.Released);
@@ -119,10 +127,12 @@ internal sealed partial class FaultLoop
         {
             Kill(child, 0, why);
             _engine.Keeper.StoreSession(child.Id, child.Ledger.Memory.Memfd);
-            if (parent.Tenant.Usage.Sessions > parent.Tenant.Limits.Sessions + MaximumRefusedChildren)
+            parent.RefusedChildren.RemoveAll(it => it.State == SessionState.Ended);
+            parent.RefusedChildren.Add(child);
+            if (parent.RefusedChildren.Count > MaximumRefusedChildren)
             {
                 // Children that never fault are never found; each of them costs descriptors, here and in the store, which are everybody's.
-                Kill(parent, 0, "forks on and on beyond the tenant's limit of sessions");
+                Kill(parent, 0, "forks on and on beyond the tenant's limits");
             }
         }
     }

@@ -27,12 +27,10 @@ internal sealed partial class FaultLoop
                     FinishRegister(session, region);
                 }
 
-                RestoreAwaited(session);
+                RestoreAwaited(session, restore.Aside.Where(aside => aside.Session == session).Select(aside => aside.Region));
                 ReplayEvents(session, restore);
             }
-#pragma warning disable CA1031 // Whatever is wrong with one session must not keep the others from being served.
-            catch (Exception failure)
-#pragma warning restore CA1031
+            catch (Exception failure) when (!RestoreTrouble.IsOurs(failure))
             {
                 string reason = $"what the manager before this one had begun cannot be completed: {failure.Message}";
                 Kill(session, 0, reason);

@@ -282,8 +282,6 @@ internal sealed partial class FaultLoop
             }
 
             session.NonBlockRepairs = 0;
-            session.StaleFaults = session.StaleFaults == session.StaleFaultsSwept ? 0 : session.StaleFaults;
-            session.StaleFaultsSwept = session.StaleFaults;
             if (session.ExitedAt != 0 && _now - session.ExitedAt < _sweepNanoseconds)
             {
                 _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);

@@ -12,17 +12,12 @@ internal sealed partial class PageTable
     /// of: fetches under way, deferred faults.
     /// </summary>
     /// <param name="used">Gets every block of the table.</param>
-    /// <returns>Bytes of pages that are present.</returns>
+    /// <returns>Bytes of pages that are present, not counting what is set aside.</returns>
     /// <exception cref="CorruptStateException">Something does not check.</exception>
     public long Recover(UsedBlocks used)
     {
-        ulong root = memory.ReadCheckedCell(_rootCell);
-        if (root == 0)
-        {
-            return 0;
-        }
-
-        return (root & 1) == 0 ? RecoverNode(used, root, Levels - 1) : throw new CorruptStateException("the page table's root is no node");
+        _ = RecoverRoot(used, RootOf(StateLayout.AsideBase));
+        return RecoverRoot(used, RootOf(0));
     }
 
     /// <summary>Bytes of nodes and leaves.</summary>
@@ -30,6 +25,17 @@ internal sealed partial class PageTable
 
     /// <summary>Charges the tenant for a table that was recovered through another object.</summary>
     public void Resume(long bytes) => Charge(bytes);
+
+    private long RecoverRoot(UsedBlocks used, nuint cell)
+    {
+        ulong root = memory.ReadCheckedCell(cell);
+        if (root == 0)
+        {
+            return 0;
+        }
+
+        return (root & 1) == 0 ? RecoverNode(used, root, Levels - 1) : throw new CorruptStateException("the page table's root is no node");
+    }
 
     private long RecoverNode(UsedBlocks used, ulong node, int level)
     {

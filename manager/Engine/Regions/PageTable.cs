@@ -13,7 +13,7 @@ namespace UffdManager.Engine.Regions;
 /// <para>It lies in the session's state memory and outlives the manager: there is no journal, the table itself is what a successor reads. An entry
 /// of an inner node is a cell with a check (<see cref="StateChecks"/>): 0 (all below is <see cref="PageState.Absent"/>), a tagged uniform state (bit 0
 /// set, state above), or the offset of the node below. A byte of a leaf has its parity in the top bit. So every single store takes the table from one
-/// state that can be read to the next.</para>
+/// state that can be read to the next. Addresses from <see cref="StateLayout.AsideBase"/> on have a root of their own.</para>
 /// <para>Owned by one fault loop; not thread safe. Memory is charged to the tenant; what it may not have fails like memory that is not there.</para>
 /// </remarks>
 internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, long limitBytes) : IDisposable
@@ -28,7 +28,6 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
 
     private const byte ParityBit = 0x80;
 
-    private readonly nuint _rootCell = memory.Base + StateLayout.RootCell;
     private ulong _cachedTag = ulong.MaxValue;
     private nuint _cachedLeaf;
     private long _bytes;
@@ -41,7 +40,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
             return Decode(Leaf(_cachedLeaf, address));
         }
 
-        ulong entry = StateMemory.ReadCell(_rootCell);
+        ulong entry = StateMemory.ReadCell(RootOf(address));
         for (int level = Levels - 1; level >= 1; level--)
         {
             if (entry == 0)
@@ -139,7 +138,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
             return false;
         }
 
-        ulong entry = StateMemory.ReadCell(_rootCell);
+        ulong entry = StateMemory.ReadCell(RootOf(cursor));
         for (int level = Levels - 1; level >= 1; level--)
         {
             if (entry != 0)
@@ -170,6 +169,9 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
         _bytes = 0;
         Uncache();
     }
+
+    private nuint RootOf(ulong address) =>
+        memory.Base + (nuint)(address < StateLayout.AsideBase ? StateLayout.RootCell : StateLayout.AsideRootCell);
 
     // Bytes that one entry at this level of nodes covers: level 1 entries point to leaves.
     private static ulong Span(int level) => 1UL << (PageShift + (9 * level));
@@ -203,7 +205,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
 
     private bool HasLeaf(ulong address)
     {
-        ulong entry = StateMemory.ReadCell(_rootCell);
+        ulong entry = StateMemory.ReadCell(RootOf(address));
         for (int level = Levels - 1; level >= 1 && entry != 0; level--)
         {
             entry = StateMemory.ReadCell(Cell(entry, address, level));
@@ -218,7 +220,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
 
     private nuint TryMakeLeaf(ulong address)
     {
-        nuint cell = _rootCell;
+        nuint cell = RootOf(address);
         for (int level = Levels - 1; level >= 0; level--)
         {
             ulong node = TryMakeBlock(cell, level);
@@ -269,7 +271,7 @@ internal sealed partial class PageTable(StateMemory memory, TenantUsage usage, l
     private bool TrySetUniform(ulong address, int level, PageState state)
     {
         ulong value = state == PageState.Absent ? 0 : ((ulong)state << 1) | 1;
-        nuint cell = _rootCell;
+        nuint cell = RootOf(address);
         for (int at = Levels - 1; at >= level; at--)
         {
             if (StateMemory.ReadCell(cell) == value && (at < Levels - 1 || value == 0))

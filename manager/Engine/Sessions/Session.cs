@@ -116,6 +116,12 @@ public sealed class Session
     /// <summary>Whether ranges of which events are still to come stand in the ledger.</summary>
     internal bool HasAwaitedOnRecord { get; set; }
 
+    /// <summary>Whether its ranges were unregistered for its end, which only waits for the client's events to be read.</summary>
+    internal bool IsLetGo { get; set; }
+
+    /// <summary>Forked children beyond the tenant's limits that nobody could find and kill yet.</summary>
+    internal List<Session> RefusedChildren { get; } = [];
+
     /// <summary>Ranges that were moved away and not unmapped since, as far as events have told.</summary>
     internal List<(ulong Start, ulong End)> Vacated { get; } = [];
 
@@ -158,9 +164,6 @@ public sealed class Session
 
     /// <summary>Faults at addresses that no region holds, since a sweep that saw no new one.</summary>
     internal int StaleFaults { get; set; }
-
-    /// <summary>How many of them the last sweep saw.</summary>
-    internal int StaleFaultsSwept { get; set; }
 
     /// <summary>When the first of those came.</summary>
     internal long StaleSince { get; set; }

@@ -11,4 +11,7 @@ internal enum RegionRecordState : byte
 
     /// <summary>It is registered.</summary>
     Standing = 2,
+
+    /// <summary>It has moved to where only an event that is still to come will tell; recorded at the addresses of what is set aside.</summary>
+    Aside = 3,
 }

@@ -101,7 +101,7 @@ internal sealed class RegionRecords
             return RegionRecordState.Free;
         }
 
-        return state is RegionRecordState.Wanted or RegionRecordState.Standing && tag == ((uint)state | ((ulong)CheckOf(place) << 32))
+        return state is RegionRecordState.Wanted or RegionRecordState.Standing or RegionRecordState.Aside && tag == ((uint)state | ((ulong)CheckOf(place) << 32))
             ? state
             : throw new CorruptStateException("a region's record does not check");
     }

@@ -39,11 +39,11 @@ internal sealed class SessionLedger : IDisposable
         set => StateMemory.WriteCell(Memory.Base + StateLayout.ForkCell, (ulong)value);
     }
 
-    /// <summary>Whether contents are set aside for events that have not come; what they are is not recorded.</summary>
-    public bool HasDisplaced
+    /// <summary>Whether more events are awaited than could be recorded.</summary>
+    public bool LacksAwaited
     {
-        get => Memory.ReadCheckedCell(Memory.Base + StateLayout.DisplacedCell) != 0;
-        set => StateMemory.WriteCell(Memory.Base + StateLayout.DisplacedCell, value ? 1UL : 0);
+        get => Memory.ReadCheckedCell(Memory.Base + StateLayout.OverflowCell) != 0;
+        set => StateMemory.WriteCell(Memory.Base + StateLayout.OverflowCell, value ? 1UL : 0);
     }
 
     /// <summary>Records the ranges of which events are still to come; true if all have found a place.</summary>
@@ -58,6 +58,7 @@ internal sealed class SessionLedger : IDisposable
             StateMemory.WriteCell(entry, ranges[i].Start / (ulong)PageSize.Base);
             StateMemory.WriteCell(entry + 8, ranges[i].End / (ulong)PageSize.Base);
             StateMemory.WriteCell(entry + 16, ranges[i].IsDisplaced ? 2UL : 1);
+            StateMemory.WriteCell(entry + 24, ranges[i].Aside / (ulong)PageSize.Base);
         }
 
         StateMemory.WriteCell(cell, list | ((ulong)count << 1));
@@ -76,7 +77,8 @@ internal sealed class SessionLedger : IDisposable
             ranges.Add(new AwaitedRange(
                 Memory.ReadCheckedCell(entry) * (ulong)PageSize.Base,
                 Memory.ReadCheckedCell(entry + 8) * (ulong)PageSize.Base,
-                Memory.ReadCheckedCell(entry + 16) == 2));
+                Memory.ReadCheckedCell(entry + 16) == 2,
+                Memory.ReadCheckedCell(entry + 24) * (ulong)PageSize.Base));
         }
 
         return ranges;
@@ -127,7 +129,7 @@ internal sealed class SessionLedger : IDisposable
         if (policy < 0 || source < 0 || image < 0)
         {
             // What is only wanted can be refused; what stands in the kernel cannot.
-            IsIncomplete |= state == RegionRecordState.Standing;
+            IsIncomplete |= state != RegionRecordState.Wanted;
             return false;
         }
 
@@ -147,7 +149,7 @@ internal sealed class SessionLedger : IDisposable
                 Image = image,
             },
             state);
-        IsIncomplete |= region.Record == 0 && state == RegionRecordState.Standing;
+        IsIncomplete |= region.Record == 0 && state != RegionRecordState.Wanted;
         return region.Record != 0;
     }
 

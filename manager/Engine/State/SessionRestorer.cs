@@ -30,9 +30,9 @@ internal static class SessionRestorer
             throw new CorruptStateException($"the record is that of session {recovered.Record.Id}");
         }
 
-        if (ledger.HasDisplaced)
+        if (ledger.LacksAwaited)
         {
-            throw new CorruptStateException("the manager ended between two events that tell of one another (remaps of several threads onto each other's ranges)");
+            throw new CorruptStateException($"more than {StateLayout.AwaitedEntries} events were outstanding that tell of one another (remaps of many threads onto each other's ranges)");
         }
 
         // Read now, so that what does not check is found before anything is done about the session.

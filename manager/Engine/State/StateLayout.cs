@@ -28,6 +28,15 @@ internal static class StateLayout
     /// <summary>Cell: root of the page table.</summary>
     public const int RootCell = 64;
 
+    /// <summary>Cell: root of the page table of what is set aside, which has addresses of its own (<see cref="AsideBase"/>).</summary>
+    public const int AsideRootCell = 144;
+
+    /// <summary>
+    /// First of the addresses under which contents are kept that a remap of somebody else has displaced: no process has memory there, and no event can
+    /// name them.
+    /// </summary>
+    public const ulong AsideBase = 1UL << 48;
+
     /// <summary>Cell: first block of region records.</summary>
     public const int RegionCell = 72;
 
@@ -43,8 +52,8 @@ internal static class StateLayout
     /// <summary>Cell: number of the session of a forked child whose event is being worked on; 0 for none.</summary>
     public const int ForkCell = 104;
 
-    /// <summary>Cell: 1 while contents are set aside whose events have not come.</summary>
-    public const int DisplacedCell = 112;
+    /// <summary>Cell: 1 while more events are awaited than the lists have room for.</summary>
+    public const int OverflowCell = 112;
 
     /// <summary>Cells: the process, also in the record, but here it can be read whatever has become of that one.</summary>
     public const int PidCell = 128;
@@ -53,10 +62,12 @@ internal static class StateLayout
     /// <summary>Cell: which of the two lists of awaited ranges counts, in the lowest bit, and how many entries it has.</summary>
     public const int AwaitedCell = 120;
 
-    /// <summary>The two lists: cells of start and end (page numbers) and of 1 for vacated, 2 for displaced.</summary>
+    /// <summary>
+    /// The two lists: cells of start and end (page numbers), of 1 for vacated, 2 for displaced, and of the page number where the contents are kept.
+    /// </summary>
     public const int AwaitedLists = 1024;
-    public const int AwaitedEntryBytes = 24;
-    public const int AwaitedEntries = 64;
+    public const int AwaitedEntryBytes = 32;
+    public const int AwaitedEntries = 48;
 
     public const int Inbox = 4096;
     public const int InboxBytes = 4096;

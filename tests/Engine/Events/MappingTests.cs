@@ -1,5 +1,8 @@
+using UffdManager.Engine.Loops;
+using UffdManager.Engine.Regions;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.Tests.Harness;
+using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
 
@@ -111,6 +114,36 @@ public sealed class MappingTests : EngineTest
         it.AssertHolds(at + (4 * Page), 4 * Page, source, 4 * (long)Page);
         it.AssertHolds(at, 4 * Page, source);
         Assert.Equal((1, 8 * Page), (it.Status().Regions, it.Status().RegisteredBytes));
+    }
+
+    [Fact]
+    public void Growth_is_not_guessed_while_an_event_is_outstanding()
+    {
+        // What is seen in the client may be a region that has just moved there: taken for growth it would be displaced by the event of its own move.
+        Options = Options with { FaultLoops = 1 };
+        ServedClient it = Serve(policy: Zero);
+        ulong other = it.MapRegistered(Page);
+        it.Client.WriteByte(other, 1);
+        (ulong at, _) = it.Client.Map("anon", 8 * Page);
+        it.Client.Run($"munmap {at + (4 * Page)} {4 * Page}");
+        it.Register(at, 4 * Page);
+        Assert.Equal(at, it.Client.Run($"mremap {at} {4 * Page} {8 * Page}"));
+        using ManualResetEventSlim goesOn = new();
+        LoopCommand<Region?> look = new(_ =>
+        {
+            Assert.True(goesOn.Wait(Eventually.DefaultDeadline));
+            Assert.True(Userfaultfd.IsChanging(it.Session.Lease));
+            return FaultEngine.TryExtendRegion(it.Session, at + (5 * Page));
+        });
+        it.Session.Loop.Post(look);
+        PendingReply change = it.Client.Begin($"madvise {other} {Page} 4", 1);
+        Eventually.True(() => Userfaultfd.IsChanging(it.Session.Lease), "the event");
+        PendingReply fault = it.Client.Begin($"read {at + (5 * Page)}", 2);
+        goesOn.Set();
+        Assert.Null(look.Task.Finish());
+        change.AwaitValue();
+        Assert.Equal(0UL, fault.AwaitValue());
+        Assert.Equal(9 * Page, it.Status().RegisteredBytes);
     }
 
     [Fact]

@@ -213,12 +213,12 @@ public sealed class InterruptedTests : RestoreTest
     }
 
     [Fact]
-    public void Manager_that_ended_between_events_of_one_another_costs_the_client_its_life()
+    public void Manager_that_lost_track_of_what_it_awaits_costs_the_client_its_life()
     {
         ServedClient client = Serve();
         client.MapRegistered(4 * Page, RandomFile(4 * (long)Page, 1, out _));
         EndManager();
-        Mapped(client, ledger => ledger.HasDisplaced = true);
+        Mapped(client, ledger => ledger.LacksAwaited = true);
         Assert.True(Assert.Single(StartNext().Failures).Killed);
         client.Client.WaitForExit();
     }

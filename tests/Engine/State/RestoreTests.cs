@@ -174,6 +174,24 @@ public sealed class RestoreTests : RestoreTest
     }
 
     [Fact]
+    public void Forked_child_that_finds_no_room_in_the_store_is_killed_where_zeros_would_be_wrong()
+    {
+        ServedClient parent = Serve();
+        ulong at = parent.MapRegistered(4 * Page, RandomFile(4 * (long)Page, 1, out byte[] contents));
+        Store.IsFull = true;
+        parent.Client.Run("fork");
+        ClientProcess child = Track(parent.Client.AcceptChild());
+        ForkRefused refused = WaitForEvent<ForkRefused>();
+        Assert.False(refused.Released);
+        Assert.Contains("FileDescriptorStoreMax", refused.Why, StringComparison.Ordinal);
+        _ = child.Begin($"read {at}", 1);
+        child.WaitForExit();
+        WaitForEvent<SessionEnded>(e => e.Session.ParentId == parent.Session.Id);
+        Assert.Equal(contents[Page], parent.Client.ReadByte(at + Page));
+        Store.IsFull = false;
+    }
+
+    [Fact]
     public void Many_restarts_in_a_row_change_nothing()
     {
         ServedClient client = Serve();

@@ -1,0 +1,173 @@
+using UffdManager.Engine.Loops;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.State;
+
+/// <summary>
+/// Thread 1 moves A from X to Y, thread 2 then moves B from Z to X, and the manager reads of the second move first: A is set aside until its own event
+/// comes. In between the manager ends, at each of the steps. The client's memory has really moved.
+/// </summary>
+public sealed class DisplacedTests : RestoreTest
+{
+    private const ulong Length = 4 * Page;
+
+    private readonly byte[] _contentsOfA;
+    private readonly byte[] _contentsOfB;
+    private readonly FileSource _a;
+    private readonly FileSource _b;
+
+    public DisplacedTests()
+    {
+        Options = Options with { FaultLoops = 1 };
+        _a = RandomFile((long)Length, 1, out _contentsOfA);
+        _b = RandomFile((long)Length, 2, out _contentsOfB);
+    }
+
+    [Fact]
+    public void What_was_set_aside_finds_its_place_under_the_next_manager() => Check((loop, session, moves) =>
+    {
+        loop.ApplyEvent(session, ref moves.OfB);
+        Note(session, moves.OfA);
+    });
+
+    [Fact]
+    public void What_is_on_record_as_set_aside_and_not_cut_out_yet_is_cut_out() => Check((loop, session, moves) =>
+    {
+        SetAside(loop, session, moves);
+        Region aside = Assert.Single(session.Displaced[0].Regions);
+        session.Regions.Add(aside.Derive(moves.OfA.From, moves.OfA.From + Length, 0, aside.Generation));
+        moves.OfB.Note = 1;
+        Note(session, moves.OfB, moves.OfA);
+    });
+
+    [Fact]
+    public void What_was_set_aside_and_is_not_on_record_as_such_is_set_aside_again() => Check((loop, session, moves) =>
+    {
+        SetAside(loop, session, moves);
+        Region aside = Assert.Single(session.Displaced[0].Regions);
+        session.Regions.Add(aside.Derive(moves.OfA.From, moves.OfA.From + Length, 0, aside.Generation));
+        CopyStates(session, aside.Start, moves.OfA.From);
+        Assert.True(session.Ledger.WriteAwaited([]));
+        moves.OfB.Note = 1;
+        Note(session, moves.OfB, moves.OfA);
+    });
+
+    [Fact]
+    public void Half_a_move_of_what_was_set_aside_is_done_over() => Check((loop, session, moves) =>
+    {
+        loop.ApplyEvent(session, ref moves.OfB);
+        Region aside = Assert.Single(session.Displaced[0].Regions);
+        session.Regions.Add(aside.Derive(moves.OfA.To, moves.OfA.To + Length, 0, aside.Generation));
+        moves.OfA.Step = RemapStep.PlaceIsFree;
+        Note(session, moves.OfA);
+    });
+
+    [Fact]
+    public void What_has_found_its_place_is_no_longer_set_aside() => Check((loop, session, moves) =>
+    {
+        loop.ApplyEvent(session, ref moves.OfB);
+        Region aside = Assert.Single(session.Displaced[0].Regions);
+        session.Regions.Add(aside.Derive(moves.OfA.To, moves.OfA.To + Length, 0, aside.Generation));
+        CopyStates(session, aside.Start, moves.OfA.To);
+        moves.OfA.Step = RemapStep.Done;
+        moves.OfA.Note = 1;
+        Note(session, moves.OfA);
+    });
+
+    private static void SetAside(FaultLoop loop, Session session, Moves moves)
+    {
+        // Nothing lies where this one comes from; where it arrives is A.
+        UffdMessage arrival = moves.OfB with { From = 1UL << 46 };
+        loop.ApplyEvent(session, ref arrival);
+    }
+
+    private static void CopyStates(Session session, ulong from, ulong to)
+    {
+        for (ulong page = 0; page < Length; page += Page)
+            Assert.True(session.Pages.TrySet(to + page, session.Pages.Get(from + page)));
+    }
+
+    private static void Note(Session session, params ReadOnlySpan<UffdMessage> messages) =>
+        messages.CopyTo(session.Ledger.Inbox(messages.Length));
+
+    private void Check(Action<FaultLoop, Session, Moves> end)
+    {
+        ServedClient client = Serve();
+        ulong x = client.MapRegistered(Length, _a);
+        ulong z = client.MapRegistered(Length, _b);
+        (ulong y, _) = client.Client.Map("anon", Length);
+        Assert.Equal(_contentsOfA[0], client.Client.ReadByte(x));
+        client.Client.Run($"madvise {x + Page} {Page} 4");
+        Assert.Equal(_contentsOfB[Page], client.Client.ReadByte(z + Page));
+
+        PendingReply[] moving = EndBetween(client, x, y, z, end);
+        client = Again(client, StartNext());
+        foreach (PendingReply reply in moving)
+            reply.AwaitValue();
+        AssertMoved(client, x, y);
+
+        // Nothing is left that the next one would wait for.
+        client = Again(client, Restart());
+        AssertMoved(client, x, y);
+        Assert.Empty(client.Session.Displaced);
+        Assert.Equal(PageState.Absent, client.Session.Pages.Get(StateLayout.AsideBase + (x & (2 * MiB - 1))));
+    }
+
+    private PendingReply[] EndBetween(ServedClient client, ulong x, ulong y, ulong z, Action<FaultLoop, Session, Moves> end)
+    {
+        using ManualResetEventSlim stopped = new();
+        using ManualResetEventSlim goesOn = new();
+        Session session = client.Session;
+        LoopCommand<bool> stop = new(loop =>
+        {
+            stopped.Set();
+            Assert.True(goesOn.Wait(Eventually.DefaultDeadline));
+            Span<UffdMessage> read = stackalloc UffdMessage[2];
+            Assert.Equal(2, Userfaultfd.Read(session.Lease, read, out _));
+            Assert.Equal((x, y), (read[0].From, read[0].To));
+            Assert.Equal((z, x), (read[1].From, read[1].To));
+            end(loop, session, new Moves { OfA = read[0], OfB = read[1] });
+            return true;
+        });
+        session.Loop.Post(stop);
+        Assert.True(stopped.Wait(Eventually.DefaultDeadline), "the fault loop does not come by");
+        PendingReply ofA = client.Client.Begin($"mremap {x} {Length} {Length} {y}", 1);
+        Eventually.True(() => Userfaultfd.IsChanging(session.Lease), "the first move");
+        Eventually.True(() => !ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _), "the first move to have left its place");
+        PendingReply ofB = client.Client.Begin($"mremap {z} {Length} {Length} {x}", 2);
+        Eventually.True(() => ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _) && !ProcessInfo.TryFindMapping(client.Client.Pid, z, out _, out _), "the second move");
+
+        // It is the next thing that the loop does.
+        Task handOver = Engine.HandOverAsync();
+        goesOn.Set();
+        Assert.True(stop.Task.Finish());
+        handOver.Finish();
+        DropEngine();
+        return [ofA, ofB];
+    }
+
+    private void AssertMoved(ServedClient client, ulong x, ulong y)
+    {
+        Assert.Equal(_contentsOfA[0], client.Client.ReadByte(y));
+        Assert.Equal(0, client.Client.ReadByte(y + Page));
+        Assert.Equal(_contentsOfA[2 * Page], client.Client.ReadByte(y + (2 * Page)));
+        Assert.Equal(_contentsOfB[0], client.Client.ReadByte(x));
+        Assert.Equal(_contentsOfB[Page], client.Client.ReadByte(x + Page));
+        Assert.Equal(_contentsOfB[3 * Page], client.Client.ReadByte(x + (3 * Page)));
+        Eventually.True(() => client.Regions().Count == 2, "the old places to be given up");
+        Assert.Equal([.. new[] { x, y }.Order()], client.Regions().Select(region => region.Start));
+    }
+
+    private sealed class Moves
+    {
+        public UffdMessage OfA;
+        public UffdMessage OfB;
+    }
+}
