@@ -12,7 +12,9 @@ stored() { property NFileDescriptorStore; }
 is_active() { [ "$(state)" = active ]; }
 is_starting() { [ "$(state)" = activating ]; }
 has_nothing_stored() { [ "$(stored)" -eq 0 ]; }
-journal_says() { inside journalctl --no-pager --unit="$unit" --grep="$1" --quiet >/dev/null; }
+# journal_says PATTERN [OPTION...]
+journal_says() { inside journalctl --no-pager --unit="$unit" --grep="$1" --quiet "${@:2}" >/dev/null; }
+journal_end() { inside journalctl --lines=0 --show-cursor | sed -n 's/^-- cursor: //p'; }
 
 # wait_for SECONDS COMMAND...: until the command succeeds.
 wait_for() {

@@ -140,7 +140,7 @@ runs_with_what_it_needs_and_no_more() {
 
 # 15 programs with a session each are what the tenant of uid uffd-few may have.
 crowd_of_sessions_fills_its_tenant() {
-    crowd_start 15 && ! one_more_in_the_crowd
+    crowd_start 15 && refuses_one_more_in_the_crowd
 }
 
 loads_start() {
@@ -256,12 +256,14 @@ who_waited_goes_on_with_the_next() {
 
 # A manager that is still starting is told to hand over, and the stop would have systemd close the store with the sessions in it.
 stop_in_the_middle_of_a_restart_ends_sessions() {
+    local cursor
     load_start killed --kinds f && wait_for 30 load_runs killed || return 1
+    cursor=$(journal_end)
     inside systemctl --no-block restart "$unit"
     wait_for 10 is_starting || return 1
     # systemctl says that its job was canceled: the manager is started once more, to end them.
     inside systemctl stop "$unit" 2>/dev/null || true
-    wait_for 60 load_was_killed killed && wait_for 30 has_nothing_stored && journal_says 'the stop left [0-9]* descriptors'
+    wait_for 60 load_was_killed killed && wait_for 30 has_nothing_stored && journal_says 'the stop left [0-9]* descriptors' "--after-cursor=$cursor"
 }
 
 uninstall_stops_and_removes() {

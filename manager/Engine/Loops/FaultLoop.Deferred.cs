@@ -30,8 +30,8 @@ internal sealed partial class FaultLoop
         Defer(fault.Session, fault.Page, fault.Flags, fault.ReadAt, fault.Attempts + 1, reason, MonotonicClock.NowNanoseconds + backoff);
     }
 
-    // A fault of which not even the region is certain.
-    private void Defer(Session session, ulong page, UffdFaultFlags flags, long readAt, int attempts)
+    /// <summary>Puts a fault back of which not even the region is certain. Internal for the tests: what it meets when it is tried again cannot be forced.</summary>
+    internal void DeferUncertain(Session session, ulong page, UffdFaultFlags flags, long readAt, int attempts)
     {
         long backoff = Math.Min(FirstChangingBackoff << Math.Min(attempts, 16), MaximumChangingBackoff);
         Defer(session, page, flags, readAt, attempts + 1, DeferralReason.Changing, MonotonicClock.NowNanoseconds + backoff);

@@ -163,13 +163,20 @@ internal sealed partial class FaultLoop
             if (Userfaultfd.IsChanging(session.Lease))
             {
                 // What the event says that is still to come may be that a region has moved here.
-                Defer(session, PageSize.AlignDown(address, (ulong)PageSize.Base), flags, readAt, attempts);
+                DeferUncertain(session, PageSize.AlignDown(address, (ulong)PageSize.Base), flags, readAt, attempts);
             }
             else
             {
                 ServeUnknown(session, address, kind, readAt);
             }
 
+            return;
+        }
+
+        if ((region.Modes & ModeOf(kind)) == 0)
+        {
+            // It was another mapping that was touched here: this one cannot fault in that way. Who waits is woken, and asks again for what is here now.
+            ServeUnknown(session, address, kind, readAt);
             return;
         }
 
@@ -208,7 +215,14 @@ internal sealed partial class FaultLoop
         }
     }
 
-    // The kernel reported it, so the range was registered; we know no region there. Either an unmap overtook the fault, and the thread finds out
+    private static UffdRegisterModes ModeOf(FaultKind kind) => kind switch
+    {
+        FaultKind.Minor => UffdRegisterModes.Minor,
+        FaultKind.WriteProtect => UffdRegisterModes.WriteProtect,
+        _ => UffdRegisterModes.Missing,
+    };
+
+    // The kernel reported it, so the range was registered; we know no region there that faults like that. Either an unmap overtook the fault, and the thread finds out
     // when woken, or the two views differ, and then nobody may guess what the page contains.
     private void ServeUnknown(Session session, ulong address, FaultKind kind, long readAt)
     {

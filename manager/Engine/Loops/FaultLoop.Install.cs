@@ -102,6 +102,10 @@ internal sealed partial class FaultLoop
         {
             MarkPresent(session, region, page, page + length);
         }
+        else
+        {
+            session.LastRefusal = result.Errno;
+        }
 
         return InstallOutcomes.From(result.Errno);
     }
@@ -233,6 +237,7 @@ internal sealed partial class FaultLoop
             }
 
             InstallOutcome outcome = InstallOutcomes.From(result.Errno);
+            session.LastRefusal = result.Errno;
             switch (outcome)
             {
                 case InstallOutcome.AlreadyPresent:
@@ -359,7 +364,7 @@ internal sealed partial class FaultLoop
                 break;
             case InstallOutcome.SourceFault:
             default:
-                GiveUp(in fault, $"the kernel refused to fill it ({outcome})");
+                GiveUp(in fault, $"the kernel refused to fill it ({fault.Session.LastRefusal.Describe()})");
                 break;
         }
     }

@@ -162,6 +162,9 @@ public sealed class Session
     /// <summary>Whether a sweep has found the address space gone while the process was still there.</summary>
     internal bool IsAddressSpaceGone { get; set; }
 
+    /// <summary>What the kernel said last when it did not fill a page.</summary>
+    internal Errno LastRefusal { get; set; }
+
     /// <summary>Faults at addresses that no region holds, since a sweep that saw no new one.</summary>
     internal int StaleFaults { get; set; }
 

@@ -146,6 +146,28 @@ public sealed class MappingTests : EngineTest
         Assert.Equal(9 * Page, it.Status().RegisteredBytes);
     }
 
+    [Theory]
+    [InlineData(UffdFaultFlags.Minor)]
+    [InlineData(UffdFaultFlags.WriteProtect | UffdFaultFlags.Write)]
+    public void Fault_of_another_mapping_that_was_there_costs_nobody_anything(UffdFaultFlags flags)
+    {
+        // A mapping of a shared image is touched, unmapped and followed by anonymous memory while its fault waits for the events.
+        Options = Options with { FaultLoops = 1 };
+        ServedClient it = Serve(policy: Zero);
+        ulong at = it.MapRegistered(Page);
+        LoopCommand<bool> command = new(loop =>
+        {
+            loop.DeferUncertain(it.Session, at, flags, MonotonicClock.NowNanoseconds, 0);
+            return true;
+        });
+        it.Session.Loop.Post(command);
+        command.Task.Finish();
+        FaultKind kind = flags == UffdFaultFlags.Minor ? FaultKind.Minor : FaultKind.WriteProtect;
+        Eventually.True(() => CountersOf(Alice).Faults(kind, FaultOutcome.Stale) == 1, "the fault to be tried again");
+        Assert.Equal(0, it.Client.ReadByte(at));
+        Assert.Null(Seen<ClientKilled>());
+    }
+
     [Fact]
     public void Range_that_grew_and_moved_is_served_in_its_tail_too()
     {

@@ -64,6 +64,24 @@ public sealed class InterruptedTests : RestoreTest
     }
 
     [Fact]
+    public void Remap_that_was_taken_in_leaves_who_moved_to_the_old_place_since()
+    {
+        ServedClient client = Serve();
+        FileSource file = RandomFile(4 * (long)Page, 1, out byte[] contents);
+        FileSource other = RandomFile(4 * (long)Page, 2, out byte[] otherContents);
+        ulong at = client.MapRegistered(4 * Page, file);
+        ulong moved = client.Client.Run($"mremap {at} {4 * Page} {4 * Page} 0");
+        Eventually.True(() => client.Regions() is [{ } only] && only.Start == moved, "the events");
+        client.Client.Run($"mapfixed {at} {4 * Page}");
+        client.Register(at, 4 * Page, other);
+        EndManager();
+        Acknowledge(client, new UffdMessage { Event = UffdEventKind.Remap, Step = RemapStep.Done, From = at, To = moved, Length = 4 * Page });
+        client = Again(client, StartNext());
+        Assert.Equal(otherContents[Page], client.Client.ReadByte(at + Page));
+        Assert.Equal(contents[Page], client.Client.ReadByte(moved + Page));
+    }
+
+    [Fact]
     public void Range_whose_registration_the_kernel_knows_is_served()
     {
         ServedClient client = Serve();
