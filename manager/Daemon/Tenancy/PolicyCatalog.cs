@@ -161,7 +161,7 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             Deadline = options.Deadline,
             RetryBackoff = options.RetryBackoff,
             BusyPoll = options.BusyPoll,
-            Prefetch = options.Prefetch.ToPolicy(),
+            PrefetchOnRegister = options.PrefetchOnRegister,
         };
         return new PolicyGrant(policy, options.Source.Offset, options.RemoveMeansSource)
         {

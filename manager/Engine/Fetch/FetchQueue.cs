@@ -1,5 +1,4 @@
 using UffdManager.Engine.Policies;
-using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Fetch;
@@ -170,9 +169,7 @@ internal sealed class FetchQueue : IDisposable
         ticket.StartedAt = MonotonicClock.NowNanoseconds;
         try
         {
-            ticket.Result = ticket.Batch is ReplayBatch batch
-                ? batch.Fetch(ticket.Source, ticket.Buffer)
-                : ticket.Source.Fetch(ticket.Offset, ticket.Length, ticket.Buffer, out ticket.Pages);
+            ticket.Result = ticket.Source.Fetch(ticket.Offset, ticket.Length, ticket.Buffer, out ticket.Pages);
         }
         catch (Exception error) when (error is IOException or SyscallException or ObjectDisposedException or InvalidOperationException)
         {

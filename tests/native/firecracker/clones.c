@@ -44,7 +44,7 @@ static void clone_main(const struct run *run, const struct shared *shared, unsig
 	int error = handover_send(socket, message, length, &guest.memory.uffd, 1, 0);
 
 	if (error)
-		report_setup(error, "the message could not be sent");
+		report_refused(error, "the message could not be sent");
 	if (!run->memory.version->keeps_socket)
 		close(socket);
 	scan_run(&scan, run, &guest);

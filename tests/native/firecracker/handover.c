@@ -134,7 +134,7 @@ void handover(const char *path, const struct memory *memory, const struct versio
 				  pace);
 
 	if (error)
-		report_fail("the message could not be sent: %s", strerror(error));
+		report_refused(error, "the message could not be sent");
 	if (!version->keeps_socket)
 		close(socket);
 	report_line("handed-over version=%s regions=%u bytes=%lu page-size=%lu message=%zu",

@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,11 +73,12 @@ static void add_descriptor(struct attempt *attempt, int descriptor)
 static void silence(struct attempt *attempt)
 {
 	attempt->length = 0;
+	attempt->untaken = true;
 }
 
 static void hangs_up(struct attempt *attempt)
 {
-	attempt->length = 0;
+	silence(attempt);
 	attempt->leaves = true;
 }
 
@@ -448,7 +450,7 @@ static void send_all(struct attempt *attempt)
 		handover_send(attempt->socket, attempt->text + sent, length - sent,
 			      attempt->descriptors, attempt->count, 0);
 	if (attempt->leaves)
-		close(attempt->socket);
+		shutdown(attempt->socket, SHUT_RDWR);
 	report_line("sent kind=%s bytes=%zu descriptors=%u", attempt->run->hostile, length,
 		    attempt->count);
 }
@@ -487,10 +489,13 @@ int run_hostile(const struct run *run)
 		report_setup(errno, "pthread_create");
 
 	uint64_t end = report_now() + run->patience * 1000000000ull;
+	struct pollfd hang_up = {.fd = attempt.length == 0 ? attempt.socket : -1};
 
-	/* The deadline of the outcome that must not be: the handler's SIGKILL ends this. */
+	/* The deadline of the outcome that must not be: the handler's SIGKILL ends this. Who has
+	 * sent nothing is not to be killed, but must not be left to believe that it is served. */
 	while (report_now() < end)
-		poll(NULL, 0, (int)((end - report_now()) / 1000000) + 1);
+		if (poll(&hang_up, 1, (int)((end - report_now()) / 1000000) + 1) > 0)
+			report_refused(EPIPE, "before anything was sent");
 	report_line("FROZEN");
 	return EXIT_FROZEN;
 }

@@ -165,19 +165,6 @@ static void await_restore(const struct run *run, struct guest *guest)
 	scan_join(thread, run->patience);
 }
 
-static void look_at_everything(const struct run *run, struct guest *guest)
-{
-	struct run all = *run;
-	struct scan scan;
-
-	all.touch = 0;
-	all.touch_run = 1;
-	all.quick = false;
-	all.pace = 0;
-	scan_create(&scan, &all, guest->pages);
-	scan_run(&scan, &all, guest);
-}
-
 int run_guest(const struct run *run)
 {
 	static struct guest guest;
@@ -205,7 +192,7 @@ int run_guest(const struct run *run)
 			while (getchar() != EOF)
 				;
 		}
-		look_at_everything(run, &guest);
+		scan_everything(run, &guest);
 	}
 	uint64_t wasted = guest_wasted(&guest);
 

@@ -22,9 +22,12 @@ static const char usage[] =
 	"         hands a guest's memory over and touches all of its pages once\n"
 	"       uffd-firecracker load --socket PATH --image FILE [--seconds N] [OPTION...]\n"
 	"         reads, writes and gives up memory for that long, or until SIGTERM\n"
+	"       uffd-firecracker script --socket PATH --image FILE [OPTION...]\n"
+	"         does what standard input says: read PAGE, write PAGE, remove PAGE COUNT, plug "
+	"SLOT\n"
 	"       uffd-firecracker hostile KIND --socket PATH --image FILE [OPTION...]\n"
-	"         hands over what nobody can serve; exit code 1 wrong bytes, 2 served, 3 frozen;\n"
-	"         being killed is what must happen\n"
+	"         hands over what nobody can serve; exit code 1 wrong bytes, 2 served, 3 frozen,\n"
+	"         4 hung up on before anything was sent; else being killed is what must happen\n"
 	"       uffd-firecracker clones --clones N --socket PATH --image FILE [OPTION...]\n"
 	"         so many processes restore the same snapshot at the same time\n"
 	"       uffd-firecracker make-image FILE --length BYTES [--holes N] [--tail BYTES]\n"
@@ -303,6 +306,8 @@ int main(int argc, char **argv)
 	}
 	if (positional != 1)
 		usage_error("one mode is wanted");
+	if (strcmp(mode, "script") == 0)
+		return run_script(&run);
 	if (strcmp(mode, "clones") == 0)
 		return run_clones(&run);
 	run.load = strcmp(mode, "load") == 0;

@@ -120,6 +120,12 @@ void report_fail(const char *format, ...)
 	_exit(EXIT_WRONG);
 }
 
+void report_refused(int error, const char *what)
+{
+	report_line("REFUSED %s: %s", what, strerror(error));
+	_exit(EXIT_REFUSED);
+}
+
 void report_setup(int error, const char *format, ...)
 {
 	va_list arguments;

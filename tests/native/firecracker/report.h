@@ -11,6 +11,7 @@ enum {
 	EXIT_WRONG = 1,	   /* a byte is wrong, or a thread hangs: stdout says FAIL and what */
 	EXIT_SERVED = 2,   /* a hand-over that nobody can serve was served rightly */
 	EXIT_FROZEN = 3,   /* it was neither served nor refused: the guest waits */
+	EXIT_REFUSED = 4,  /* the handler hung up before it had anything: a message fails */
 	EXIT_POISONED = 5, /* SIGBUS: the handler has poisoned a page */
 	EXIT_USAGE = 64,
 	EXIT_SETUP = 71, /* this kernel or machine cannot run it: stdout says why */
@@ -34,6 +35,9 @@ void report_check_patience(unsigned int seconds);
 
 /* One line, written at once: whoever reads needs no end of the program to see it. */
 void report_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* "REFUSED what: errno" and EXIT_REFUSED. */
+_Noreturn void report_refused(int error, const char *what);
 
 /* "FAIL what" and EXIT_WRONG; "SETUP what: errno" and EXIT_SETUP. */
 _Noreturn void report_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -33,6 +33,9 @@ struct run {
 /* Restores a guest and runs it; returns the exit code. */
 int run_guest(const struct run *run);
 
+/* Restores a guest that does what standard input says; returns the exit code. */
+int run_script(const struct run *run);
+
 /* Hands over what no handler can serve, and tells what comes of it; returns the exit code. */
 int run_hostile(const struct run *run);
 

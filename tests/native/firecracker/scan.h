@@ -22,6 +22,9 @@ void scan_create(struct scan *scan, const struct run *run, uint64_t pages);
 /* Touches them with `run->threads` threads, which share them in the order. */
 void scan_run(struct scan *scan, const struct run *run, struct guest *guest);
 
+/* Looks at every byte of every page. */
+void scan_everything(const struct run *run, struct guest *guest);
+
 /* Waits for a thread, and ends the process if any thread waits too long for its page. */
 void scan_join(pthread_t thread, unsigned int patience);
 

@@ -1,0 +1,102 @@
+using System.Diagnostics;
+using UffdManager.EndToEnd.Tests.Survival;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace UffdManager.EndToEnd.Tests.Snapshots;
+
+/// <summary>VMs outlive the manager that serves them: a stall, and every byte right.</summary>
+[Collection(SnapshotCollection.Name)]
+public sealed class SurvivalTests(SnapshotImages images, ITestOutputHelper output)
+{
+    [SkippableFact]
+    public async Task Vms_find_every_byte_right_when_the_manager_is_killed_at_random_moments()
+    {
+        int seed = SurvivalSource.Setting("SEED", Random.Shared.Next(1, int.MaxValue - 1000));
+        output.WriteLine($"SEED={seed}");
+        Random random = new(seed);
+        using TempDirectory directory = new();
+        string socket = directory.Combine("snapshot.sock");
+        await using SupervisedManager manager = await StartAsync(socket);
+        string[][] kinds =
+        [
+            ["--version", "1.4", "--balloon"], ["--version", "1.11", "--balloon"], ["--reporting"], ["--virtio-mem", "8388608", "--balloon"],
+            ["--sync-wp", "--balloon"],
+        ];
+        List<Emulator> emulators = [];
+        try
+        {
+            for (int i = 0; i < kinds.Length; i++)
+                emulators.Add(Emulator.Start("load", socket, images.Small, ["--seconds", "0", "--pace", "300", "--seed", $"{seed + i}", .. kinds[i]]));
+            foreach (Emulator emulator in emulators)
+                await emulator.AwaitProgressAsync();
+            for (int kill = 0; kill < 8; kill++)
+            {
+                await Task.Delay(random.Next(5, 500)); // lint: allowed, the moment of the kill is what is random here
+                await manager.KillAndAwaitSuccessorAsync();
+                Assert.All(emulators, emulator => Assert.False(emulator.HasExited, $"after kill {kill + 1} of SEED={seed}: {emulator.Output}\n{manager}"));
+            }
+
+            foreach (Emulator emulator in emulators)
+            {
+                await emulator.AwaitProgressAsync();
+                emulator.Terminate();
+                await emulator.EndsWithAsync(Emulator.Right);
+                output.WriteLine(await emulator.AwaitLineAsync("ok"));
+            }
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            throw new InvalidOperationException($"SEED={seed}: {e.Message}\n{manager}", e);
+        }
+        finally
+        {
+            foreach (Emulator emulator in emulators)
+                await emulator.DisposeAsync();
+        }
+
+        manager.AssertNoAccident();
+    }
+
+    [SkippableFact]
+    public async Task Vms_wait_for_a_hand_over_to_the_next_manager_and_lose_nothing()
+    {
+        using TempDirectory directory = new();
+        string socket = directory.Combine("snapshot.sock");
+        await using SupervisedManager manager = await StartAsync(socket);
+        await using Emulator emulator = Emulator.Start("load", socket, images.Small, "--seconds", "0", "--pace", "300", "--balloon", "--version", "1.11");
+        await emulator.AwaitProgressAsync();
+        for (int i = 0; i < 2; i++)
+        {
+            await manager.HandOverAsync();
+            await emulator.AwaitProgressAsync();
+        }
+
+        emulator.Terminate();
+        await emulator.EndsWithAsync(Emulator.Right);
+        manager.AssertNoAccident();
+    }
+
+    [SkippableFact]
+    public async Task Vm_that_dies_while_there_is_no_manager_leaves_nothing_behind()
+    {
+        using TempDirectory directory = new();
+        string socket = directory.Combine("snapshot.sock");
+        await using SupervisedManager manager = await StartAsync(socket);
+        await using Emulator emulator = Emulator.Start("load", socket, images.Small, "--seconds", "0", "--balloon");
+        await emulator.AwaitProgressAsync();
+        int lives = manager.Lives;
+        Assert.True(manager.Kill());
+        emulator.Kill();
+        await emulator.EndsWithAsync(Emulator.Killed);
+        await manager.AwaitLivesAsync(lives + 1);
+        long begin = Stopwatch.GetTimestamp();
+        while (await manager.MetricAsync("uffd_manager_sessions") > 0)
+            Assert.True(Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20), manager.ToString());
+    }
+
+    private Task<SupervisedManager> StartAsync(string socket) =>
+        SupervisedManager.StartAsync(new SupervisedOptions { Configuration = SnapshotConfiguration.For(images.Small, socket) });
+}
