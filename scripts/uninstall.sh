@@ -7,12 +7,26 @@
 # shellcheck source=scripts/layout.sh
 . "$root/scripts/layout.sh"
 
+# A stop that unit-stop repeats starts the service once more for it, which cancels whoever else is stopping it.
+stop_units() {
+    local tries
+    systemctl --quiet stop uffd-manager-stop-again.service 2>/dev/null || true
+    for tries in 1 2 3; do
+        if systemctl stop "${units[@]}" && ! systemctl --quiet is-active "${units[@]}"; then
+            return 0
+        fi
+        say "the units do not stop (try $tries)"
+    done
+    die 'the units do not stop: systemctl status uffd-manager says why; nothing was removed'
+}
+
 [ -e "$DESTDIR$manifest" ] || die "nothing is installed below $DESTDIR$PREFIX ($manifest is missing)"
 list=$(cat "$DESTDIR$manifest")
 if systemd_runs && [ -e "$unitdir/uffd-manager.service" ]; then
     # As any stop for good: programs under the manager are released where that is right, and ended where it is not.
     say 'stopping and disabling the units'
-    systemctl disable --quiet --now "${units[@]}"
+    stop_units
+    systemctl disable --quiet "${units[@]}"
 fi
 say "uninstalling from $DESTDIR$PREFIX"
 while read -r path; do

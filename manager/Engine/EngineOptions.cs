@@ -1,4 +1,5 @@
 using UffdManager.Engine.State;
+using UffdManager.Engine.WorkingSets;
 
 namespace UffdManager.Engine;
 
@@ -34,6 +35,9 @@ public sealed record EngineOptions
 
     /// <summary>Engine events kept for the reader; the oldest are dropped beyond. Default: 16384.</summary>
     public int EventCapacity { get; init; } = 16384;
+
+    /// <summary>Where traces of working sets are kept for later runs. Default: nowhere, they last as long as the engine. Not owned.</summary>
+    public ITraceStore TraceStore { get; init; } = NullTraceStore.Instance;
 
     /// <summary>Where descriptors are kept for the next manager. Default: nowhere. Not owned.</summary>
     public IDescriptorStore DescriptorStore { get; init; } = NullDescriptorStore.Instance;

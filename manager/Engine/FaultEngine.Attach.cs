@@ -158,7 +158,7 @@ public sealed partial class FaultEngine
         loop.Add(session);
         foreach (Region region in session.Regions.All)
         {
-            loop.PrefetchIfWanted(session, region);
+            loop.BeginPrefetch(session, region);
         }
 
         return null;

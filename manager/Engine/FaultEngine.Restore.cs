@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
@@ -10,8 +11,6 @@ namespace UffdManager.Engine;
 /// <content>Going on where an earlier manager ended, however it ended.</content>
 public sealed partial class FaultEngine
 {
-    private static readonly TimeSpan s_deathPatience = TimeSpan.FromSeconds(1);
-
     /// <summary>
     /// Takes over what an earlier manager had stored: sessions are served again as if nothing had happened. What cannot be taken over fails closed:
     /// its client is killed, or where nobody knows who it is, its pages are poisoned; never does anyone read zeros. Call it after <see cref="Start"/>,
@@ -316,7 +315,7 @@ public sealed partial class FaultEngine
         }
         else
         {
-            (int pid, killed) = KillProven(inherited, process);
+            (int pid, killed) = KillProven(restore, inherited, process);
             restore.Failures.Add(new RestoreFailure(inherited.Id, pid, reason, killed));
         }
 
@@ -336,12 +335,12 @@ public sealed partial class FaultEngine
     }
 
     // Only who is known to be the one: the process of the state memory, or, where that cannot be read, the only one that was stored for the session.
-    private static (int Pid, bool Killed) KillProven(InheritedSession inherited, (int Pid, ulong StartTime) process)
+    private static (int Pid, bool Killed) KillProven(Restore restore, InheritedSession inherited, (int Pid, ulong StartTime) process)
     {
         if (process.Pid != 0)
         {
             using SafePidFd? pidFd = TryOpenProcess(process.Pid, process.StartTime);
-            return (process.Pid, pidFd is not null && KillAndWait(pidFd));
+            return (process.Pid, pidFd is not null && KillAndWait(restore, pidFd));
         }
 
         if (inherited.PidFds is not [SafePidFd only] || PidFd.ReadPid(only) is not int pid || pid == Environment.ProcessId)
@@ -349,18 +348,18 @@ public sealed partial class FaultEngine
             return default;
         }
 
-        return (pid, KillAndWait(only));
+        return (pid, KillAndWait(restore, only));
     }
 
     // Until it is gone, a thread of it may run on another CPU, and would read zeros as soon as the userfaultfd is closed.
-    private static bool KillAndWait(SafePidFd pidFd)
+    private static bool KillAndWait(Restore restore, SafePidFd pidFd)
     {
         if (PidFd.SendSignal(pidFd, Signals.Kill) != Errno.OK)
         {
             return false;
         }
 
-        _ = PidFd.WaitForExit(pidFd, s_deathPatience);
+        _ = PidFd.WaitForExit(pidFd, restore.DeathPatience());
         return true;
     }
 
@@ -391,6 +390,8 @@ public sealed partial class FaultEngine
     /// <summary>What a restore collects on its way.</summary>
     internal sealed class Restore(IRestoreOwner owner, RestoredParts parts, InheritedDescriptors descriptors)
     {
+        private long? _firstDeath;
+
         public IRestoreOwner Owner { get; } = owner;
 
         public RestoredParts Parts { get; } = parts;
@@ -411,5 +412,13 @@ public sealed partial class FaultEngine
         public HashSet<long> ForkedChildren { get; } = [];
 
         public int Gone { get; set; }
+
+        /// <summary>How long the death of one more process may be waited for: a second for all of them together, because everybody else waits too.</summary>
+        public TimeSpan DeathPatience()
+        {
+            _firstDeath ??= Stopwatch.GetTimestamp();
+            TimeSpan left = TimeSpan.FromSeconds(1) - Stopwatch.GetElapsedTime(_firstDeath.Value);
+            return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+        }
     }
 }

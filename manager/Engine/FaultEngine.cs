@@ -5,6 +5,7 @@ using UffdManager.Engine.Fetch;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.State;
+using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine;
@@ -15,6 +16,9 @@ namespace UffdManager.Engine;
 /// </summary>
 public sealed partial class FaultEngine : IDisposable
 {
+    // What the last sessions have shown is kept for later runs; nothing that is needed depends on it.
+    private static readonly TimeSpan s_learningPatience = TimeSpan.FromSeconds(2);
+
     private readonly FaultLoop[] _loops;
     private readonly SessionRegistry _registry;
     private readonly Channel<EngineEvent> _events;
@@ -42,6 +46,7 @@ public sealed partial class FaultEngine : IDisposable
 
         _registry = new SessionRegistry(_loops);
         _keeper = new DescriptorKeeper(options.DescriptorStore);
+        WorkingSets = new WorkingSetLibrary(options.TraceStore);
         _events = Channel.CreateBounded<EngineEvent>(new BoundedChannelOptions(options.EventCapacity) { FullMode = BoundedChannelFullMode.DropOldest });
     }
 
@@ -55,6 +60,9 @@ public sealed partial class FaultEngine : IDisposable
     public int FetchQueueDepth => Fetches.Depth;
 
     internal FetchQueue Fetches { get; }
+
+    /// <summary>What earlier runs needed.</summary>
+    internal WorkingSetLibrary WorkingSets { get; }
 
     /// <summary>Stores descriptors for the next manager.</summary>
     internal DescriptorKeeper Keeper => _keeper;
@@ -125,6 +133,7 @@ public sealed partial class FaultEngine : IDisposable
             loop.Dispose();
         }
 
+        WorkingSets.WaitForRest(s_learningPatience);
         Fetches.Dispose();
         _events.Writer.TryComplete();
     }

@@ -52,6 +52,15 @@ public static unsafe partial class FileIo
         return Transferred(result, out written);
     }
 
+    /// <summary>pwrite(2) of a span; may write less than asked for.</summary>
+    public static Errno Write(SafeFd fd, ReadOnlySpan<byte> from, long offset, out int written)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        fixed (byte* buffer = from)
+            return Write(lease, (nuint)buffer, from.Length, offset, out written);
+    }
+
     /// <summary>fallocate(2).</summary>
     /// <returns>ENOSPC, EOPNOTSUPP, EPERM sealed.</returns>
     public static Errno Fallocate(SafeFd fd, FallocateMode mode, long offset, long length)

@@ -28,6 +28,7 @@ namespace UffdManager.Control;
 [JsonSerializable(typeof(TenantCountersDto))]
 [JsonSerializable(typeof(PolicyListDto))]
 [JsonSerializable(typeof(PolicyDto))]
+[JsonSerializable(typeof(PolicyPrefetchDto))]
 [JsonSerializable(typeof(PolicySourceDto))]
 [JsonSerializable(typeof(ConfigurationDto))]
 [JsonSerializable(typeof(ConfigurationCheckDto))]

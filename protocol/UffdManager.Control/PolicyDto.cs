@@ -27,8 +27,8 @@ public sealed record PolicyDto
     /// <summary>How long a loop spins for the next fault.</summary>
     public required double BusyPollSeconds { get; init; }
 
-    /// <summary>Whether regions are filled in the background.</summary>
-    public required bool PrefetchOnRegister { get; init; }
+    /// <summary>What is installed ahead of the faults.</summary>
+    public required PolicyPrefetchDto Prefetch { get; init; }
 
     /// <summary>zero or source.</summary>
     public required string RemoveMeans { get; init; }

@@ -113,7 +113,7 @@ internal static class Samples
             Policy("zero"),
             Policy("image") with
             {
-                Version = 3, FaultAroundBytes = 65536, OnUnavailable = "poison", RemoveMeans = "source", PrefetchOnRegister = true, BusyPollSeconds = 0.0001,
+                Version = 3, FaultAroundBytes = 65536, OnUnavailable = "poison", RemoveMeans = "source", Prefetch = Prefetch("replay"), BusyPollSeconds = 0.0001,
                 Source = new PolicySourceDto { Kind = "file", Path = "/var/lib/images/base.raw", Offset = 1 << 20 },
             },
         ],
@@ -248,6 +248,15 @@ internal static class Samples
         Latency = Latency,
     };
 
+    private static PolicyPrefetchDto Prefetch(string mode) => new()
+    {
+        Mode = mode,
+        MaxBytes = 1 << 30,
+        MaxTimeSeconds = 10,
+        MaxPagesInFlight = 1024,
+        RecordTimeSeconds = 2.5,
+    };
+
     public static PolicyDto Policy(string name) => new()
     {
         Name = name,
@@ -258,7 +267,7 @@ internal static class Samples
         DeadlineSeconds = 10,
         RetryBackoffSeconds = 0.01,
         BusyPollSeconds = 0,
-        PrefetchOnRegister = false,
+        Prefetch = Prefetch("none"),
         RemoveMeans = "zero",
         Sessions = 2,
     };

@@ -138,7 +138,7 @@ public sealed class SmokeTests : EngineTest
     {
         ScriptedSource source = Scripted(MiB);
         ServedClient it = Serve();
-        ulong at = it.MapRegistered(MiB, source, Named with { PrefetchOnRegister = true });
+        ulong at = it.MapRegistered(MiB, source, Named with { Prefetch = new PrefetchPolicy { Mode = PrefetchMode.Full } });
         Eventually.True(() => it.Status().ResidentBytes == (long)MiB, "the region to be filled");
         it.AssertHolds(at, MiB, source);
         Assert.Equal(0, it.Status().Faults);

@@ -35,7 +35,7 @@ internal static class PolicyCommands
         {
             table.Add(
                 policy.Name, policy.Version, policy.Source.Kind, Units.Bytes(policy.FaultAroundBytes), policy.OnUnavailable,
-                Units.Time(policy.DeadlineSeconds * 1e9), policy.RemoveMeans, Words.YesNo(policy.PrefetchOnRegister), policy.Sessions, policy.Source.Path);
+                Units.Time(policy.DeadlineSeconds * 1e9), policy.RemoveMeans, policy.Prefetch.Mode, policy.Sessions, policy.Source.Path);
         }
 
         return table;
@@ -70,7 +70,15 @@ internal static class PolicyCommands
         facts.Add("Deadline", Units.Time(policy.DeadlineSeconds * 1e9));
         facts.Add("Retry backoff", Units.Time(policy.RetryBackoffSeconds * 1e9));
         facts.Add("Busy poll", policy.BusyPollSeconds == 0 ? "no" : Units.Time(policy.BusyPollSeconds * 1e9));
-        facts.Add("Prefetch", Words.YesNo(policy.PrefetchOnRegister));
+        facts.Add("Prefetch", policy.Prefetch.Mode);
+        if (policy.Prefetch.Mode is "replay" or "replayThenFull")
+        {
+            facts.Add(
+                "Replay",
+                $"at most {Units.Bytes(policy.Prefetch.MaxBytes)}, {Units.Time(policy.Prefetch.MaxTimeSeconds * 1e9)}, {policy.Prefetch.MaxPagesInFlight} pages at a time");
+            facts.Add("Recorded for", Units.Time(policy.Prefetch.RecordTimeSeconds * 1e9));
+        }
+
         facts.Add("Remove means", policy.RemoveMeans);
         facts.Add("Sessions", policy.Sessions);
         return facts;

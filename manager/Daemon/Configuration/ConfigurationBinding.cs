@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using UffdManager.Engine.Policies;
 
 namespace UffdManager.Daemon.Configuration;
 
@@ -24,6 +25,11 @@ internal static class ConfigurationBinding
             Format = reader.Choice<LogFormat>("logging.format"),
         },
         Otlp = Otlp(reader),
+        WorkingSets = new WorkingSetOptions
+        {
+            Directory = reader.Text("workingSets.directory"),
+            BesideImages = reader.Boolean("workingSets.besideImages"),
+        },
         Shutdown = new ShutdownOptions { Grace = reader.Duration("shutdown.grace") },
         Policies = Named(reader, "policies", Policy),
         Tenants = Named(reader, "tenants", Tenant),
@@ -108,7 +114,14 @@ internal static class ConfigurationBinding
         Deadline = reader.Duration($"{path}.deadline"),
         RetryBackoff = reader.Duration($"{path}.retryBackoff"),
         BusyPoll = reader.Duration($"{path}.busyPoll"),
-        PrefetchOnRegister = reader.Boolean($"{path}.prefetchOnRegister"),
+        Prefetch = new PrefetchOptions
+        {
+            Mode = reader.Choice<PrefetchMode>($"{path}.prefetch.mode"),
+            MaxBytes = reader.Long($"{path}.prefetch.maxBytes"),
+            MaxTime = reader.Duration($"{path}.prefetch.maxTime"),
+            MaxPagesInFlight = reader.Integer($"{path}.prefetch.maxPagesInFlight"),
+            RecordTime = reader.Duration($"{path}.prefetch.recordTime"),
+        },
         RemoveMeansSource = reader.Text($"{path}.removeMeans") == "source",
     };
 

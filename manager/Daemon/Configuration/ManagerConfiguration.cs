@@ -24,6 +24,9 @@ public sealed record ManagerConfiguration
     /// <summary>Section <c>otlp</c>.</summary>
     public required OtlpOptions Otlp { get; init; }
 
+    /// <summary>Section <c>workingSets</c>.</summary>
+    public required WorkingSetOptions WorkingSets { get; init; }
+
     /// <summary>Section <c>shutdown</c>.</summary>
     public required ShutdownOptions Shutdown { get; init; }
 

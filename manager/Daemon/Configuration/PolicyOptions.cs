@@ -21,8 +21,8 @@ public sealed record PolicyOptions
     /// <summary>Time a fault loop spins for the next fault before it sleeps; zero never spins.</summary>
     public required TimeSpan BusyPoll { get; init; }
 
-    /// <summary>Whether a region is filled in the background as soon as it is registered.</summary>
-    public required bool PrefetchOnRegister { get; init; }
+    /// <summary>What is installed ahead of the faults.</summary>
+    public required PrefetchOptions Prefetch { get; init; }
 
     /// <summary>
     /// Whether a page that the client gave back (MADV_DONTNEED) reads as the source again, as in a private file mapping;

@@ -51,6 +51,11 @@ internal static class Settings
         new("otlp.metrics", SettingKind.Boolean, "true", "Whether metrics are sent."),
         new("otlp.traces", SettingKind.Boolean, "true", "Whether traces are sent."),
 
+        new("workingSets.directory", SettingKind.AbsolutePath, "/var/lib/uffd-manager/working-sets",
+            "Directory for traces that cannot lie beside their image; made when it is needed."),
+        new("workingSets.besideImages", SettingKind.Boolean, "true",
+            "Whether a trace is kept beside its image where the daemon may write; only below tenants.*.sourceDirectories and beside policies.*.source.path."),
+
         Duration("shutdown.grace", "10s", 0, 600 * Second, "Time that live sessions get at a stop before the rest is ended by force."),
 
         new("policies.*.source.kind", SettingKind.Choice, "zero", "Where contents come from; client lets the client name or hand over a file.")
@@ -64,7 +69,14 @@ internal static class Settings
         Duration("policies.*.deadline", "10s", Millisecond, 3600 * Second, "Longest time from a fault to its end."),
         Duration("policies.*.retryBackoff", "10ms", Millisecond, Second, "Time before a failed read is tried again; doubles up to one second."),
         Duration("policies.*.busyPoll", "0s", 0, 100 * Millisecond, "Time a fault loop spins for the next fault before it sleeps; costs a core."),
-        new("policies.*.prefetchOnRegister", SettingKind.Boolean, "false", "Whether a region is filled in the background once it is registered."),
+        new("policies.*.prefetch.mode", SettingKind.Choice, "none",
+            "What is installed ahead of the faults: nothing; growing windows for who reads forward; the pages that earlier runs of the source touched; "
+            + "everything, in the background; or what earlier runs touched, and everything once the run has been recorded.")
+            { Choices = ["none", "sequential", "replay", "full", "replayThenFull"] },
+        Size("policies.*.prefetch.maxBytes", "1GiB", 4096, 1L << 50, "Bytes that a replay installs at most, for each session and source."),
+        Duration("policies.*.prefetch.maxTime", "10s", Millisecond, 3600 * Second, "Time after the registration at which a replay ends, done or not."),
+        Integer("policies.*.prefetch.maxPagesInFlight", "1024", 1, 1 << 20, "Pages of a replay that are fetched at a time."),
+        Duration("policies.*.prefetch.recordTime", "10s", 10 * Millisecond, 3600 * Second, "Time after the registration for which first touches are recorded."),
         new("policies.*.removeMeans", SettingKind.Choice, "zero", "What a page that the client discarded reads as: zeros, or the source again.")
             { Choices = ["zero", "source"] },
 

@@ -152,6 +152,8 @@ internal sealed partial class ReloadService(
             yield return "engine";
         if (now.Otlp != started.Otlp)
             yield return "otlp";
+        if (now.WorkingSets != started.WorkingSets)
+            yield return "workingSets";
         if (now.Shutdown != started.Shutdown)
             yield return "shutdown";
         if (now.Logging.Format != started.Logging.Format)

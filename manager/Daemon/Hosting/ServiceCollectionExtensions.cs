@@ -9,6 +9,7 @@ using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
+using UffdManager.Daemon.WorkingSets;
 using UffdManager.Engine;
 using UffdManager.Engine.State;
 using UffdManager.Linux;
@@ -47,12 +48,18 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton<IPolicyCatalog>(provider => provider.GetRequiredService<PolicyCatalog>());
         services.AddSingleton<SourceCatalog>();
         services.AddSingleton<ISourceCatalog>(provider => provider.GetRequiredService<SourceCatalog>());
+        services.AddSingleton(configuration.WorkingSets);
+        services.AddSingleton<TraceFiles>();
         services.AddSingleton(_ => KernelSupport.Probe());
         services.AddSingleton(provider =>
         {
             // Asked first: it can say why there is no userfaultfd, and what to do about it.
             provider.GetRequiredService<KernelSupport>();
-            return new FaultEngine(EngineOptions(configuration.Engine) with { DescriptorStore = provider.GetRequiredService<IDescriptorStore>() });
+            return new FaultEngine(EngineOptions(configuration.Engine) with
+            {
+                DescriptorStore = provider.GetRequiredService<IDescriptorStore>(),
+                TraceStore = provider.GetRequiredService<TraceFiles>(),
+            });
         });
 
         services.AddSingleton<IEngineEventSink, EventLogger>();

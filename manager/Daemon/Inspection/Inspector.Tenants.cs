@@ -183,7 +183,14 @@ internal sealed partial class Inspector
         DeadlineSeconds = options.Deadline.TotalSeconds,
         RetryBackoffSeconds = options.RetryBackoff.TotalSeconds,
         BusyPollSeconds = options.BusyPoll.TotalSeconds,
-        PrefetchOnRegister = options.PrefetchOnRegister,
+        Prefetch = new PolicyPrefetchDto
+        {
+            Mode = Words.Of(options.Prefetch.Mode),
+            MaxBytes = options.Prefetch.MaxBytes,
+            MaxTimeSeconds = options.Prefetch.MaxTime.TotalSeconds,
+            MaxPagesInFlight = options.Prefetch.MaxPagesInFlight,
+            RecordTimeSeconds = options.Prefetch.RecordTime.TotalSeconds,
+        },
         RemoveMeans = options.RemoveMeansSource ? "source" : "zero",
         Sessions = sessions,
     };

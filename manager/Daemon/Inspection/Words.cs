@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Text.Json;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Policies;
@@ -15,6 +16,7 @@ internal static class Words
 {
     private static readonly string[] s_states = SnakeCase.NamesOf<SessionState>();
     private static readonly string[] s_verdicts = SnakeCase.NamesOf<Verdict>();
+    private static readonly string[] s_prefetchModes = [.. Enum.GetNames<PrefetchMode>().Select(JsonNamingPolicy.CamelCase.ConvertName)];
 
     // Keyed by values that the kernel and the engine make: there are a handful of combinations.
     private static readonly ConcurrentDictionary<UffdFeatures, string[]> s_features = new();
@@ -36,6 +38,9 @@ internal static class Words
     public static string Of(SessionState state) => s_states[(int)state];
 
     public static string Of(Verdict verdict) => s_verdicts[(int)verdict];
+
+    /// <summary>As in the configuration.</summary>
+    public static string Of(PrefetchMode mode) => s_prefetchModes[(int)mode];
 
     public static string[] Of(UffdFeatures features) => s_features.GetOrAdd(features, Split);
 

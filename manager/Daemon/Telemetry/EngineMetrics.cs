@@ -34,6 +34,8 @@ internal sealed class EngineMetrics
         PerTenant(Instruments.Fetches, (t, i) => t.Fetches[i]);
         PerTenant(Instruments.FetchesStarted, t => t.FetchesStarted);
         PerTenantSeconds(Instruments.FetchWait, t => t.FetchWaitNanoseconds);
+        PerTenant(Instruments.ReplayPages, (t, i) => t.ReplayPages[i]);
+        PerTenant(Instruments.ReplayRuns, (t, i) => t.ReplayRuns[i]);
 
         PerLoop(Instruments.LoopSessions, l => l.Sessions);
         PerLoopSeconds(Instruments.LoopBusy, l => l.BusyNanoseconds);

@@ -97,6 +97,14 @@ internal static class Instruments
     public static readonly InstrumentDefinition FetchWait = new(
         "uffd_manager_fetch_wait_seconds_total", InstrumentKind.Counter, "s", "Time that started fetches had waited in the queue.", Tenant);
 
+    public static readonly InstrumentDefinition ReplayPages = new(
+        "uffd_manager_replay_pages_total", InstrumentKind.Counter, "{page}", "Base pages of replayed working sets, by what became of them.",
+        Tenant, InstrumentLabel.Of<ReplayPages>("kind"));
+
+    public static readonly InstrumentDefinition ReplayRuns = new(
+        "uffd_manager_replay_runs_total", InstrumentKind.Counter, "{run}", "Observed runs of sources whose policy replays working sets, by how they went.",
+        Tenant, InstrumentLabel.Of<ReplayOutcome>("outcome"));
+
     public static readonly InstrumentDefinition SessionsEnded = new(
         "uffd_manager_sessions_ended_total", InstrumentKind.Counter, "{session}", "Sessions that are over, by reason.",
         Tenant, InstrumentLabel.Of<SessionEndReason>("reason"));
@@ -216,7 +224,7 @@ internal static class Instruments
     [
         Sessions, Regions, RegisteredBytes, ResidentBytes, PagesInFlight, FetchQueueDepth,
         Faults, FaultDuration, CopiedBytes, ZeroedBytes, Events, Deferrals, Conflicts, PoisonedPages, KilledClients,
-        Fetches, FetchesStarted, FetchWait, SessionsEnded, Misbehaviour,
+        Fetches, FetchesStarted, FetchWait, ReplayPages, ReplayRuns, SessionsEnded, Misbehaviour,
         LoopSessions, LoopBusy, LoopSpin, LoopWakeups, PageTableBytes, SamplesDropped,
         Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, VmsKilled, Requests, RequestDuration,
         Reloads, LastReloadSuccessful, LastReloadTime,

@@ -11,6 +11,8 @@ internal sealed class TenantTotals(string label)
     private static readonly EventKind[] EventKinds = Enum.GetValues<EventKind>();
     private static readonly DeferralReason[] DeferralReasons = Enum.GetValues<DeferralReason>();
     private static readonly FetchOutcome[] FetchOutcomes = Enum.GetValues<FetchOutcome>();
+    private static readonly ReplayPages[] ReplayKinds = Enum.GetValues<ReplayPages>();
+    private static readonly ReplayOutcome[] ReplayOutcomes = Enum.GetValues<ReplayOutcome>();
 
     public string Label { get; } = label;
 
@@ -50,6 +52,10 @@ internal sealed class TenantTotals(string label)
 
     public long[] Fetches { get; } = new long[FetchOutcomes.Length];
 
+    public long[] ReplayPages { get; } = new long[ReplayKinds.Length];
+
+    public long[] ReplayRuns { get; } = new long[ReplayOutcomes.Length];
+
     /// <summary>Adds one tenant of the engine.</summary>
     public void Add(TenantSnapshot tenant)
     {
@@ -88,6 +94,16 @@ internal sealed class TenantTotals(string label)
         foreach (var outcome in FetchOutcomes)
         {
             Fetches[(int)outcome] += tenant.Fetches(outcome);
+        }
+
+        foreach (var kind in ReplayKinds)
+        {
+            ReplayPages[(int)kind] += tenant.Replayed(kind);
+        }
+
+        foreach (var outcome in ReplayOutcomes)
+        {
+            ReplayRuns[(int)outcome] += tenant.Runs(outcome);
         }
     }
 }

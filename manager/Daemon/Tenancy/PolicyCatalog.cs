@@ -161,7 +161,7 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             Deadline = options.Deadline,
             RetryBackoff = options.RetryBackoff,
             BusyPoll = options.BusyPoll,
-            PrefetchOnRegister = options.PrefetchOnRegister,
+            Prefetch = options.Prefetch.ToPolicy(),
         };
         return new PolicyGrant(policy, options.Source.Offset, options.RemoveMeansSource)
         {

@@ -1,4 +1,5 @@
 using UffdManager.Engine.Policies;
+using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Fetch;
@@ -169,7 +170,9 @@ internal sealed class FetchQueue : IDisposable
         ticket.StartedAt = MonotonicClock.NowNanoseconds;
         try
         {
-            ticket.Result = ticket.Source.Fetch(ticket.Offset, ticket.Length, ticket.Buffer, out ticket.Pages);
+            ticket.Result = ticket.Batch is ReplayBatch batch
+                ? batch.Fetch(ticket.Source, ticket.Buffer)
+                : ticket.Source.Fetch(ticket.Offset, ticket.Length, ticket.Buffer, out ticket.Pages);
         }
         catch (Exception error) when (error is IOException or SyscallException or ObjectDisposedException or InvalidOperationException)
         {

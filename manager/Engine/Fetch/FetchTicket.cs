@@ -3,6 +3,7 @@ using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Fetch;
@@ -35,6 +36,9 @@ internal sealed class FetchTicket
     public PageSource Source = null!;
     public SharedImage? Image;
     public PopulateJob? Job;
+
+    /// <summary>What is fetched instead of one range.</summary>
+    public ReplayBatch? Batch;
     public ulong Start;
     public int Length;
     public long Offset;

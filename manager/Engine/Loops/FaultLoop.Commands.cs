@@ -287,7 +287,7 @@ internal sealed partial class FaultLoop
         ApplyUnmap(session, request.Start, end);
         Region region = MakeRegion(request, wanted.Source, pageBytes, ioctls);
         session.Regions.Add(region);
-        PrefetchIfWanted(session, region);
+        BeginPrefetch(session, region);
         return new EngineResult(null, (ulong)ioctls);
     }
 

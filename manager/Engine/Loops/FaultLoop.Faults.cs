@@ -4,6 +4,7 @@ using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.State;
 using UffdManager.Engine.Telemetry;
+using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -308,6 +309,7 @@ internal sealed partial class FaultLoop
     private void InstallFromSource(in FaultContext fault)
     {
         (ulong start, int length) = Window(fault.Session, fault.Region, fault.Page);
+        NoteTouch(in fault, start, length);
         if (fault.Region.Source.IsZero)
         {
             InstallZeros(in fault, start, (ulong)length);
@@ -331,8 +333,34 @@ internal sealed partial class FaultLoop
         StartFetch(in fault, start, length);
     }
 
-    // The aligned window around a page, cut to the region and to neighbours that nobody touched.
+    // What is installed with a page, cut to the region and to neighbours that nobody touched.
     private static (ulong Start, int Length) Window(Session session, Region region, ulong page)
+    {
+        if (session.Streams is SequentialStreams streams && region.Policy.Prefetch.Mode == PrefetchMode.Sequential)
+        {
+            ulong ahead = streams.WindowAt(page);
+            (ulong Start, int Length) window = ahead > region.PageBytes ? WindowAhead(session, region, page, ahead) : WindowAround(session, region, page);
+            streams.Installed(window.Start + (ulong)window.Length);
+            return window;
+        }
+
+        return WindowAround(session, region, page);
+    }
+
+    private static (ulong Start, int Length) WindowAhead(Session session, Region region, ulong page, ulong size)
+    {
+        ulong high = Math.Min(page + size, region.End);
+        ulong end = page + region.PageBytes;
+        while (end < high && session.Pages.Get(end) == PageState.Absent)
+        {
+            end += region.PageBytes;
+        }
+
+        return (page, (int)(end - page));
+    }
+
+    // The aligned window.
+    private static (ulong Start, int Length) WindowAround(Session session, Region region, ulong page)
     {
         ulong size = Math.Max((ulong)region.Policy.FaultAroundBytes, region.PageBytes);
         if (size == region.PageBytes)

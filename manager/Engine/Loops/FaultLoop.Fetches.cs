@@ -69,16 +69,22 @@ internal sealed partial class FaultLoop
             return null;
         }
 
+        FetchTicket ticket = TakeTicket(session, region, region.Image?.Source ?? region.Source, buffer, capacity);
+        ticket.Image = region.Image is { CanFill: true } fillable ? fillable.AddReference() : null;
+        ticket.Start = start;
+        ticket.Length = length;
+        ticket.Offset = region.Image is SharedImage image ? image.SourceOffsetOf(region.OffsetOf(start)) : region.OffsetOf(start);
+        return ticket;
+    }
+
+    private FetchTicket TakeTicket(Session session, Region region, PageSource source, nuint buffer, int capacity)
+    {
         FetchTicket ticket = _spareTickets.TryPop(out FetchTicket? spare) ? spare : new FetchTicket();
         ticket.Session = session;
         ticket.Region = region;
         ticket.Loop = this;
-        ticket.Image = region.Image is { CanFill: true } fillable ? fillable.AddReference() : null;
-        ticket.Source = (region.Image?.Source ?? region.Source).AddReference();
+        ticket.Source = source.AddReference();
         ticket.Job = null;
-        ticket.Start = start;
-        ticket.Length = length;
-        ticket.Offset = region.Image is SharedImage image ? image.SourceOffsetOf(region.OffsetOf(start)) : region.OffsetOf(start);
         ticket.Attempts = 0;
         ticket.PoolExhaustionTold = false;
         ticket.ReadAt = 0;
@@ -119,7 +125,7 @@ internal sealed partial class FaultLoop
         _atWorkers--;
         session.Counters.FetchesStarted++;
         session.Counters.FetchWaitNanoseconds += ticket.StartedAt - ticket.QueuedAt;
-        if (ticket.Result == Errno.OK && !TryTrim(ticket))
+        if (ticket.Result == Errno.OK && ticket.Batch is null && !TryTrim(ticket))
         {
             // Asked for again at once it would say the same, for ever; as a failure it meets the backoff and the deadline.
             ticket.Result = Errno.EIO;
@@ -259,18 +265,20 @@ internal sealed partial class FaultLoop
     }
 
     // The region of a ticket's page if it is still the registration that the fetch was started for; cuts the run at its border.
-    private static Region? RegionOf(FetchTicket ticket, ulong address, ref ulong stop)
+    private static Region? RegionOf(FetchTicket ticket, ulong address, ref ulong stop) => RegionOf(ticket.Session, ticket.Region, address, ref stop);
+
+    private static Region? RegionOf(Session session, Region registered, ulong address, ref ulong stop)
     {
-        Region? region = ticket.Session.Regions.Find(address);
+        Region? region = session.Regions.Find(address);
         if (region is null)
         {
-            Region? next = ticket.Session.Regions.FindOverlap(address, stop);
+            Region? next = session.Regions.FindOverlap(address, stop);
             stop = next?.Start ?? stop;
             return null;
         }
 
         stop = Math.Min(stop, region.End);
-        bool isSame = region.Generation == ticket.Region.Generation && region.OffsetOf(address) == ticket.Region.OffsetOf(address);
+        bool isSame = region.Generation == registered.Generation && region.OffsetOf(address) == registered.OffsetOf(address);
         return isSame ? region : null;
     }
 
@@ -288,7 +296,13 @@ internal sealed partial class FaultLoop
         Session session = ticket.Session;
         if (ticket.Image is not null)
         {
-            return InstallContinue(session, region, start, length);
+            InstallOutcome mapped = InstallContinue(session, region, start, length);
+            if (ticket.Job is PopulateJob mapping && mapped == InstallOutcome.Installed)
+            {
+                mapping.InstalledBytes += length;
+            }
+
+            return mapped;
         }
 
         nuint address = ticket.Pages.Address + (nuint)(start - ticket.Start);
@@ -450,6 +464,7 @@ internal sealed partial class FaultLoop
 
     private void Recycle(FetchTicket ticket)
     {
+        ReleaseBatch(ticket);
         ticket.Session.Tenant.Usage.RemoveFetch(ticket.PageCount);
         _buffers.Return(ticket.Buffer, ticket.BufferBytes);
         ticket.Source.Dispose();

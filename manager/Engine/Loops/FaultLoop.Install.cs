@@ -115,6 +115,11 @@ internal sealed partial class FaultLoop
     {
         SharedImage image = fault.Region.Image!;
         long offset = fault.Region.OffsetOf(fault.Page);
+        if ((fault.State & PageState.StateMask) == PageState.Absent)
+        {
+            NoteTouch(in fault, fault.Page, (int)fault.Region.PageBytes);
+        }
+
         if (!image.Contains(offset, (long)fault.Region.PageBytes))
         {
             GiveUp(in fault, $"it lies beyond the end of image {image.Name}");

@@ -2,6 +2,7 @@ using UffdManager.Engine.Fetch;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -85,14 +86,19 @@ internal sealed partial class FaultLoop
             return false;
         }
 
+        if (ready is not null && ready.DueAt > _now)
+        {
+            job.DueAt = ready.DueAt;
+            return false;
+        }
+
+        if (job.Replay is not null)
+        {
+            return AdvanceReplay(job, ready);
+        }
+
         if (ready is not null)
         {
-            if (ready.DueAt > _now)
-            {
-                job.DueAt = ready.DueAt;
-                return false;
-            }
-
             Install(ready, SliceBytes);
             return true;
         }
@@ -277,6 +283,12 @@ internal sealed partial class FaultLoop
     {
         _jobs.Remove(job);
         job.Session.Jobs.Remove(job);
+        if (job.Replay is Replay replay)
+        {
+            GiveUp(replay);
+            replay.Run.ActiveReplays--;
+        }
+
         if (job.Error is null && job.Session.State == SessionState.Serving && HasSuspects(job))
         {
             job.Error = new EngineError(EngineErrorKind.Kernel, Errno.ENOMEM, "the pool of huge pages is empty: raise vm.nr_hugepages");

@@ -30,15 +30,6 @@ internal sealed partial class FaultLoop
         return null;
     }
 
-    /// <summary>Fills a region ahead of its faults, if its policy says so.</summary>
-    public void PrefetchIfWanted(Session session, Region region)
-    {
-        if (region.Policy.PrefetchOnRegister && session.State == SessionState.Serving)
-        {
-            Add(new PopulateJob(session, region.Start, region.End, null));
-        }
-    }
-
     private EngineError? TakeRegistered(Session session, RegisterRequest range, ulong pageBytes)
     {
         ulong end = range.Start + range.Length;

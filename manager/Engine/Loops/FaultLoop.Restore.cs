@@ -1,6 +1,7 @@
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.State;
+using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -87,6 +88,13 @@ internal sealed partial class FaultLoop
     {
         _stopping = true;
         _isHandingOver = true;
+
+        // While there is still time to keep what was learnt: the process ends soon.
+        foreach (WorkingSetRun run in _runs.ToArray())
+        {
+            Conclude(run);
+        }
+
         return true;
     }
 

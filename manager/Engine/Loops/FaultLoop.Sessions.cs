@@ -63,6 +63,10 @@ internal sealed partial class FaultLoop
 
         // Faults that the manager before us had read are lost; a wake makes the kernel report them again.
         WakeEverything(session);
+        foreach (Region region in session.Regions.All)
+        {
+            BeginPrefetch(session, region, isResumed: true);
+        }
     }
 
     // Wherever it is: whoever waits may do so where no region is known any more.
@@ -123,6 +127,7 @@ internal sealed partial class FaultLoop
         session.IsDeferring = false;
         _deferring.Remove(session);
         _muted.Remove(session);
+        ConcludeRuns(session);
         FailJobs(session);
         foreach (FetchTicket ticket in session.Tickets.ToArray())
         {

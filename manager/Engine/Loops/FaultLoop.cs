@@ -311,6 +311,11 @@ internal sealed partial class FaultLoop : IDisposable
             CheckTickets();
         }
 
+        if (_now >= _nextRunEnd)
+        {
+            CheckRuns();
+        }
+
         if (_parked.Count > 0)
         {
             RetryParked();
@@ -342,7 +347,7 @@ internal sealed partial class FaultLoop : IDisposable
             return 0;
         }
 
-        long due = Math.Min(Math.Min(_nextDeferred, _nextTicket), Math.Min(_nextSweep, NextPopulateDue));
+        long due = Math.Min(Math.Min(_nextDeferred, _nextTicket), Math.Min(Math.Min(_nextSweep, _nextRunEnd), NextPopulateDue));
         foreach (LoopCommand command in _parked)
         {
             due = Math.Min(due, command.DueAt);

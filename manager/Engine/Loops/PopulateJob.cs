@@ -1,4 +1,5 @@
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.WorkingSets;
 
 namespace UffdManager.Engine.Loops;
 
@@ -17,6 +18,12 @@ internal sealed class PopulateJob(Session session, ulong start, ulong end, TaskC
     public TaskCompletionSource<EngineResult>? Completion { get; } = completion;
 
     public ulong Cursor { get; set; } = start;
+
+    /// <summary>Where the piece ends that <see cref="Cursor"/> is in, of a replay.</summary>
+    public ulong StepEnd { get; set; }
+
+    /// <summary>What is installed, in which order; null for the whole range.</summary>
+    public Replay? Replay { get; init; }
 
     public int FetchesInFlight { get; set; }
 

@@ -41,6 +41,6 @@ public sealed record Policy
     /// </summary>
     public TimeSpan BusyPoll { get; init; }
 
-    /// <summary>Whether a region is populated in the background as soon as it is registered.</summary>
-    public bool PrefetchOnRegister { get; init; }
+    /// <summary>What is installed ahead of the faults.</summary>
+    public PrefetchPolicy Prefetch { get; init; } = PrefetchPolicy.None;
 }

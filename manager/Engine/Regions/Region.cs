@@ -1,5 +1,6 @@
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Regions;
@@ -37,6 +38,9 @@ internal sealed class Region
     /// <summary>Of the registration; unique within the engine, never reused.</summary>
     public required long Generation { get; init; }
 
+    /// <summary>The run that its first touches are recorded for; null for none.</summary>
+    public WorkingSetRun? Run { get; set; }
+
     /// <summary>Where it is recorded for the next manager; 0 for not.</summary>
     public nuint Record { get; set; }
 
@@ -60,6 +64,7 @@ internal sealed class Region
         Image = Image?.AddReference(),
         SourceOffset = sourceOffset,
         Generation = generation,
+        Run = Run,
     };
 
     /// <summary>Drops the references to source and image; called once, by the map that owned the region.</summary>

@@ -129,6 +129,12 @@ public sealed class Session
 
     internal List<PopulateJob> Jobs { get; } = [];
 
+    /// <summary>Who reads forward; null until a region is registered that wants to know.</summary>
+    internal WorkingSets.SequentialStreams? Streams { get; set; }
+
+    /// <summary>What is being observed of its working sets.</summary>
+    internal List<WorkingSets.WorkingSetRun> Runs { get; } = [];
+
     /// <summary>Whether it is on its loop's list of sessions with deferred faults.</summary>
     internal bool IsDeferring { get; set; }
 

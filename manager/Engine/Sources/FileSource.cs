@@ -44,6 +44,7 @@ public sealed class FileSource : PageSource
 
             Status = status;
             Length = status.Size;
+            Location = FileIo.ReadDescriptorLink(file);
             _mappedBytes = (ulong)Length & ~(ulong)(PageSize.Base - 1);
             _mapping = _mappedBytes > 0 ? NativePages.MapShared(file, 0, _mappedBytes, writable: false) : 0;
             _inMemory = FileIo.IsInMemory(file);
@@ -62,6 +63,12 @@ public sealed class FileSource : PageSource
 
     /// <summary>Size of the file when it was opened; pages past the end are unavailable, the rest of the last page reads as zeros.</summary>
     public override long Length { get; }
+
+    /// <inheritdoc/>
+    public override SourceIdentity? Identity => new SourceIdentity(Status.Device, Status.Inode, Status.Size, Status.ModifiedNanoseconds);
+
+    /// <inheritdoc/>
+    public override string? Location { get; }
 
     /// <inheritdoc/>
     private protected override SafeFd? Descriptor => _file;

@@ -21,6 +21,14 @@ public abstract class PageSource : IDisposable
     /// <summary>Whether every page reads as zeros, so that the kernel's own zero fill is an equal substitute.</summary>
     public virtual bool IsZero => false;
 
+    /// <summary>
+    /// By what a later run knows the same contents again; null when there is nothing to know them by, and then no working set is recorded.
+    /// </summary>
+    public virtual SourceIdentity? Identity => null;
+
+    /// <summary>Path of the file when it was opened, for whoever keeps things beside it; it may name another file by now. Null for none.</summary>
+    public virtual string? Location => null;
+
     /// <summary>Number under which the descriptor is stored for the next manager; 0 while it is not.</summary>
     internal long StoreId => Volatile.Read(ref _storeId);
 

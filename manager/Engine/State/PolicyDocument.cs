@@ -22,7 +22,11 @@ internal sealed record PolicyDocument
 
     public long BusyPollTicks { get; init; }
 
+    /// <summary>What builds that knew no other modes say for <see cref="PrefetchMode.Full"/>; written for them as well.</summary>
     public bool PrefetchOnRegister { get; init; }
+
+    /// <summary>Null when such a build wrote it.</summary>
+    public PrefetchDocument? Prefetch { get; init; }
 
     /// <summary>False when the client names the source.</summary>
     public bool HasSource { get; init; }
@@ -39,7 +43,8 @@ internal sealed record PolicyDocument
         DeadlineTicks = policy.Deadline.Ticks,
         RetryBackoffTicks = policy.RetryBackoff.Ticks,
         BusyPollTicks = policy.BusyPoll.Ticks,
-        PrefetchOnRegister = policy.PrefetchOnRegister,
+        PrefetchOnRegister = policy.Prefetch.Mode == PrefetchMode.Full,
+        Prefetch = PrefetchDocument.Of(policy.Prefetch),
         HasSource = policy.Source is not null,
         Source = policy.Source is null or { IsZero: true } ? null : policy.Source.Describe(),
     };
@@ -53,7 +58,7 @@ internal sealed record PolicyDocument
         Deadline = TimeSpan.FromTicks(DeadlineTicks),
         RetryBackoff = TimeSpan.FromTicks(RetryBackoffTicks),
         BusyPoll = TimeSpan.FromTicks(BusyPollTicks),
-        PrefetchOnRegister = PrefetchOnRegister,
+        Prefetch = Prefetch?.ToPolicy() ?? PrefetchPolicy.None with { Mode = PrefetchOnRegister ? PrefetchMode.Full : PrefetchMode.None },
         Source = source,
     };
 }

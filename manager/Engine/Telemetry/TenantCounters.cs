@@ -10,11 +10,15 @@ internal sealed class TenantCounters(string tenant, int index)
     public static readonly int EventKinds = Enum.GetValues<EventKind>().Length;
     public static readonly int DeferralReasons = Enum.GetValues<Loops.DeferralReason>().Length;
     public static readonly int FetchOutcomes = Enum.GetValues<FetchOutcome>().Length;
+    public static readonly int ReplayKinds = Enum.GetValues<ReplayPages>().Length;
+    public static readonly int ReplayOutcomes = Enum.GetValues<ReplayOutcome>().Length;
 
     public readonly long[] Faults = new long[Kinds * Outcomes];
     public readonly long[] Events = new long[EventKinds];
     public readonly long[] Deferrals = new long[DeferralReasons];
     public readonly long[] Fetches = new long[FetchOutcomes];
+    public readonly long[] ReplayPages = new long[ReplayKinds];
+    public readonly long[] ReplayRuns = new long[ReplayOutcomes];
     public long CopiedBytes;
     public long ZeroedBytes;
     public long ResidentBytes;

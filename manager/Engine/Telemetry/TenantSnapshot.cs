@@ -9,6 +9,8 @@ public sealed class TenantSnapshot
     private readonly long[] _events = new long[TenantCounters.EventKinds];
     private readonly long[] _deferrals = new long[TenantCounters.DeferralReasons];
     private readonly long[] _fetches = new long[TenantCounters.FetchOutcomes];
+    private readonly long[] _replayPages = new long[TenantCounters.ReplayKinds];
+    private readonly long[] _replayRuns = new long[TenantCounters.ReplayOutcomes];
 
     internal TenantSnapshot(string tenant, Policies.TenantUsage usage)
     {
@@ -77,12 +79,20 @@ public sealed class TenantSnapshot
     /// <summary>Attempts to fetch by outcome.</summary>
     public long Fetches(FetchOutcome outcome) => _fetches[(int)outcome];
 
+    /// <summary>Base pages of replays by what became of them.</summary>
+    public long Replayed(ReplayPages kind) => _replayPages[(int)kind];
+
+    /// <summary>Runs whose policy replays, by how they went; counted when they have been observed.</summary>
+    public long Runs(ReplayOutcome outcome) => _replayRuns[(int)outcome];
+
     internal void Add(TenantCounters counters)
     {
         Sum(_faults, counters.Faults);
         Sum(_events, counters.Events);
         Sum(_deferrals, counters.Deferrals);
         Sum(_fetches, counters.Fetches);
+        Sum(_replayPages, counters.ReplayPages);
+        Sum(_replayRuns, counters.ReplayRuns);
         ResidentBytes += Volatile.Read(ref counters.ResidentBytes);
         CopiedBytes += Volatile.Read(ref counters.CopiedBytes);
         ZeroedBytes += Volatile.Read(ref counters.ZeroedBytes);

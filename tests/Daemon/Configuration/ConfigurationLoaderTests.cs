@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Engine.Policies;
 using Xunit;
 
 namespace UffdManager.Daemon.Tests.Configuration;
@@ -16,12 +17,13 @@ public sealed class ConfigurationLoaderTests
               "engine": { "faultLoops": 2, "fetchThreads": 3, "fetchConcurrencyPerTenant": 2, "pinLoops": true, "livenessSweep": "2s", "adoptionTimeout": "9s" },
               "logging": { "level": "debug", "format": "json" },
               "otlp": { "enabled": true, "endpoint": "https://collector:4318", "protocol": "http/protobuf", "interval": "5s", "metrics": false, "traces": false },
+              "workingSets": { "directory": "/srv/traces", "besideImages": false },
               "shutdown": { "grace": "1s" },
               "policies": {
                 "image": {
                   "source": { "kind": "file", "path": "/srv/image", "offset": "8KiB" },
                   "faultAroundBytes": "64KiB", "onUnavailable": "poison", "deadline": "1s", "retryBackoff": "5ms", "busyPoll": "50us",
-                  "prefetchOnRegister": true, "removeMeans": "source"
+                  "prefetch": { "mode": "replayThenFull", "maxBytes": "7MiB", "maxTime": "8s", "maxPagesInFlight": 9, "recordTime": "10s" }, "removeMeans": "source"
                 }
               },
               "tenants": {
@@ -74,6 +76,7 @@ public sealed class ConfigurationLoaderTests
                 Traces = false,
             },
             configuration.Otlp);
+        Assert.Equal(new WorkingSetOptions { Directory = "/srv/traces", BesideImages = false }, configuration.WorkingSets);
         Assert.Equal(TimeSpan.FromSeconds(1), configuration.Shutdown.Grace);
         Assert.Equal(
             new PolicyOptions
@@ -84,7 +87,14 @@ public sealed class ConfigurationLoaderTests
                 Deadline = TimeSpan.FromSeconds(1),
                 RetryBackoff = TimeSpan.FromMilliseconds(5),
                 BusyPoll = TimeSpan.FromMicroseconds(50),
-                PrefetchOnRegister = true,
+                Prefetch = new PrefetchOptions
+                {
+                    Mode = PrefetchMode.ReplayThenFull,
+                    MaxBytes = 7 << 20,
+                    MaxTime = TimeSpan.FromSeconds(8),
+                    MaxPagesInFlight = 9,
+                    RecordTime = TimeSpan.FromSeconds(10),
+                },
                 RemoveMeansSource = true,
             },
             configuration.Policies["image"]);

@@ -21,7 +21,7 @@ public sealed class PolicyCatalogTests : IDisposable
     {
         ManagerConfiguration configuration = Configuration("""
             "source": { "kind": "client" }, "faultAroundBytes": "64KiB", "onUnavailable": "wait", "deadline": "2s", "retryBackoff": "3ms",
-            "busyPoll": "40us", "prefetchOnRegister": true, "removeMeans": "source"
+            "busyPoll": "40us", "prefetch": { "mode": "replay", "maxBytes": "1MiB", "maxTime": "2s", "maxPagesInFlight": 3, "recordTime": "4s" }, "removeMeans": "source"
             """);
         using PolicyCatalog catalog = new(configuration);
         PolicyGrant grant = Find(catalog, configuration, "p");
@@ -34,7 +34,14 @@ public sealed class PolicyCatalogTests : IDisposable
                 Deadline = TimeSpan.FromSeconds(2),
                 RetryBackoff = TimeSpan.FromMilliseconds(3),
                 BusyPoll = TimeSpan.FromMicroseconds(40),
-                PrefetchOnRegister = true,
+                Prefetch = new PrefetchPolicy
+                {
+                    Mode = PrefetchMode.Replay,
+                    MaximumBytes = 1 << 20,
+                    MaximumTime = TimeSpan.FromSeconds(2),
+                    MaximumPagesInFlight = 3,
+                    RecordTime = TimeSpan.FromSeconds(4),
+                },
             },
             grant.Policy);
         Assert.True(grant.RemoveMeansSource);

@@ -103,7 +103,7 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
 
     private ManagerConfiguration Load(string snapshots, string limits) => Layers.LoadValid($$"""
         {
-          "policies": { "vm": { "source": { "kind": "client" } }, "ahead": { "source": { "kind": "client" }, "prefetchOnRegister": true } },
+          "policies": { "vm": { "source": { "kind": "client" } }, "ahead": { "source": { "kind": "client" }, "prefetch": { "mode": "full" } } },
           "tenants": {
             "vms": { "default": true, "defaultPolicy": "vm", "policies": ["*"], "sourceDirectories": ["@"], "limits": { {{limits}} } },
             "poor": { "match": { "uids": [4242] }, "defaultPolicy": "vm" }

@@ -1,0 +1,126 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Hosting;
+using UffdManager.Engine.WorkingSets;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.WorkingSets;
+
+/// <summary>Keeps traces of working sets in files: beside their image where the daemon may write, else in a directory of its own.</summary>
+internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOptions options, ILogger<TraceFiles> logger, TimeProvider time) : ITraceStore
+{
+    /// <summary>Traces in the directory of one's own; beyond them the oldest go.</summary>
+    public const int MostFiles = 4096;
+
+    // To look through the directory at each save would be most of the work.
+    private const int SavesBetweenLooks = 256;
+
+    private readonly LogThrottle _troubles = new(time);
+    private int _saves;
+
+    /// <inheritdoc/>
+    public byte[]? TryLoad(in TraceKey key, string? source)
+    {
+        try
+        {
+            using TracePlace? beside = Beside(key, source);
+            if (beside?.TryRead(out _) is byte[] found)
+                return found;
+
+            using TracePlace? own = Own(key, make: false);
+            byte[]? bytes = null;
+            Errno errno = Errno.ENOENT;
+            if (own is not null)
+                bytes = own.TryRead(out errno);
+            if (bytes is null && errno != Errno.ENOENT && MayTell(typeof(Errno), key))
+                LogNotRead(source, key.Tenant, options.Directory, errno);
+            return bytes;
+        }
+        catch (Exception e) when (e is SyscallException or IOException or UnauthorizedAccessException)
+        {
+            if (MayTell(e.GetType(), key))
+                LogTrouble(source, key.Tenant, e.Message);
+            return null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Save(in TraceKey key, string? source, ReadOnlySpan<byte> trace)
+    {
+        try
+        {
+            using TracePlace? beside = Beside(key, source);
+            if (beside?.TryWrite(trace) == Errno.OK)
+                return;
+
+            using TracePlace? own = Own(key, make: true);
+            Errno errno = own?.TryWrite(trace) ?? Errno.ENOENT;
+            if (errno != Errno.OK && MayTell(typeof(TracePlace), key))
+                LogNotKept(source, key.Tenant, options.Directory, errno);
+            if (Interlocked.Increment(ref _saves) % SavesBetweenLooks == 0)
+                ForgetOldest();
+        }
+        catch (Exception e) when (e is SyscallException or IOException or UnauthorizedAccessException)
+        {
+            if (MayTell(e.GetType(), key))
+                LogTrouble(source, key.Tenant, e.Message);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Rejected(in TraceKey key, string? source, string reason)
+    {
+        if (MayTell(typeof(TraceKey), key))
+            LogRejected(source, key.Tenant, reason);
+    }
+
+    /// <summary>Keeps the newest <see cref="MostFiles"/> traces of one's own.</summary>
+    internal void ForgetOldest()
+    {
+        FileInfo[] files = new DirectoryInfo(options.Directory).GetFiles("*.trace");
+        foreach (FileInfo file in files.OrderByDescending(file => file.LastWriteTimeUtc).Skip(MostFiles))
+            file.Delete();
+    }
+
+    private TracePlace? Beside(in TraceKey key, string? source)
+    {
+        if (!options.BesideImages || source is null)
+            return null;
+
+        ManagerConfiguration configuration = inUse.Now.Loaded.Value!;
+        IEnumerable<string> ofTenant = configuration.Tenants.TryGetValue(key.Tenant, out TenantOptions? tenant) ? tenant.SourceDirectories : [];
+        IEnumerable<string> ofPolicies = configuration.Policies.Values
+            .Where(policy => string.Equals(policy.Source.Path, source, StringComparison.Ordinal))
+            .Select(_ => Path.GetDirectoryName(source) ?? "/");
+        return TracePlace.TryBeside(key, source, ofTenant.Concat(ofPolicies));
+    }
+
+    private TracePlace? Own(in TraceKey key, bool make)
+    {
+        if (make && !Directory.Exists(options.Directory))
+            Directory.CreateDirectory(options.Directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        SafeFile? directory = FileIo.TryOpen(options.Directory, OpenFlags.Path | OpenFlags.Directory, out _);
+        if (directory is null)
+            return null;
+
+        // The file may be anywhere, and any number of tenants may use it: its number says which one it is.
+        byte[] name = SHA256.HashData(Encoding.UTF8.GetBytes($"{key.Tenant}/{key.Source.Device:x}:{key.Source.Inode:x}/{key.PageBytes}"));
+        return new TracePlace(directory, $"{Convert.ToHexStringLower(name.AsSpan(0, 16))}.trace");
+    }
+
+    private bool MayTell(Type kind, in TraceKey key) => _troubles.TryEnter(kind, key.Tenant, out _);
+
+    [LoggerMessage(4101, LogLevel.Warning, "The trace of {Source} for tenant {Tenant} is not used, {Reason}, learning anew")]
+    private partial void LogRejected(string? source, string tenant, string reason);
+
+    [LoggerMessage(4102, LogLevel.Warning, "The trace of {Source} for tenant {Tenant} cannot be kept in {Directory}, {Errno}; it lasts as long as the daemon, ignoring")]
+    private partial void LogNotKept(string? source, string tenant, string directory, Errno errno);
+
+    [LoggerMessage(4103, LogLevel.Warning, "The trace of {Source} for tenant {Tenant} cannot be read from {Directory}, {Errno}, learning anew")]
+    private partial void LogNotRead(string? source, string tenant, string directory, Errno errno);
+
+    [LoggerMessage(4104, LogLevel.Warning, "The trace of {Source} for tenant {Tenant}: {Reason}, ignoring")]
+    private partial void LogTrouble(string? source, string tenant, string reason);
+}

@@ -1,0 +1,84 @@
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.WorkingSets;
+
+/// <summary>
+/// Pieces of a source that are fetched together, so that scattered pages cost one hand-over between threads, and a disk sees all of them at once. Reused.
+/// </summary>
+internal sealed class ReplayBatch
+{
+    private const int MaximumPieces = 256;
+
+    private readonly ulong[] _addresses = new ulong[MaximumPieces];
+    private readonly long[] _offsets = new long[MaximumPieces];
+    private readonly int[] _lengths = new int[MaximumPieces];
+    private readonly SourcePages[] _pages = new SourcePages[MaximumPieces];
+    private readonly bool[] _zero = new bool[MaximumPieces];
+
+    public int Count { get; private set; }
+
+    public int Bytes { get; private set; }
+
+    /// <summary>The piece to be installed next, and how much of it is done.</summary>
+    public int Next { get; set; }
+
+    public int Done { get; set; }
+
+    public bool IsFull => Count == MaximumPieces;
+
+    public void Clear()
+    {
+        Count = Bytes = Next = Done = 0;
+        Array.Clear(_pages);
+    }
+
+    public void Add(ulong address, long offset, int length)
+    {
+        _addresses[Count] = address;
+        _offsets[Count] = offset;
+        _lengths[Count++] = length;
+        Bytes += length;
+    }
+
+    public ulong AddressOf(int piece) => _addresses[piece];
+
+    /// <summary>What came: no bytes where the source had none to give at once.</summary>
+    public SourcePages PagesOf(int piece) => _pages[piece];
+
+    public bool IsZero(int piece) => _zero[piece];
+
+    /// <summary>Brings everything, on a fetch thread.</summary>
+    /// <param name="source">From here.</param>
+    /// <param name="buffer">Of at least <see cref="Bytes"/> bytes.</param>
+    /// <returns>The first failure; what came before it is there.</returns>
+    public Errno Fetch(PageSource source, nuint buffer)
+    {
+        Span<bool> slow = stackalloc bool[MaximumPieces];
+        nuint at = buffer;
+        for (int i = 0; i < Count; at += (nuint)_lengths[i++])
+        {
+            SourceAnswer answer = source.TryGet(_offsets[i], _lengths[i], at, out SourcePages pages);
+            _zero[i] = answer == SourceAnswer.Zero;
+            slow[i] = answer == SourceAnswer.Slow || (answer == SourceAnswer.Ready && pages.Length < _lengths[i]);
+            _pages[i] = _zero[i] ? new SourcePages(0, _lengths[i]) : pages;
+            if (slow[i])
+            {
+                source.WillNeed(_offsets[i], _lengths[i]);
+            }
+        }
+
+        at = buffer;
+        for (int i = 0; i < Count; at += (nuint)_lengths[i++])
+        {
+            Errno errno = slow[i] ? source.Fetch(_offsets[i], _lengths[i], at, out _pages[i]) : Errno.OK;
+            if (errno != Errno.OK)
+            {
+                Count = i;
+                return errno;
+            }
+        }
+
+        return Errno.OK;
+    }
+}

@@ -1,0 +1,113 @@
+using UffdManager.Engine.State;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.WorkingSets;
+
+/// <summary>
+/// The working sets of all sources, by tenant: what runs touched is recorded, kept, and installed ahead of the faults of later runs.
+/// </summary>
+/// <remarks>
+/// What is known of sources that nobody uses is forgotten when it becomes much; the store has it.
+/// </remarks>
+internal sealed class WorkingSetLibrary(ITraceStore store)
+{
+    private const int MostIdle = 256;
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<TraceKey, WorkingSet> _sets = [];
+    private int _asked;
+    private TaskCompletionSource? _rest;
+
+    public ITraceStore Store { get; } = store;
+
+    /// <summary>Of the touches of all runs.</summary>
+    public MemoryGauge TouchBytes { get; } = new();
+
+    /// <summary>The set of a source, for one more run, which ends with <see cref="WorkingSet.Conclude"/>.</summary>
+    public WorkingSet Enter(in TraceKey key, string? location)
+    {
+        lock (_gate)
+        {
+            if (!_sets.TryGetValue(key, out WorkingSet? set))
+            {
+                ForgetOldest();
+                _sets[key] = set = new WorkingSet(this, key, location);
+            }
+
+            set.LiveRuns++;
+            set.UsedAt = MonotonicClock.NowNanoseconds;
+            return set;
+        }
+    }
+
+    /// <summary>A run is over, and all was learnt from it.</summary>
+    public void Left(WorkingSet set)
+    {
+        lock (_gate)
+        {
+            set.LiveRuns--;
+        }
+    }
+
+    /// <summary>A request waits; to be answered by <see cref="Worked"/>.</summary>
+    public void Asked()
+    {
+        lock (_gate)
+        {
+            _asked++;
+        }
+    }
+
+    public void Worked()
+    {
+        lock (_gate)
+        {
+            if (--_asked == 0)
+            {
+                _rest?.SetResult();
+                _rest = null;
+            }
+        }
+    }
+
+    /// <summary>Waits until everything that was asked is done, so that nothing that was learnt is lost at the end.</summary>
+    public bool WaitForRest(TimeSpan patience)
+    {
+        Task rest;
+        lock (_gate)
+        {
+            if (_asked == 0)
+            {
+                return true;
+            }
+
+            _rest ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            rest = _rest.Task;
+        }
+
+        return rest.Wait(patience);
+    }
+
+    // One that has no runs has nothing to do either: the last thing that a run asks for is what ends it.
+    private void ForgetOldest()
+    {
+        if (_sets.Count < MostIdle)
+        {
+            return;
+        }
+
+        WorkingSet? oldest = null;
+        foreach (WorkingSet set in _sets.Values)
+        {
+            if (set.LiveRuns == 0 && (oldest is null || set.UsedAt < oldest.UsedAt))
+            {
+                oldest = set;
+            }
+        }
+
+        if (oldest is not null)
+        {
+            _sets.Remove(oldest.Key);
+        }
+    }
+}
