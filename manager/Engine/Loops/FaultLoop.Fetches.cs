@@ -13,6 +13,9 @@ internal sealed partial class FaultLoop
 {
     private const long MaximumRetryBackoff = 1_000_000_000;
 
+    // A loop that is so much later than it wanted to be was not running.
+    private const long StandstillNanoseconds = 500_000_000;
+
     private readonly Stack<FetchTicket> _spareTickets = new();
     private readonly List<FetchTicket> _tickets = [];
     private long _nextTicket = long.MaxValue;
@@ -360,6 +363,11 @@ internal sealed partial class FaultLoop
 
     private void CheckTickets()
     {
+        if (_now - _nextTicket > StandstillNanoseconds)
+        {
+            BeginDeadlinesAnew();
+        }
+
         _nextTicket = long.MaxValue;
         for (int i = _tickets.Count - 1; i >= 0; i--)
         {
@@ -382,6 +390,18 @@ internal sealed partial class FaultLoop
             if (i < _tickets.Count && ReferenceEquals(_tickets[i], ticket))
             {
                 _nextTicket = Math.Min(_nextTicket, ticket.Phase == FetchPhase.AtWorker ? ticket.Deadline : Math.Min(ticket.DueAt, ticket.Deadline));
+            }
+        }
+    }
+
+    // This process did not run: stopped, frozen, or its virtual machine was. Of the sources that says nothing; they could not answer either.
+    private void BeginDeadlinesAnew()
+    {
+        foreach (FetchTicket ticket in _tickets)
+        {
+            if (ticket.Deadline != long.MaxValue)
+            {
+                ticket.Deadline = DeadlineOf(ticket.Policy, _now);
             }
         }
     }

@@ -1,3 +1,4 @@
+using UffdManager.Engine.Loops;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
@@ -127,6 +128,29 @@ public sealed class VerdictTests : EngineTest
         source.WaitForFetches(6);
         Assert.False(read.IsCompleted);
         source.FailNext(0);
+        Assert.Equal((ulong)source.ByteOf(0), read.AwaitValue());
+    }
+
+    [Fact]
+    public void Time_in_which_the_manager_stood_still_is_not_the_sources()
+    {
+        Options = Options with { FaultLoops = 1 };
+        ScriptedSource source = Scripted(Page);
+        source.Hold();
+        ServedClient it = Serve(policy: s_poison with { Deadline = TimeSpan.FromSeconds(1) });
+        ulong at = it.MapRegistered(Page, source);
+        PendingReply read = it.Client.Begin($"read {at}", 1);
+        source.WaitForFetches(1);
+        using ManualResetEventSlim never = new();
+        LoopCommand<bool> standstill = new(_ => never.Wait(TimeSpan.FromSeconds(2)));
+        it.Session.Loop.Post(standstill);
+        Assert.False(standstill.Task.Finish());
+
+        // The turn in which it is found out that the time is over.
+        Engine.PingAsync().Finish();
+        Engine.PingAsync().Finish();
+        Assert.False(read.IsCompleted);
+        source.Release();
         Assert.Equal((ulong)source.ByteOf(0), read.AwaitValue());
     }
 
