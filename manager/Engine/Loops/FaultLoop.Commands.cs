@@ -29,7 +29,7 @@ internal sealed partial class FaultLoop
     /// </remarks>
     public EngineResult? TryRegister(Session session, RegisterRequest request, bool last)
     {
-        if (session.State is SessionState.Ended or SessionState.Condemned)
+        if (session.State is SessionState.Ended or SessionState.Condemned || session.IsLetGo)
         {
             return s_over;
         }

@@ -36,6 +36,12 @@ internal sealed partial class FaultLoop
             }
         }
 
+        if (!session.IsLetGo && !last && (session.Displaced.Exists(range => range.Aside != 0) || Userfaultfd.IsChanging(session.Lease)))
+        {
+            // What is under way may bring a range that is not complete, or one of which nobody knows yet where it is.
+            return null;
+        }
+
         if (session.IsLetGo || IsComplete(session, mode))
         {
             // From here on there is no way back: what the client removes now reads as zeros whatever is found out later.
