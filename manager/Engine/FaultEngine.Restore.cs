@@ -76,6 +76,11 @@ public sealed partial class FaultEngine
         }
 
         _ = CountPresentAsync(restore.Sessions);
+        foreach (RestoredSession restored in restore.Sessions)
+        {
+            restored.Session.Loop.Post(new LoopCommand<bool>(loop => loop.FinishTracking(restored.Session)));
+        }
+
         return new RestoreReport(
             [.. restore.Sessions.Where(restored => restored.Session.State != SessionState.Ended)], restore.Failures, restore.Gone, descriptors.Foreign);
     }
@@ -270,6 +275,8 @@ public sealed partial class FaultEngine
             recovered.Ledger)
         {
             StartedAt = record.StartedAt,
+            TrackedSince = record.TrackedSince,
+            IsTracking = record.TrackedSince != 0,
             HasKeeper = record.HasKeeper,
             OwnerRecord = record.OwnerRecord,
             ParentId = record.ParentId,

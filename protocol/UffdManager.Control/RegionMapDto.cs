@@ -42,7 +42,7 @@ public sealed record RegionMapDto
     /// <summary>Reserved; all zero, pages.</summary>
     public required IReadOnlyList<long> Evicted { get; init; }
 
-    /// <summary>Of the present ones: written since they were write-protected, pages.</summary>
+    /// <summary>Pages written since they were write-protected; of a tracked region all that changed.</summary>
     public required IReadOnlyList<long> Dirty { get; init; }
 
     /// <summary>Of those in flight or put off: a thread waits for them, pages.</summary>

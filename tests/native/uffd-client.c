@@ -312,6 +312,36 @@ static int do_add(struct context *c)
 	return answer(c, "%lu", (unsigned long)seen);
 }
 
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* peek ADDRESS: the 64-bit word */
+static int do_peek(struct context *c)
+{
+	return answer(
+		c, "%lu",
+		(unsigned long)__atomic_load_n((uint64_t *)pointer(c->arg[0]), __ATOMIC_SEQ_CST));
+}
+
+/* march ADDRESS PAGES COUNT SEED: COUNT atomic increments of the first words of random pages */
+static int do_march(struct context *c)
+{
+	uint64_t state = c->arg[3] | 1;
+
+	for (uint64_t i = 0; i < c->arg[2]; i++) {
+		uint64_t page = next_random(&state) % c->arg[1];
+
+		__atomic_add_fetch((uint64_t *)pointer(c->arg[0] + page * 4096), 1,
+				   __ATOMIC_SEQ_CST);
+	}
+	return answer(c, "0");
+}
+
 /* shuffle ADDRESS LENGTH COUNT SEED: reads a byte of COUNT random pages; nanoseconds */
 static int do_shuffle(struct context *c)
 {
@@ -320,10 +350,9 @@ static int do_shuffle(struct context *c)
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	for (uint64_t i = 0; i < c->arg[2]; i++) {
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		(void)*byte_at(c->arg[0] + state % pages * 4096);
+		uint64_t page = next_random(&state) % pages;
+
+		(void)*byte_at(c->arg[0] + page * 4096);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	return result(c, (end.tv_sec - begin.tv_sec) * 1000000000L + end.tv_nsec - begin.tv_nsec);
@@ -592,6 +621,8 @@ static const struct verb verbs[] = {
 	{"differ", 3, do_differ},
 	{"hash", 2, do_hash},
 	{"add", 2, do_add},
+	{"peek", 1, do_peek},
+	{"march", 4, do_march},
 	{"shuffle", 4, do_shuffle},
 	{"kread", 2, do_kread},
 	{"kwrite", 2, do_kwrite},

@@ -32,6 +32,7 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<ControlRouter>();
         services.AddSingleton<IControlRoutes, StatusRoutes>();
         services.AddSingleton<IControlRoutes, SessionRoutes>();
+        services.AddSingleton<IControlRoutes, TrackingRoutes>();
         services.AddSingleton<IControlRoutes, ConfigurationRoutes>();
         services.AddSingleton<IControlRoutes, LogLevelRoutes>();
         services.AddSingleton<IControlRoutes, DrainRoutes>();

@@ -98,9 +98,12 @@ internal sealed partial class SessionRoutes(Inspector inspector, ControlLimits l
         await ControlResponse.JsonAsync(request.Http, map, Json.RegionMapDto);
     }
 
-    private Session Find(ControlRequest request) => inspector.Find(request.SessionId(0)) ?? throw NoSession(request.SessionId(0));
+    /// <summary>The session that the path of a request names.</summary>
+    internal static Session Find(Inspector inspector, ControlRequest request) => inspector.Find(request.SessionId(0)) ?? throw NoSession(request.SessionId(0));
 
-    private static ProblemException NoSession(long id) => new(ProblemKind.NotFound, $"there is no session {id}", "it may have ended; GET /v1/sessions lists those that live");
+    internal static ProblemException NoSession(long id) => new(ProblemKind.NotFound, $"there is no session {id}", "it may have ended; GET /v1/sessions lists those that live");
+
+    private Session Find(ControlRequest request) => Find(inspector, request);
 
     private static ProblemException NoRegion(long session, string address) => new(
         ProblemKind.NotFound, $"no region of session {session} holds the address {address}", $"GET /v1/sessions/{session}/regions lists them");

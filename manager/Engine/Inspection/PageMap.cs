@@ -57,7 +57,7 @@ public sealed class PageMap
     /// <summary>By cell: pages marked as poisoned.</summary>
     public IReadOnlyList<long> Poisoned { get; }
 
-    /// <summary>By cell: present pages that were written since they were write-protected.</summary>
+    /// <summary>By cell: pages that were written since they were write-protected; in a tracked region, all that changed.</summary>
     public IReadOnlyList<long> Dirty { get; }
 
     /// <summary>By cell: pages that somebody waits for.</summary>

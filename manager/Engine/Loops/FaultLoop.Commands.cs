@@ -235,6 +235,8 @@ internal sealed partial class FaultLoop
             return Limited(session, $"{limits.RegisteredBytes} registered bytes", "limits.registeredBytes");
         }
 
+        UffdRegisterModes modes = request.Modes;
+        request = Tracked(session, request);
         PageSource source = SourceOf(request);
         source.Keep(_engine.Keeper);
         request.Policy.Source?.Keep(_engine.Keeper);
@@ -248,17 +250,24 @@ internal sealed partial class FaultLoop
         }
 
         CrashPoints.Visit(CrashPoint.RegisterRecorded);
-        EngineResult? result = RegisterWanted(session, request, wanted, end, last);
+        EngineResult? result = RegisterWanted(session, request, modes, wanted, end, last);
         session.Ledger.Forget(wanted);
         wanted.Release();
         CheckRecorded(session);
         return result;
     }
 
-    private EngineResult? RegisterWanted(Session session, RegisterRequest request, Region wanted, ulong end, bool last)
+    private EngineResult? RegisterWanted(Session session, RegisterRequest request, UffdRegisterModes wantedByClient, Region wanted, ulong end, bool last)
     {
         TenantUsage usage = session.Tenant.Usage;
         Errno errno = Userfaultfd.Register(session.Uffd, request.Start, request.Length, request.Modes, out UffdIoctls ioctls);
+        if (errno == Errno.EINVAL && (request.Flags & RegionFlags.Tracked) != 0)
+        {
+            // Memory that cannot be protected is served as it would be without the tracking.
+            request = request with { Modes = wantedByClient, Flags = request.Flags & ~RegionFlags.Tracked };
+            errno = Userfaultfd.Register(session.Uffd, request.Start, request.Length, request.Modes, out ioctls);
+        }
+
         CrashPoints.Visit(CrashPoint.RegisterDone);
         if (errno != Errno.OK)
         {
@@ -287,8 +296,24 @@ internal sealed partial class FaultLoop
         ApplyUnmap(session, request.Start, end);
         Region region = MakeRegion(request, wanted.Source, pageBytes, ioctls);
         session.Regions.Add(region);
+        NoteNewRange(session, region);
         BeginPrefetch(session, region);
         return new EngineResult(null, (ulong)ioctls);
+    }
+
+    // In a session that is tracked, a range that comes is.
+    private static RegisterRequest Tracked(Session session, RegisterRequest request) =>
+        session.IsTracking && (request.Flags & RegionFlags.Mailbox) == 0
+            ? request with { Modes = request.Modes | UffdRegisterModes.WriteProtect, Flags = request.Flags | RegionFlags.Tracked }
+            : request;
+
+    // All of it is new since tracking began, whatever of it was there before it was registered.
+    private void NoteNewRange(Session session, Region region)
+    {
+        if (region.IsTracked && !TryNoteDirty(session, region.Start, region.End))
+        {
+            Kill(session, region.Start, "the manager has no memory to note that a tracked range is new");
+        }
     }
 
     private Region MakeRegion(RegisterRequest request, PageSource source, ulong pageBytes, UffdIoctls ioctls) => new()

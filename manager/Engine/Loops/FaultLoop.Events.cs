@@ -132,9 +132,9 @@ internal sealed partial class FaultLoop
     }
 
     private static PageState StateAfterRemoval(Region region) =>
-        (region.Flags & (RegionFlags.RemoveMeansSource | RegionFlags.Mailbox)) != 0 || region.Image is not null || region.Source.IsZero
+        ((region.Flags & (RegionFlags.RemoveMeansSource | RegionFlags.Mailbox)) != 0 || region.Image is not null || region.Source.IsZero
             ? PageState.Absent
-            : PageState.Removed;
+            : PageState.Removed) | (region.IsTracked ? PageState.Dirty : PageState.Absent);
 
     private void ApplyUnmap(Session session, ulong start, ulong end)
     {
@@ -223,7 +223,7 @@ internal sealed partial class FaultLoop
             PageState kind = state & PageState.StateMask;
             PageState kept = kind is PageState.Present or PageState.Removed or PageState.Poisoned
                 ? state & ~(PageState.Deferred | PageState.Waited)
-                : PageState.Absent;
+                : state & PageState.Dirty;
             if (!session.Pages.TrySetRange(target + (cursor - start), target + (runEnd - start), kept))
             {
                 return false;
@@ -291,7 +291,7 @@ internal sealed partial class FaultLoop
         {
             if ((state & PageState.StateMask) == PageState.InFlight)
             {
-                _ = session.Pages.TrySetRange(cursor, stop, PageState.Absent);
+                _ = session.Pages.TrySetRange(cursor, stop, state & PageState.Dirty);
             }
 
             cursor = stop;

@@ -349,9 +349,10 @@ internal sealed partial class FaultLoop
 
     private static (ulong Start, int Length) WindowAhead(Session session, Region region, ulong page, ulong size)
     {
+        PageState alike = session.Pages.Get(page) & PageState.Dirty;
         ulong high = Math.Min(page + size, region.End);
         ulong end = page + region.PageBytes;
-        while (end < high && session.Pages.Get(end) == PageState.Absent)
+        while (end < high && session.Pages.Get(end) == alike)
         {
             end += region.PageBytes;
         }
@@ -370,14 +371,15 @@ internal sealed partial class FaultLoop
 
         ulong low = Math.Max(PageSize.AlignDown(page, size), region.Start);
         ulong high = Math.Min(PageSize.AlignDown(page, size) + size, region.End);
+        PageState alike = session.Pages.Get(page) & PageState.Dirty;
         ulong start = page;
-        while (start > low && session.Pages.Get(start - region.PageBytes) == PageState.Absent)
+        while (start > low && session.Pages.Get(start - region.PageBytes) == alike)
         {
             start -= region.PageBytes;
         }
 
         ulong end = page + region.PageBytes;
-        while (end < high && session.Pages.Get(end) == PageState.Absent)
+        while (end < high && session.Pages.Get(end) == alike)
         {
             end += region.PageBytes;
         }
@@ -387,12 +389,17 @@ internal sealed partial class FaultLoop
 
     private void ServeWriteProtect(in FaultContext fault)
     {
+        if (!TryNoteDirty(fault.Session, fault.Region, fault.Page) && fault.Region.IsTracked)
+        {
+            Defer(in fault, DeferralReason.NoMemory);
+            return;
+        }
+
         Errno errno = Userfaultfd.WriteProtect(fault.Session.Lease, fault.Page, fault.Region.PageBytes, protect: false);
         switch (errno)
         {
             case Errno.OK:
                 MarkPresent(fault.Session, fault.Region, fault.Page, fault.Page + fault.Region.PageBytes);
-                _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.Present | PageState.Dirty);
                 Account(fault.Session, fault.Kind, FaultOutcome.Unprotected, fault.ReadAt);
                 break;
             case Errno.EAGAIN:

@@ -40,7 +40,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.InFlight | PageState.Waited | (fault.State & PageState.Suspect));
+        _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.InFlight | PageState.Waited | (fault.State & (PageState.Suspect | PageState.Dirty)));
         ticket.ReadAt = fault.ReadAt;
         ticket.Deadline = DeadlineOf(policy, fault.ReadAt);
         Submit(ticket);
@@ -61,7 +61,10 @@ internal sealed partial class FaultLoop
 
         reason = DeferralReason.NoMemory;
         nuint buffer = _buffers.TryRent(length, out int capacity);
-        if (buffer == 0 || !session.Pages.TrySetRange(start, start + (ulong)length, PageState.InFlight))
+
+        // Whoever asks takes pages that are alike.
+        PageState noted = session.Pages.Get(start) & PageState.Dirty;
+        if (buffer == 0 || !session.Pages.TrySetRange(start, start + (ulong)length, PageState.InFlight | noted))
         {
             if (buffer != 0)
             {
@@ -220,7 +223,7 @@ internal sealed partial class FaultLoop
                     cursor = ResumeAfter(session, cursor, cursor + length);
                     break;
                 case InstallOutcome.Stale:
-                    _ = session.Pages.TrySetPage(cursor, region.PageBytes, PageState.Absent);
+                    _ = session.Pages.TrySetPage(cursor, region.PageBytes, state & PageState.Dirty);
                     cursor += region.PageBytes;
                     break;
                 case InstallOutcome.Changing:
@@ -309,7 +312,7 @@ internal sealed partial class FaultLoop
         }
 
         nuint address = ticket.Pages.Address + (nuint)(start - ticket.Start);
-        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(region, isWrite: false), out ulong installed);
+        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(region), out ulong installed);
         AddCopied(session, (long)installed);
         Charge(session, installed);
         if (ticket.Job is PopulateJob job)
@@ -421,7 +424,7 @@ internal sealed partial class FaultLoop
             }
             else if (inFlight)
             {
-                _ = session.Pages.TrySetRange(cursor, stop, PageState.Absent);
+                _ = session.Pages.TrySetRange(cursor, stop, state & PageState.Dirty);
             }
 
             cursor = stop;
@@ -437,7 +440,7 @@ internal sealed partial class FaultLoop
         Session session = ticket.Session;
         for (ulong page = start; page < stop && session.State == SessionState.Serving; page += region.PageBytes)
         {
-            _ = session.Pages.TrySetPage(page, region.PageBytes, PageState.Absent);
+            _ = session.Pages.TrySetPage(page, region.PageBytes, session.Pages.Get(page) & PageState.Dirty);
             GiveUp(new FaultContext(session, region, page, UffdFaultFlags.None, FaultKind.Missing, PageState.Absent, ticket.ReadAt, 0), why);
         }
     }

@@ -75,7 +75,8 @@ internal sealed partial class FaultLoop
 
         foreach (Region region in parent.Regions.All)
         {
-            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, region.Generation);
+            // Whoever tracks the parent does not track the child: what is protected there lets its first writer go on.
+            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, region.Generation, region.Flags & ~RegionFlags.Tracked);
             child.Regions.Add(copy);
         }
 

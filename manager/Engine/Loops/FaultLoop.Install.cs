@@ -12,7 +12,7 @@ internal sealed partial class FaultLoop
 {
     private void InstallCopy(in FaultContext fault, ulong start, nuint address, ulong length)
     {
-        UffdCopyModes mode = CopyMode(fault.Region, fault.IsWrite);
+        UffdCopyModes mode = FaultCopyMode(in fault, length);
         InstallOutcome outcome = Fill(fault.Session, fault.Region, fault.Page, start, length, address, mode, out ulong installed);
         AddCopied(fault.Session, (long)installed);
         Charge(fault.Session, installed);
@@ -25,8 +25,8 @@ internal sealed partial class FaultLoop
 
         // The zero page costs no memory, but the first write then takes a second fault in the kernel: it is for single reads. In a
         // write-protected region it would leave a moment in which a write goes unseen.
-        bool shared = length == region.PageBytes && !fault.IsWrite && (region.Flags & RegionFlags.WriteProtected) == 0 && HasZeroPage(region);
-        InstallOutcome outcome = Fill(fault.Session, region, fault.Page, start, length, shared ? 0 : _zeros, CopyMode(region, fault.IsWrite), out ulong installed);
+        bool shared = length == region.PageBytes && !fault.IsWrite && !region.SeesWrites && HasZeroPage(region);
+        InstallOutcome outcome = Fill(fault.Session, region, fault.Page, start, length, shared ? 0 : _zeros, FaultCopyMode(in fault, length), out ulong installed);
         AddZeroed(fault.Session, (long)installed);
         Charge(fault.Session, installed);
         Conclude(in fault, start, outcome, FaultOutcome.Zeroed);
@@ -84,7 +84,7 @@ internal sealed partial class FaultLoop
 
     private InstallOutcome InstallContinue(Session session, Region region, ulong page, ulong length)
     {
-        UffdResult result = Userfaultfd.Continue(session.Lease, page, length, CopyMode(region, isWrite: false));
+        UffdResult result = Userfaultfd.Continue(session.Lease, page, length, CopyMode(region));
         if (result.Errno == Errno.EINVAL && (_engine.KernelFeatures & UffdFeatures.MinorShmem) == UffdFeatures.None)
         {
             // Kernels before 5.14 cannot map a page of shared memory for somebody else, but the page is in the cache now: a fault
@@ -300,7 +300,7 @@ internal sealed partial class FaultLoop
             if (state != PageState.Present)
             {
                 // A page that was given back stays so: it is zeros that it waits for.
-                _ = session.Pages.TrySetPage(page, region.PageBytes, (state == PageState.InFlight ? PageState.Absent : state) | PageState.Suspect);
+                _ = session.Pages.TrySetPage(page, region.PageBytes, (state == PageState.InFlight ? PageState.Absent : state) | (known & PageState.Dirty) | PageState.Suspect);
                 _ = Userfaultfd.Wake(session.Lease, page, region.PageBytes);
                 return InstallOutcome.AlreadyPresent;
             }
@@ -311,25 +311,28 @@ internal sealed partial class FaultLoop
         return InstallOutcome.AlreadyPresent;
     }
 
+    // What was noted of a page's contents stays noted.
     private static void MarkPresent(Session session, Region region, ulong start, ulong end)
     {
         if (end - start == region.PageBytes)
         {
-            if ((session.Pages.Get(start) & PageState.StateMask) != PageState.Present)
+            PageState state = session.Pages.Get(start);
+            if ((state & PageState.StateMask) != PageState.Present)
             {
                 AddResident(session, (long)region.PageBytes);
             }
 
-            _ = session.Pages.TrySetPage(start, region.PageBytes, PageState.Present);
+            _ = session.Pages.TrySetPage(start, region.PageBytes, PageState.Present | (state & PageState.Dirty));
             return;
         }
 
         for (ulong page = start; page < end; page += region.PageBytes)
         {
-            if ((session.Pages.Get(page) & PageState.StateMask) != PageState.Present)
+            PageState state = session.Pages.Get(page);
+            if ((state & PageState.StateMask) != PageState.Present)
             {
                 AddResident(session, (long)region.PageBytes);
-                _ = session.Pages.TrySetPage(page, region.PageBytes, PageState.Present);
+                _ = session.Pages.TrySetPage(page, region.PageBytes, PageState.Present | (state & PageState.Dirty));
             }
         }
     }
@@ -374,8 +377,17 @@ internal sealed partial class FaultLoop
         }
     }
 
-    private static UffdCopyModes CopyMode(Region region, bool isWrite) =>
-        (region.Flags & RegionFlags.WriteProtected) != 0 && !isWrite ? UffdCopyModes.WriteProtect : UffdCopyModes.None;
+    private static UffdCopyModes CopyMode(Region region) => region.SeesWrites ? UffdCopyModes.WriteProtect : UffdCopyModes.None;
+
+    // The page that a write waits for need not fault a second time: that it is written is known. Its neighbours are only read ahead.
+    private static UffdCopyModes FaultCopyMode(in FaultContext fault, ulong length) =>
+        fault.Region.SeesWrites && fault.IsWrite && length == fault.Region.PageBytes && (!fault.Region.IsTracked || TryNoteDirty(fault.Session, fault.Region, fault.Page))
+            ? UffdCopyModes.None
+            : CopyMode(fault.Region);
+
+    // Before the write goes on: a manager that is killed in between may have noted one that never came, but none is missed.
+    private static bool TryNoteDirty(Session session, Region region, ulong page) =>
+        session.Pages.TrySetPage(page, region.PageBytes, session.Pages.Get(page) | PageState.Dirty);
 
     private static bool HasZeroPage(Region region) => (region.Ioctls & UffdIoctls.ZeroPage) != 0;
 

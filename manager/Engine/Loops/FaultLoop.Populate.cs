@@ -134,7 +134,7 @@ internal sealed partial class FaultLoop
             return true;
         }
 
-        if (state != PageState.Absent || (region.Flags & RegionFlags.Mailbox) != 0)
+        if ((state & ~PageState.Dirty) != PageState.Absent || (region.Flags & RegionFlags.Mailbox) != 0)
         {
             job.Cursor = stop;
             return true;
@@ -174,8 +174,8 @@ internal sealed partial class FaultLoop
     {
         Session session = job.Session;
         bool zero = region.Source.IsZero;
-        nuint from = zero && !HasZeroPage(region) ? _zeros : address;
-        InstallOutcome outcome = Fill(session, region, job.Cursor, job.Cursor, length, from, CopyMode(region, isWrite: false), out ulong installed);
+        nuint from = zero && (region.SeesWrites || !HasZeroPage(region)) ? _zeros : address;
+        InstallOutcome outcome = Fill(session, region, job.Cursor, job.Cursor, length, from, CopyMode(region), out ulong installed);
         job.InstalledBytes += installed;
         if (zero)
         {

@@ -319,7 +319,7 @@ internal sealed partial class FaultLoop
         Session session = job.Session;
         bool isZero = from == 0;
         nuint address = isZero && (!HasZeroPage(region) || (region.Flags & RegionFlags.WriteProtected) != 0) ? _zeros : from;
-        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(region, isWrite: false), out ulong installed);
+        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(region), out ulong installed);
         job.InstalledBytes += installed;
         if (isZero)
         {

@@ -140,6 +140,7 @@ internal sealed partial class FaultLoop
                 Generation = wanted.Generation,
             });
             session.Tenant.Usage.ForceRegions(1, (long)wanted.Length);
+            NoteNewRange(session, session.Regions.Find(wanted.Start)!);
         }
         else if (errno == Errno.OK)
         {
@@ -329,7 +330,7 @@ internal sealed partial class FaultLoop
         ulong cursor = start;
         while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
         {
-            if (state == PageState.Absent)
+            if ((state & ~PageState.Dirty) == PageState.Absent)
             {
                 MarkPresent(session, region, cursor, stop);
             }

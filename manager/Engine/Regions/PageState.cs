@@ -25,7 +25,10 @@ internal enum PageState : byte
     /// <summary>The state without the flags.</summary>
     StateMask = 7,
 
-    /// <summary>Written since it was write-protected.</summary>
+    /// <summary>
+    /// Written since it was write-protected. In a tracked region: other contents than when it was noted last, which a page that was given back has too,
+    /// and one of a range that was registered since.
+    /// </summary>
     Dirty = 0x08,
 
     /// <summary>A fault of this page sits in the deferred queue: further ones are duplicates.</summary>

@@ -105,9 +105,8 @@ internal sealed partial class PageTable
     // Null for what no manager writes. A huge page that was suspected keeps nothing of that: its next fault asks again.
     private static PageState? Lasting(PageState state) => (state & PageState.StateMask) switch
     {
-        PageState.Absent or PageState.InFlight => PageState.Absent,
-        PageState.Present => state & (PageState.StateMask | PageState.Dirty),
-        PageState.Removed => PageState.Removed,
+        PageState.Absent or PageState.InFlight => state & PageState.Dirty,
+        PageState.Present or PageState.Removed => state & (PageState.StateMask | PageState.Dirty),
         PageState.Poisoned => PageState.Poisoned,
         _ => null,
     };

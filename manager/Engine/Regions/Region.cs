@@ -46,17 +46,23 @@ internal sealed class Region
 
     public ulong Length => End - Start;
 
+    /// <summary>Whether the first write of a page must be seen, so that nothing may be installed that can be written without a fault.</summary>
+    public bool SeesWrites => (Flags & (RegionFlags.WriteProtected | RegionFlags.Tracked)) != 0;
+
+    /// <summary>Whether every change of contents is noted in the page table.</summary>
+    public bool IsTracked => (Flags & RegionFlags.Tracked) != 0;
+
     public bool IsHuge => PageBytes != (ulong)PageSize.Base;
 
     public long OffsetOf(ulong address) => SourceOffset + (long)(address - Start);
 
     /// <summary>The same registration over another piece of memory; holds references of its own.</summary>
-    public Region Derive(ulong start, ulong end, long sourceOffset, long generation, RegionFlags? flags = null) => new()
+    public Region Derive(ulong start, ulong end, long sourceOffset, long generation, RegionFlags? flags = null, UffdRegisterModes? modes = null) => new()
     {
         Start = start,
         End = end,
         PageBytes = PageBytes,
-        Modes = Modes,
+        Modes = modes ?? Modes,
         Ioctls = Ioctls,
         Flags = flags ?? Flags,
         Policy = Policy,

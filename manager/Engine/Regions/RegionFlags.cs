@@ -15,4 +15,7 @@ public enum RegionFlags
 
     /// <summary>Pages that are filled for a read are installed write-protected, so that the first write is seen. Needs the mode WriteProtect.</summary>
     WriteProtected = 4,
+
+    /// <summary>Every change of contents is noted for the operator who tracks the session. Set and cleared by the engine alone.</summary>
+    Tracked = 8,
 }

@@ -1,4 +1,5 @@
 using UffdManager.Engine.State;
+using UffdManager.Linux;
 
 namespace UffdManager.Engine.Regions;
 
@@ -14,6 +15,9 @@ internal sealed class RegionMap(SessionLedger? ledger = null)
     public int Count => _regions.Count;
 
     public ulong Bytes { get; private set; }
+
+    /// <summary>Another number whenever a range came, went or grew.</summary>
+    public int Version { get; private set; }
 
     public IReadOnlyList<Region> All => _regions;
 
@@ -69,6 +73,7 @@ internal sealed class RegionMap(SessionLedger? ledger = null)
         }
 
         _regions.Insert(index, region);
+        Version++;
         Bytes += region.Length;
         if (region.Record == 0)
         {
@@ -85,6 +90,7 @@ internal sealed class RegionMap(SessionLedger? ledger = null)
     public void Cut(ulong start, ulong end)
     {
         _last = null;
+        Version++;
         int index = LowerBound(start);
         while (index < _regions.Count && _regions[index].Start < end)
         {
@@ -108,7 +114,12 @@ internal sealed class RegionMap(SessionLedger? ledger = null)
     }
 
     /// <summary>Changes flags of exactly [start, end): regions that reach beyond are cut at the borders, and keep their generation.</summary>
-    public void ChangeFlags(ulong start, ulong end, RegionFlags set, RegionFlags clear)
+    /// <param name="start">First byte.</param>
+    /// <param name="end">First byte after.</param>
+    /// <param name="set">Flags to set.</param>
+    /// <param name="clear">Flags to clear.</param>
+    /// <param name="modes">Modes that the range has been registered for besides its own.</param>
+    public void ChangeFlags(ulong start, ulong end, RegionFlags set, RegionFlags clear, UffdRegisterModes modes = UffdRegisterModes.None)
     {
         _last = null;
         int index = LowerBound(start);
@@ -116,7 +127,7 @@ internal sealed class RegionMap(SessionLedger? ledger = null)
         {
             Region region = _regions[index];
             RegionFlags flags = (region.Flags | set) & ~clear;
-            if (flags == region.Flags)
+            if (flags == region.Flags && (region.Modes | modes) == region.Modes)
             {
                 index++;
                 continue;
@@ -130,7 +141,7 @@ internal sealed class RegionMap(SessionLedger? ledger = null)
                 InsertPiece(index++, region, region.Derive(region.Start, from, region.SourceOffset, region.Generation));
             }
 
-            InsertPiece(index++, region, region.Derive(from, to, region.OffsetOf(from), region.Generation, flags));
+            InsertPiece(index++, region, region.Derive(from, to, region.OffsetOf(from), region.Generation, flags, region.Modes | modes));
             if (to < region.End)
             {
                 InsertPiece(index++, region, region.Derive(to, region.End, region.OffsetOf(to), region.Generation));
@@ -159,6 +170,7 @@ internal sealed class RegionMap(SessionLedger? ledger = null)
     public Region Extend(Region region, ulong end)
     {
         Bytes += end - region.End;
+        Version++;
         int index = _regions.IndexOf(region);
         Region grown = region.Derive(region.Start, end, region.SourceOffset, region.Generation);
         _last = null;

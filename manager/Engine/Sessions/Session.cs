@@ -182,6 +182,15 @@ public sealed class Session
 
     internal int IdentifyAttempts { get; set; }
 
+    /// <summary>Whether ranges that are registered from now on are tracked.</summary>
+    internal bool IsTracking { get; set; }
+
+    /// <summary>Since when every region is tracked, monotonic nanoseconds; 0 for not. On record.</summary>
+    internal long TrackedSince { get; set; }
+
+    /// <summary>What an operator has under way with it, in words; null for nothing.</summary>
+    internal string? Work { get; set; }
+
     /// <summary>Whether SIGKILL was refused (EPERM): its pages are poisoned instead.</summary>
     internal bool CannotBeKilled { get; set; }
 
@@ -207,6 +216,7 @@ public sealed class Session
         HasKeeper = HasKeeper,
         IsAdopting = State == SessionState.Adopting,
         IsCondemned = State == SessionState.Condemned,
+        TrackedSince = TrackedSince,
         OwnerRecord = OwnerRecord.ToArray(),
     });
 

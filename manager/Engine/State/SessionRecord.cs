@@ -39,5 +39,8 @@ internal sealed record SessionRecord
 
     public bool IsCondemned { get; init; }
 
+    /// <summary>Monotonic nanoseconds; 0 while changed pages are not noted.</summary>
+    public long TrackedSince { get; init; }
+
     public byte[] OwnerRecord { get; init; } = [];
 }

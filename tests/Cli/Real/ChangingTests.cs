@@ -28,6 +28,25 @@ public sealed class ChangingTests : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task Changed_pages_are_noted_from_start_to_stop()
+    {
+        ManagerFixture.Required();
+        string session = $"{_manager.Session}";
+        Assert.Equal(75, (await _manager.RunAsync("session", "track", "pages", session)).ExitCode);
+        Uffdctl started = await _manager.RunAsync("session", "track", "start", session);
+        Assert.Equal((0, ""), (started.ExitCode, started.Error));
+        Assert.Contains("are noted", started.Output, StringComparison.Ordinal);
+        _manager.Client.WriteByte(_manager.Address + ManagerFixture.PageBytes, 1);
+        JsonNode pages = JsonNode.Parse((await _manager.RunAsync("session", "track", "pages", session, "--json")).Output)!;
+        Assert.Equal($"0x{_manager.Address + ManagerFixture.PageBytes:x}", (string)pages["runs"]![0]!["start"]!);
+        Uffdctl taken = await _manager.RunAsync("session", "track", "pages", session, "--reset");
+        Assert.Contains("4KiB changed", taken.Output, StringComparison.Ordinal);
+        Assert.Contains("0B changed", (await _manager.RunAsync("session", "track", "pages", session)).Output, StringComparison.Ordinal);
+        Assert.Equal(0, (await _manager.RunAsync("session", "track", "stop", session)).ExitCode);
+        Assert.Equal(75, (await _manager.RunAsync("session", "track", "stop", session)).ExitCode);
+    }
+
+    [SkippableFact]
     public async Task Drain_refuses_new_sessions_until_the_last_has_ended_or_it_is_taken_back()
     {
         ManagerFixture.Required();

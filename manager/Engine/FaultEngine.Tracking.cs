@@ -1,0 +1,141 @@
+using UffdManager.Engine.Loops;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Tracking;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine;
+
+/// <content>
+/// Which pages change: every region is registered for write protection besides what its client asked for, which a holder of the userfaultfd may do whatever
+/// features it was made with, and the first write of each page is noted. What was noted lies in the page table, so a successor goes on with it.
+/// </content>
+public sealed partial class FaultEngine
+{
+    /// <summary>Begins to note which pages of a session change.</summary>
+    /// <returns>State (EALREADY) when it is tracked already; Kernel when its memory cannot be write-protected.</returns>
+    /// <exception cref="ObjectDisposedException">The engine stops.</exception>
+    public async Task<EngineResult> StartTrackingAsync(Session session)
+    {
+        ArgumentNullException.ThrowIfNull(session);
+        using PresenceMap presence = PresenceMap.Of(session);
+        return await AloneAsync(session, "tracking is being started", async () =>
+        {
+            if (session.IsTracking)
+            {
+                return new EngineResult(new EngineError(EngineErrorKind.State, Errno.EALREADY, $"session {session.Id} is tracked already"));
+            }
+
+            StartTrackingCommand command = new(session, presence);
+            EngineResult result = await RunAsync(session.Loop, command).ConfigureAwait(false);
+            if (result.Error is not null)
+            {
+                _ = await RunAsync(session.Loop, new StopTrackingCommand(session)).ConfigureAwait(false);
+            }
+
+            return result;
+        }).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends it: nothing faults for it any more, what was noted is forgotten. Regions stay registered for write protection, which costs nothing.</summary>
+    /// <returns>State (ENOENT) when it is not tracked.</returns>
+    /// <exception cref="ObjectDisposedException">The engine stops.</exception>
+    public static async Task<EngineResult> StopTrackingAsync(Session session)
+    {
+        ArgumentNullException.ThrowIfNull(session);
+        return await AloneAsync(session, "tracking is being stopped", () => session.IsTracking
+            ? RunAsync(session.Loop, new StopTrackingCommand(session))
+            : Task.FromResult(NotTracked(session))).ConfigureAwait(false);
+    }
+
+    /// <summary>The pages whose contents changed since tracking began, or since they were told with a reset.</summary>
+    /// <param name="session">Whose.</param>
+    /// <param name="from">Pages from this address on.</param>
+    /// <param name="limit">Runs at most.</param>
+    /// <param name="reset">Whether pages that are told count as unchanged from then on. What an answer told that got lost is lost with it.</param>
+    /// <exception cref="ObjectDisposedException">The engine stops.</exception>
+    public static async Task<DirtyPages> DirtyPagesAsync(Session session, ulong from, int limit, bool reset)
+    {
+        ArgumentNullException.ThrowIfNull(session);
+        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
+        DirtyPagesCommand? command = null;
+        using SafeFile? pagemap = IsAsynchronous(session) ? PagemapScan.OpenPagemap(session.Pid) : null;
+        EngineResult result = await AloneAsync(session, "its changed pages are being listed", () =>
+        {
+            if (!session.IsTracking)
+            {
+                return Task.FromResult(NotTracked(session));
+            }
+
+            command = new DirtyPagesCommand(session, from, limit, reset, pagemap);
+            return RunAsync(session.Loop, command);
+        }).ConfigureAwait(false);
+        return new DirtyPages(command?.Runs ?? [], command?.Next, result.Error);
+    }
+
+    /// <summary>How a session is tracked; null when it is not.</summary>
+    /// <exception cref="ObjectDisposedException">The engine stops.</exception>
+    public static Task<TrackingStatus?> TrackingAsync(Session session)
+    {
+        ArgumentNullException.ThrowIfNull(session);
+        return RunAsync(session.Loop, _ =>
+        {
+            if (session.TrackedSince == 0)
+            {
+                return null;
+            }
+
+            ulong tracked = 0;
+            foreach (Region region in session.Regions.All)
+            {
+                tracked += region.IsTracked ? region.Length : 0;
+            }
+
+            return new TrackingStatus(session.TrackedSince, IsAsynchronous(session), tracked, session.Regions.Bytes - tracked);
+        });
+    }
+
+    internal static bool IsAsynchronous(Session session) => (session.Features & UffdFeatures.WpAsync) != 0;
+
+    // One operator's work at a time: two of them would undo each other's protection.
+    private static async Task<EngineResult> AloneAsync(Session session, string what, Func<Task<EngineResult>> work)
+    {
+        EngineResult claim = await RunAsync(session.Loop, _ =>
+        {
+            if (session.State != SessionState.Serving)
+            {
+                return new EngineResult(new EngineError(EngineErrorKind.State, Errno.ESRCH, $"session {session.Id} is not being served"));
+            }
+
+            if (session.Work is string other)
+            {
+                return new EngineResult(new EngineError(EngineErrorKind.State, Errno.EBUSY, $"session {session.Id}: {other}; ask again when that is over"));
+            }
+
+            session.Work = what;
+            return EngineResult.Success;
+        }).ConfigureAwait(false);
+        if (claim.Error is not null)
+        {
+            return claim;
+        }
+
+        try
+        {
+            return await work().ConfigureAwait(false);
+        }
+        finally
+        {
+            session.Loop.Post(new LoopCommand<bool>(_ => (session.Work = null) is null));
+        }
+    }
+
+    private static EngineResult NotTracked(Session session) =>
+        new(new EngineError(EngineErrorKind.State, Errno.ENOENT, $"session {session.Id} is not tracked"));
+
+    private static Task<EngineResult> RunAsync(FaultLoop loop, SlicedCommand command)
+    {
+        loop.Post(command);
+        return command.Task;
+    }
+}

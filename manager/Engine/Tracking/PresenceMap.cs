@@ -1,0 +1,92 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Tracking;
+
+/// <summary>
+/// Which memory of a client need be write-protected only where pages are: private anonymous memory, of which every first touch of a missing page is a
+/// fault. To protect what is not there would cost the client page tables, and make it look as if it were in swap.
+/// </summary>
+/// <remarks>Everything else (shared memory, private files) can get pages without a fault, and is protected whole.</remarks>
+internal sealed class PresenceMap : IDisposable
+{
+    private readonly SafeFile? _pagemap;
+    private readonly IReadOnlyList<VmaInfo> _mappings;
+
+    private PresenceMap(SafeFile? pagemap, IReadOnlyList<VmaInfo> mappings)
+    {
+        _pagemap = pagemap;
+        _mappings = mappings;
+    }
+
+    /// <summary>Looks at the mappings of a session's process: reads files of /proc, so not on a fault loop.</summary>
+    public static PresenceMap Of(Session session)
+    {
+        SafeFile? pagemap = null;
+        try
+        {
+            pagemap = PagemapScan.OpenPagemap(session.Pid);
+        }
+        catch (SyscallException)
+        {
+            // Then everything is protected whole.
+        }
+
+        return new PresenceMap(pagemap, ProcessInfo.ReadMaps(session.Pid));
+    }
+
+    /// <summary>The page map of the process, bound to the memory that it had when it was opened; null where there is none to be had.</summary>
+    public SafeFile? Pagemap => _pagemap;
+
+    /// <summary>Whether only pages that are there need protection in a part of a region.</summary>
+    public bool IsSparse(Session session, Region region, ulong start, ulong end) =>
+        _pagemap is not null
+        && (session.Features & (UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)) != 0
+        && (region.Modes & UffdRegisterModes.Missing) != 0
+        && (region.Image is not null || IsPrivateAnonymous(region, start, end));
+
+    /// <summary>Whether every byte lies in private memory that no file is behind, or none that could be told.</summary>
+    public bool IsPrivateAnonymous(Region region, ulong start, ulong end)
+    {
+        int index = FirstAbove(start);
+        if (index == _mappings.Count || _mappings[index].Start >= end)
+        {
+            return false;
+        }
+
+        for (; index < _mappings.Count && _mappings[index].Start < end; index++)
+        {
+            VmaInfo mapping = _mappings[index];
+            if (mapping.Shared || (mapping.Inode != 0 && !(region.IsHuge && mapping.Path.StartsWith("/anon_hugepage", StringComparison.Ordinal))))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    public void Dispose() => _pagemap?.Dispose();
+
+    // Index of the first mapping that ends above the address.
+    private int FirstAbove(ulong address)
+    {
+        int low = 0;
+        int high = _mappings.Count;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (_mappings[middle].End <= address)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+}
