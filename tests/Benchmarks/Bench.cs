@@ -15,6 +15,7 @@ internal sealed class Bench : IAsyncDisposable
         Report = report;
         _image = image;
         Client = new LoadClient(options, image);
+        Vms = new VmClient(options, image);
         Handlers = new HandlerFactory(options, image);
     }
 
@@ -23,6 +24,8 @@ internal sealed class Bench : IAsyncDisposable
     public Report Report { get; }
 
     public LoadClient Client { get; }
+
+    public VmClient Vms { get; }
 
     public HandlerFactory Handlers { get; }
 
@@ -61,6 +64,7 @@ internal sealed class Bench : IAsyncDisposable
 
     public ValueTask DisposeAsync()
     {
+        Vms.ForgetTraces();
         File.Delete(_image);
         return ValueTask.CompletedTask;
     }

@@ -61,6 +61,55 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
         return new Handler(HandlerRole.Manager, "native", socket, process, directory);
     }
 
+    /// <summary>The reference handler of VMs; <paramref name="faultAll"/>: the first fault fills all of a VM's memory.</summary>
+    public async Task<Handler> StartSnapshotReferenceAsync(bool faultAll = false, HandlerRole role = HandlerRole.Reference)
+    {
+        string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
+        string socket = Path.Combine(directory, "snapshot.sock");
+        ChildProcess process = ChildProcess.Start(
+            Path.Combine(options.Native, "uffd-firecracker-reference"),
+            ["--socket", socket, "--image", image, .. faultAll ? (string[])["--fault-all"] : []], nice: options.Nice);
+        await AwaitLineAsync(process, line => line == "ready");
+        return new Handler(role, "snapshot", socket, process, directory);
+    }
+
+    /// <summary>The manager, which serves the image to VMs.</summary>
+    /// <param name="prefetch">How: the policy's <c>prefetch.mode</c>.</param>
+    public async Task<Handler> StartSnapshotManagerAsync(string prefetch = "none")
+    {
+        if (options.SelfCheck)
+            return await StartSnapshotReferenceAsync(faultAll: prefetch == "full", HandlerRole.Manager);
+        string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
+        string socket = Path.Combine(directory, "snapshot.sock");
+        string configuration = Path.Combine(directory, "config.json");
+        await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(SnapshotConfiguration(socket, image, prefetch)));
+        ChildProcess process = ChildProcess.Start(
+            options.Daemon, ["run", "--config", configuration], cpu: null, options.Nice, options.ManagerEnvironment, errorsAreLines: true);
+        await AwaitLineAsync(process, line => line.Contains("Ready", StringComparison.Ordinal));
+        process.DiscardLines();
+        return new Handler(HandlerRole.Manager, "snapshot", socket, process, directory);
+    }
+
+    private static object SnapshotConfiguration(string socket, string image, string prefetch) => new
+    {
+        listen = new { socket = Path.Combine(Path.GetDirectoryName(socket)!, "manager.sock") },
+        control = new { socket = Path.Combine(Path.GetDirectoryName(socket)!, "control.sock") },
+        metrics = new { port = 0 },
+        policies = new { memory = new { source = new { kind = "client" }, prefetch = new { mode = prefetch } } },
+        tenants = new
+        {
+            vms = new
+            {
+                @default = true,
+                defaultPolicy = "memory",
+                policies = new[] { "*" },
+                sourceDirectories = new[] { Path.GetDirectoryName(image) },
+                limits = new { sessions = 4096, connections = 4096, sources = 4096 },
+            },
+        },
+        snapshots = new { image = new { image, tenant = "vms", socket } },
+    };
+
     private static object Configuration(string socket, string logLevel) => new
     {
         listen = new { socket },

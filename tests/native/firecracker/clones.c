@@ -33,7 +33,7 @@ static void clone_main(const struct run *run, const struct shared *shared, unsig
 	char byte = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	guest_create(&guest, &run->memory, run->image);
+	guest_create(&guest, &run->memory, run->image, run->pattern);
 	scan_create(&scan, run, guest.pages);
 	if (write(ready, &byte, 1) != 1 || read(go[0], &byte, 1) != 0)
 		_exit(EXIT_WRONG);
@@ -124,7 +124,9 @@ int run_clones(const struct run *run)
 	report_begin("waits for the clones to be done", 0);
 	await_all(ready[0], run->clones, run->patience);
 	report_end();
-	scan_report("cloned", shared.ns, run->clones * shared.per_clone, report_now() - start);
+	uint64_t elapsed = report_now() - start;
+
+	scan_report("cloned", shared.ns, run->clones * shared.per_clone, elapsed, elapsed);
 	if (run->hold) {
 		report_line("holds");
 		while (getchar() != EOF)

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../bench/image.h"
 #include "report.h"
 
 #define MAX_TRIES 16u /* of a read whose page is always changed meanwhile */
@@ -41,6 +42,8 @@ static uint64_t word_of(const struct guest *guest, uint64_t page, uint32_t state
 {
 	switch (state & HOLDS_MASK) {
 	case HOLDS_IMAGE:
+		if (!guest->image)
+			return image_word(page * guest->memory.page_size + i * 8);
 		return ((const uint64_t *)(guest->image + page * guest->memory.page_size))[i];
 	case HOLDS_WRITTEN:
 		return ((page << 32) + (state / GENERATION) * 0x10001ull + i) *
@@ -51,7 +54,7 @@ static uint64_t word_of(const struct guest *guest, uint64_t page, uint32_t state
 	}
 }
 
-static void map_image(struct guest *guest, const char *path)
+static void map_image(struct guest *guest, const char *path, bool pattern)
 {
 	struct stat status;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -61,16 +64,21 @@ static void map_image(struct guest *guest, const char *path)
 	if ((uint64_t)status.st_size < guest->memory.length)
 		report_setup(0, "%s has %ld bytes, the guest %lu", path, (long)status.st_size,
 			     guest->memory.length);
+	if (pattern) {
+		close(fd);
+		return;
+	}
 	guest->image = mmap(NULL, guest->memory.length, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (guest->image == MAP_FAILED)
 		report_setup(errno, "mmap of %s", path);
 	close(fd);
 }
 
-void guest_create(struct guest *guest, const struct memory_options *options, const char *image)
+void guest_create(struct guest *guest, const struct memory_options *options, const char *image,
+		  bool pattern)
 {
 	memory_create(&guest->memory, options);
-	map_image(guest, image);
+	map_image(guest, image, pattern);
 	guest->pages = guest->memory.length / guest->memory.page_size;
 	guest->hotplug_start = options->length / guest->memory.page_size;
 	guest->slot_pages = options->hotplug / HOTPLUG_SLOTS / guest->memory.page_size;

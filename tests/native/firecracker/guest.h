@@ -15,7 +15,7 @@
 struct guest {
 	struct memory memory;
 	uint64_t pages;
-	const uint8_t *image;	  /* what the snapshot holds */
+	const uint8_t *image;	  /* what the snapshot holds; NULL: ../bench/image.h */
 	_Atomic uint32_t *states; /* of each page; guest.c has the meaning of the bits */
 	uint64_t hotplug_start;	  /* first page of the hot-plug region; = pages if there is none */
 	uint64_t slot_pages;
@@ -28,9 +28,13 @@ struct guest {
 	_Atomic uint64_t plugs;
 };
 
-/* Maps memory and the file that says what it must hold. Ends the process with EXIT_SETUP if that
- * cannot be done. */
-void guest_create(struct guest *guest, const struct memory_options *options, const char *image);
+/*
+ * Maps memory and the file that says what it must hold. With `pattern` that is known without
+ * reading the file, which would bring it into the page cache. Ends the process with EXIT_SETUP if
+ * it cannot be done.
+ */
+void guest_create(struct guest *guest, const struct memory_options *options, const char *image,
+		  bool pattern);
 
 /*
  * Reads a page and judges every byte, or with `quick` its first word only, against what it may

@@ -474,7 +474,7 @@ int run_hostile(const struct run *run)
 	if (!attempt.text)
 		report_setup(errno, "malloc");
 	report_catch_poison();
-	guest_create(&attempt.guest, &run->memory, run->image);
+	guest_create(&attempt.guest, &run->memory, run->image, run->pattern);
 
 	/* What is sent may lie about the memory; what is touched is the memory. */
 	struct memory truth = attempt.guest.memory;

@@ -12,4 +12,10 @@
  */
 int image_make(const char *path, uint64_t length, uint64_t holes, uint64_t tail);
 
+/*
+ * Writes a file's pages back and drops them from the page cache, and tells how many of its bytes
+ * are there still, because somebody has them mapped. Returns 0 or an errno.
+ */
+int image_drop_cache(const char *path, uint64_t *left);
+
 #endif

@@ -175,7 +175,10 @@ int run_guest(const struct run *run)
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	report_catch_poison();
-	guest_create(&guest, &run->memory, run->image);
+	guest_create(&guest, &run->memory, run->image, run->pattern);
+
+	uint64_t begun = report_now();
+
 	handover(run->socket, &guest.memory, run->memory.version, run->unknown_keys,
 		 run->send_pace);
 	await_restore(run, &guest);
@@ -184,7 +187,7 @@ int run_guest(const struct run *run)
 	} else {
 		scan_create(&scan, run, guest.pages);
 		scan_run(&scan, run, &guest);
-		scan_report("touched", scan.ns, scan.count, scan.elapsed);
+		scan_report("touched", scan.ns, scan.count, scan.elapsed, report_now() - begun);
 	}
 	if (run->load || run->touch == 0 || run->hold) {
 		if (run->hold) {

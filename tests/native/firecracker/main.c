@@ -31,8 +31,10 @@ static const char usage[] =
 	"       uffd-firecracker clones --clones N --socket PATH --image FILE [OPTION...]\n"
 	"         so many processes restore the same snapshot at the same time\n"
 	"       uffd-firecracker make-image FILE --length BYTES [--holes N] [--tail BYTES]\n"
+	"       uffd-firecracker drop-cache FILE   out of the page cache; tells how much stays\n"
 	"       uffd-firecracker list-hostile\n"
 	"options: --image FILE        what the memory must hold: the memory file or a copy of it\n"
+	"         --pattern           the image is a benchmark's: it is not read for comparison\n"
 	"         --version V         1.1 to 1.14 and 2.0; default 1.14\n"
 	"         --regions N         the memory is in so many pieces, default 2\n"
 	"         --virtio-mem BYTES  the last so many bytes are a hot-plug region; load plugs\n"
@@ -64,6 +66,7 @@ static uint64_t number(const char *text)
 enum option_id {
 	OPTION_SOCKET = 1,
 	OPTION_IMAGE,
+	OPTION_PATTERN,
 	OPTION_VERSION,
 	OPTION_REGIONS,
 	OPTION_HOTPLUG,
@@ -96,6 +99,7 @@ enum option_id {
 static const struct option names[] = {
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"image", required_argument, NULL, OPTION_IMAGE},
+	{"pattern", no_argument, NULL, OPTION_PATTERN},
 	{"version", required_argument, NULL, OPTION_VERSION},
 	{"regions", required_argument, NULL, OPTION_REGIONS},
 	{"virtio-mem", required_argument, NULL, OPTION_HOTPLUG},
@@ -179,6 +183,9 @@ static bool set_run(struct run *run, int option)
 		return true;
 	case OPTION_IMAGE:
 		run->image = optarg;
+		return true;
+	case OPTION_PATTERN:
+		run->pattern = true;
 		return true;
 	case OPTION_REPORTING:
 		run->reporting = true;
@@ -266,6 +273,18 @@ static int make_image(const struct run *run, const struct making *making, const 
 	return error != 0;
 }
 
+static int drop_cache(const char *path)
+{
+	uint64_t left = 0;
+	int error = image_drop_cache(path, &left);
+
+	if (error)
+		fprintf(stderr, "%s: %s\n", path, strerror(error));
+	else
+		report_line("dropped left=%lu", left);
+	return error != 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct run run = {
@@ -295,6 +314,8 @@ int main(int argc, char **argv)
 	check_ranges(&run);
 	if (strcmp(mode, "make-image") == 0 && positional == 2)
 		return make_image(&run, &making, argument);
+	if (strcmp(mode, "drop-cache") == 0 && positional == 2)
+		return drop_cache(argument);
 	if (strcmp(mode, "list-hostile") == 0 && positional == 1) {
 		run_list_hostile();
 		return 0;

@@ -11,6 +11,7 @@ struct run {
 	struct memory_options memory;
 	const char *socket;
 	const char *image;
+	bool pattern;		   /* the image holds what the benchmarks' images hold */
 	const char *hostile;	   /* NULL = behaves */
 	unsigned int threads;	   /* vCPUs */
 	unsigned int device_pages; /* touched by the restore itself, before the vCPUs run */

@@ -139,10 +139,10 @@ static uint32_t percentile(const uint32_t *ns, uint64_t count, unsigned int per_
 	return count == 0 ? 0 : ns[rank > 0 ? rank - 1 : 0];
 }
 
-void scan_report(const char *word, uint32_t *ns, uint64_t count, uint64_t elapsed)
+void scan_report(const char *word, uint32_t *ns, uint64_t count, uint64_t elapsed, uint64_t total)
 {
 	qsort(ns, count, sizeof(*ns), compare);
-	report_line("%s pages=%lu us=%lu p50_ns=%u p99_ns=%u max_ns=%u", word, count,
-		    elapsed / 1000, percentile(ns, count, 500), percentile(ns, count, 990),
-		    percentile(ns, count, 1000));
+	report_line("%s pages=%lu us=%lu total_us=%lu p50_ns=%u p99_ns=%u max_ns=%u", word, count,
+		    elapsed / 1000, total / 1000, percentile(ns, count, 500),
+		    percentile(ns, count, 990), percentile(ns, count, 1000));
 }

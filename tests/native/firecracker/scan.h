@@ -28,7 +28,8 @@ void scan_everything(const struct run *run, struct guest *guest);
 /* Waits for a thread, and ends the process if any thread waits too long for its page. */
 void scan_join(pthread_t thread, unsigned int patience);
 
-/* "WORD pages= us= p50_ns= p99_ns= max_ns=" */
-void scan_report(const char *word, uint32_t *ns, uint64_t count, uint64_t elapsed);
+/* "WORD pages= us= total_us= p50_ns= p99_ns= max_ns="; `total` is `elapsed` and what came before.
+ */
+void scan_report(const char *word, uint32_t *ns, uint64_t count, uint64_t elapsed, uint64_t total);
 
 #endif

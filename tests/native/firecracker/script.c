@@ -57,7 +57,7 @@ int run_script(const struct run *run)
 	char line[128];
 
 	report_catch_poison();
-	guest_create(&guest, &run->memory, run->image);
+	guest_create(&guest, &run->memory, run->image, run->pattern);
 	handover(run->socket, &guest.memory, run->memory.version, run->unknown_keys,
 		 run->send_pace);
 	while (fgets(line, sizeof(line), stdin)) {

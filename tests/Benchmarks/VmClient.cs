@@ -1,0 +1,93 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace UffdManager.Benchmarks;
+
+/// <summary>Runs the emulated VMM against a handler and reads the lines that it prints.</summary>
+internal sealed class VmClient(BenchOptions options, string image)
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(180);
+    private readonly string _program = Path.Combine(options.Native, "uffd-firecracker");
+
+    /// <summary>One VM, or as many as the arguments say, from its hand-over to its end.</summary>
+    /// <param name="handler">Who serves.</param>
+    /// <param name="word">The line with the measurement begins with it.</param>
+    /// <param name="arguments">Mode and options.</param>
+    /// <returns>Every number of the line, and <see cref="LoadClient.HandlerCpu"/>.</returns>
+    public async Task<Dictionary<string, double>> RunAsync(Handler handler, string word, params string[] arguments)
+    {
+        IReadOnlyDictionary<string, long> before = ProcessUsage.CpuNanoseconds(handler.Process.Pid);
+        await using ChildProcess process = ChildProcess.Start(
+            _program, [.. arguments, "--socket", handler.Socket, "--image", image, "--pattern", "--quick"], nice: options.Nice);
+        process.CloseInput();
+        try
+        {
+            Dictionary<string, double>? measured = null;
+            string? last = null;
+            while (await process.ReadLineAsync(s_patience) is { } line)
+            {
+                last = line;
+                if (line.StartsWith(word + " ", StringComparison.Ordinal))
+                    measured = Parse(line);
+            }
+
+            if (measured is null || last?.StartsWith("ok ", StringComparison.Ordinal) != true)
+                throw new BenchException($"the VM did not end well: {last}{process.LastErrors()}");
+            await process.WaitAsync(s_patience);
+            measured[LoadClient.HandlerCpu] = ProcessUsage.CpuNanosecondsSince(handler.Process.Pid, before);
+            return measured;
+        }
+        catch (BenchException e) when (handler.Process.HasExited)
+        {
+            throw new BenchException($"the {handler.Role} died{handler.Process.LastErrors()}; {e.Message}", e);
+        }
+    }
+
+    /// <summary>Drops the image from the page cache.</summary>
+    /// <exception cref="BenchException">A part of it stays: a handler has it mapped, and the measurement would be of something else.</exception>
+    public async Task DropCacheAsync()
+    {
+        await using ChildProcess process = ChildProcess.Start(_program, ["drop-cache", image]);
+        string line = await process.ReadLineAsync(s_patience) ?? throw new BenchException($"the page cache could not be dropped{process.LastErrors()}");
+        await process.WaitAsync(s_patience);
+        double left = Parse(line)["left"];
+        if (left > 0)
+            throw new BenchException($"{left:0} bytes of the image stay in the page cache");
+    }
+
+    /// <summary>Brings the image into the page cache.</summary>
+    public async Task FillCacheAsync()
+    {
+        await using FileStream file = File.OpenRead(image);
+        await file.CopyToAsync(Stream.Null, 1 << 20);
+    }
+
+    /// <summary>Removes what managers have recorded of the image.</summary>
+    public void ForgetTraces()
+    {
+        foreach (string trace in Traces())
+            File.Delete(trace);
+    }
+
+    /// <summary>Waits until a manager has written what it has recorded.</summary>
+    /// <exception cref="BenchException">It does not.</exception>
+    public async Task AwaitTraceAsync()
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
+        long begin = Stopwatch.GetTimestamp();
+        while (!Traces().Any())
+        {
+            if (Stopwatch.GetElapsedTime(begin) > s_patience)
+                throw new BenchException("the manager writes no trace of the working set");
+            await timer.WaitForNextTickAsync();
+        }
+    }
+
+    private IEnumerable<string> Traces() =>
+        Directory.EnumerateFiles(Path.GetDirectoryName(image)!, Path.GetFileName(image) + ".*.trace");
+
+    private static Dictionary<string, double> Parse(string line) => line.Split(' ').Skip(1)
+        .Select(part => part.Split('='))
+        .Where(pair => pair.Length == 2 && double.TryParse(pair[1], CultureInfo.InvariantCulture, out _))
+        .ToDictionary(pair => pair[0], pair => double.Parse(pair[1], CultureInfo.InvariantCulture), StringComparer.Ordinal);
+}
