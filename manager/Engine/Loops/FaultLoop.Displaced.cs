@@ -68,14 +68,10 @@ internal sealed partial class FaultLoop
             message.Step = RemapStep.PlaceIsFree;
         }
 
-        DisplacedRange? owner = session.Displaced.Find(range => range.Aside != 0 && range.Overlaps(from, from + length) && !range.Overlaps(to, to + length));
-        if (message.Step == RemapStep.PlaceIsFree && owner is not null)
+        List<DisplacedRange> owners = session.Displaced.FindAll(range => range.Aside != 0 && range.Overlaps(from, from + length) && !range.Overlaps(to, to + length));
+        if (owners.Count > 0)
         {
-            MoveDisplaced(session, owner, from, to, length);
-
-            // The number before the step: by it a successor knows whose contents have found their place.
-            message.Note = KeyOf(owner);
-            message.Step = RemapStep.Done;
+            MoveDisplaced(session, owners, ref message);
         }
         else if (message.Step != RemapStep.Done)
         {
@@ -84,12 +80,6 @@ internal sealed partial class FaultLoop
             {
                 session.Vacated.Add((from, from + length));
             }
-        }
-
-        uint key = message.Note;
-        if (message.Step == RemapStep.Done && session.Displaced.Find(range => range.Aside != 0 && KeyOf(range) == key) is DisplacedRange settled)
-        {
-            DropContents(session, settled);
         }
 
         RecordAwaited(session);
@@ -111,6 +101,12 @@ internal sealed partial class FaultLoop
             DisplacedRange displaced = new(range.Start, range.End, range.Aside);
             displaced.Regions.AddRange(left.Where(region => region.Start < displaced.AsideEnd && displaced.Aside < region.End));
             left.RemoveAll(displaced.Regions.Contains);
+            if (displaced.Regions.Count == 0)
+            {
+                // Its contents have found their place; the list was not rewritten any more.
+                displaced.Empty();
+            }
+
             session.Displaced.Add(displaced);
         }
 
@@ -157,10 +153,15 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        session.Displaced.ForEach(range => DropContents(session, range));
+        // The list first: what it names must be there.
+        DisplacedRange[] mistaken = [.. session.Displaced];
         session.Displaced.Clear();
         session.Vacated.Clear();
         RecordAwaited(session);
+        foreach (DisplacedRange range in mistaken)
+        {
+            DropContents(session, range);
+        }
     }
 
     private void ApplyUnmapOf(Session session, ulong start, ulong end)
@@ -222,9 +223,6 @@ internal sealed partial class FaultLoop
         return displaced;
     }
 
-    // Of what is set aside at one time no two have the same.
-    private static uint KeyOf(DisplacedRange range) => (uint)((range.Aside - StateLayout.AsideBase) / AsideAlignment) + 1;
-
     private static void DropContents(Session session, DisplacedRange displaced)
     {
         if (displaced.Aside == 0)
@@ -243,29 +241,91 @@ internal sealed partial class FaultLoop
         displaced.Empty();
     }
 
-    // The former owner of a range tells at last where he went. What may have been done of it already is done over.
-    private void MoveDisplaced(Session session, DisplacedRange owner, ulong from, ulong to, ulong length)
+    // The former owner of a range tells at last where he went. In three steps like any other remap; what a manager before may have done of the first is done
+    // over. Of a range that was displaced in part the rest still stands where it was, and goes along.
+    private void MoveDisplaced(Session session, List<DisplacedRange> owners, ref UffdMessage message)
     {
-        CutRegions(session, to, to + length);
-        ulong first = owner.AsideOf(Math.Max(from, owner.Start));
-        ulong last = owner.AsideOf(Math.Min(from + length, owner.End));
-        foreach (Region region in owner.Regions.Where(region => region.Start < last && first < region.End))
+        (ulong from, ulong to, ulong length) = (message.From, message.To, message.Length);
+        List<(ulong Start, ulong End)> rest = NotDisplaced(session, from, from + length);
+        if (message.Step == RemapStep.PlaceIsFree)
         {
-            ulong start = Math.Max(first, region.Start);
-            ulong stop = Math.Min(last, region.End);
-            ulong target = to + (owner.Start + (start - owner.Aside) - from);
-            ForgetResident(session, target, target + (stop - start));
-            if (!TryCopyPages(session, start, stop, target))
+            CutRegions(session, to, to + length);
+            if (!owners.TrueForAll(owner => TryMoveAside(session, owner, Math.Max(from, owner.Start), Math.Min(from + length, owner.End), to - from))
+                || !rest.TrueForAll(part => TryMoveRest(session, part.Start, part.End, to + (part.Start - from))))
             {
-                Kill(session, target, "the manager has no memory to follow mremap");
                 return;
             }
 
-            Region copy = region.Derive(target, target + (stop - start), region.OffsetOf(start), region.Generation);
+            message.Step = RemapStep.Moved;
+        }
+
+        if (message.Step == RemapStep.Moved)
+        {
+            foreach ((ulong start, ulong end) in rest)
+            {
+                CollectTouched(session, start, end);
+                _touched.ForEach(region => VacatePages(session, region, Math.Max(start, region.Start), Math.Min(end, region.End)));
+                _ = Userfaultfd.Wake(session.Lease, start, end - start);
+            }
+
+            message.Step = RemapStep.Done;
+        }
+
+        owners.ForEach(owner => DropContents(session, owner));
+    }
+
+    // [start, end) of the range lies at that place plus the distance now.
+    private bool TryMoveAside(Session session, DisplacedRange owner, ulong start, ulong end, ulong distance)
+    {
+        (ulong first, ulong last) = (owner.AsideOf(start), owner.AsideOf(end));
+        foreach (Region region in owner.Regions.Where(region => region.Start < last && first < region.End))
+        {
+            ulong cursor = Math.Max(first, region.Start);
+            ulong stop = Math.Min(last, region.End);
+            ulong target = owner.Start + (cursor - owner.Aside) + distance;
+            ForgetResident(session, target, target + (stop - cursor));
+            if (!TryCopyPages(session, cursor, stop, target))
+            {
+                Kill(session, target, "the manager has no memory to follow mremap");
+                return false;
+            }
+
+            Region copy = region.Derive(target, target + (stop - cursor), region.OffsetOf(cursor), region.Generation);
             session.Regions.Add(copy);
             session.Tenant.Usage.ForceRegions(1, (long)copy.Length);
             CountResident(session, copy.Start, copy.End);
         }
+
+        return true;
+    }
+
+    private bool TryMoveRest(Session session, ulong start, ulong end, ulong to)
+    {
+        CollectTouched(session, start, end);
+        return TryMove(session, [.. _touched], start, to, end);
+    }
+
+    // The parts of [start, end) of which nobody else has taken possession.
+    private static List<(ulong Start, ulong End)> NotDisplaced(Session session, ulong start, ulong end)
+    {
+        List<(ulong Start, ulong End)> parts = [];
+        ulong cursor = start;
+        foreach (DisplacedRange displaced in session.Displaced.Where(range => range.Overlaps(start, end)).OrderBy(range => range.Start))
+        {
+            if (displaced.Start > cursor)
+            {
+                parts.Add((cursor, displaced.Start));
+            }
+
+            cursor = Math.Max(cursor, displaced.End);
+        }
+
+        if (cursor < end)
+        {
+            parts.Add((cursor, end));
+        }
+
+        return parts;
     }
 
     private static void CountResident(Session session, ulong start, ulong end)

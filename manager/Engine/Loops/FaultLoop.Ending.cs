@@ -88,7 +88,7 @@ internal sealed partial class FaultLoop
             }
 
             // Who says goodbye knows that it gives nothing back any more; who is left by its manager does not.
-            if (mode == EndMode.Stop && region.Image is null && (region.Flags & RegionFlags.RemoveMeansSource) != 0)
+            if (mode == EndMode.Stop && (region.Image is null ? (region.Flags & RegionFlags.RemoveMeansSource) != 0 : !region.Image.CanFill))
             {
                 return false;
             }

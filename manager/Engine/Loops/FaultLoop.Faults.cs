@@ -159,8 +159,9 @@ internal sealed partial class FaultLoop
         ForgetDisplacedIfQuiet(session);
         FaultKind kind = KindOf(flags);
         Region? region = session.Regions.Find(address) ?? FindGrown(session, address);
-        if (region is null)
+        if (region is null || (region.Modes & ModeOf(kind)) == 0)
         {
+            // No region, or one that cannot fault in this way: it was another mapping that was touched here, or will be one.
             if (Userfaultfd.IsChanging(session.Lease))
             {
                 // What the event says that is still to come may be that a region has moved here.
@@ -171,13 +172,6 @@ internal sealed partial class FaultLoop
                 ServeUnknown(session, address, kind, readAt);
             }
 
-            return;
-        }
-
-        if ((region.Modes & ModeOf(kind)) == 0)
-        {
-            // It was another mapping that was touched here: this one cannot fault in that way. Who waits is woken, and asks again for what is here now.
-            ServeUnknown(session, address, kind, readAt);
             return;
         }
 

@@ -22,6 +22,8 @@ public sealed class DisplacedTests : RestoreTest
     private readonly byte[] _contentsOfB;
     private readonly FileSource _a;
     private readonly FileSource _b;
+    private ulong _lengthOfB = Length;
+    private bool _isOfTwoPieces;
 
     public DisplacedTests()
     {
@@ -81,6 +83,43 @@ public sealed class DisplacedTests : RestoreTest
         Note(session, moves.OfA);
     });
 
+    [Fact]
+    public void Every_piece_of_what_was_set_aside_finds_its_place()
+    {
+        _isOfTwoPieces = true;
+        Check((loop, session, moves) =>
+        {
+            loop.ApplyEvent(session, ref moves.OfB);
+            Assert.Equal(2, session.Displaced.Count);
+            Note(session, moves.OfA);
+        });
+    }
+
+    [Theory]
+    [InlineData(RemapStep.Read)]
+    [InlineData(RemapStep.Moved)]
+    public void What_was_displaced_in_part_moves_whole(byte step)
+    {
+        _lengthOfB = 2 * Page;
+        Check((loop, session, moves) =>
+        {
+            loop.ApplyEvent(session, ref moves.OfB);
+            if (step == RemapStep.Moved)
+            {
+                // As far as another manager came: everything is at its new place, the old one is not vacated.
+                Region aside = Assert.Single(session.Displaced[0].Regions);
+                (ulong x, ulong y) = (moves.OfA.From, moves.OfA.To);
+                session.Regions.Add(aside.Derive(y, y + _lengthOfB, 0, aside.Generation));
+                session.Regions.Add(aside.Derive(y + _lengthOfB, y + Length, (long)_lengthOfB, aside.Generation));
+                for (ulong page = 0; page < _lengthOfB; page += Page)
+                    Assert.True(session.Pages.TrySet(y + page, session.Pages.Get(aside.Start + page)));
+                moves.OfA.Step = RemapStep.Moved;
+            }
+
+            Note(session, moves.OfA);
+        });
+    }
+
     private static void SetAside(FaultLoop loop, Session session, Moves moves)
     {
         // Nothing lies where this one comes from; where it arrives is A.
@@ -100,8 +139,18 @@ public sealed class DisplacedTests : RestoreTest
     private void Check(Action<FaultLoop, Session, Moves> end)
     {
         ServedClient client = Serve();
-        ulong x = client.MapRegistered(Length, _a);
-        ulong z = client.MapRegistered(Length, _b);
+        (ulong x, _) = client.Client.Map("anon", Length);
+        if (_isOfTwoPieces)
+        {
+            client.Register(x, 2 * Page, _a);
+            client.Register(x + (2 * Page), 2 * Page, _a, offset: 2 * (long)Page);
+        }
+        else
+        {
+            client.Register(x, Length, _a);
+        }
+
+        ulong z = client.MapRegistered(_lengthOfB, _b);
         (ulong y, _) = client.Client.Map("anon", Length);
         Assert.Equal(_contentsOfA[0], client.Client.ReadByte(x));
         client.Client.Run($"madvise {x + Page} {Page} 4");
@@ -141,7 +190,7 @@ public sealed class DisplacedTests : RestoreTest
         PendingReply ofA = client.Client.Begin($"mremap {x} {Length} {Length} {y}", 1);
         Eventually.True(() => Userfaultfd.IsChanging(session.Lease), "the first move");
         Eventually.True(() => !ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _), "the first move to have left its place");
-        PendingReply ofB = client.Client.Begin($"mremap {z} {Length} {Length} {x}", 2);
+        PendingReply ofB = client.Client.Begin($"mremap {z} {_lengthOfB} {_lengthOfB} {x}", 2);
         Eventually.True(() => ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _) && !ProcessInfo.TryFindMapping(client.Client.Pid, z, out _, out _), "the second move");
 
         // It is the next thing that the loop does.
@@ -158,11 +207,12 @@ public sealed class DisplacedTests : RestoreTest
         Assert.Equal(_contentsOfA[0], client.Client.ReadByte(y));
         Assert.Equal(0, client.Client.ReadByte(y + Page));
         Assert.Equal(_contentsOfA[2 * Page], client.Client.ReadByte(y + (2 * Page)));
+        Assert.Equal(_contentsOfA[3 * Page], client.Client.ReadByte(y + (3 * Page)));
         Assert.Equal(_contentsOfB[0], client.Client.ReadByte(x));
         Assert.Equal(_contentsOfB[Page], client.Client.ReadByte(x + Page));
-        Assert.Equal(_contentsOfB[3 * Page], client.Client.ReadByte(x + (3 * Page)));
-        Eventually.True(() => client.Regions().Count == 2, "the old places to be given up");
-        Assert.Equal([.. new[] { x, y }.Order()], client.Regions().Select(region => region.Start));
+        Assert.Equal(_contentsOfB[_lengthOfB - Page], client.Client.ReadByte(x + _lengthOfB - Page));
+        Eventually.True(() => client.Status().RegisteredBytes == Length + _lengthOfB, "the old places to be given up");
+        Assert.Equal([.. new[] { x, y }.Order()], client.Regions().Where(region => region.Start == x || region.Start == y).Select(region => region.Start));
     }
 
     private sealed class Moves
