@@ -1,3 +1,4 @@
+using UffdManager.Engine.Images;
 using UffdManager.Engine.State;
 using UffdManager.Engine.WorkingSets;
 
@@ -38,6 +39,9 @@ public sealed record EngineOptions
 
     /// <summary>Where traces of working sets are kept for later runs. Default: nowhere, they last as long as the engine. Not owned.</summary>
     public ITraceStore TraceStore { get; init; } = NullTraceStore.Instance;
+
+    /// <summary>Where chunks of layered images are kept, for sources made before and after a restart. Default: one of <see cref="ChunkCache.DefaultLimit"/>.</summary>
+    public ChunkCache? ImageCache { get; init; }
 
     /// <summary>Where descriptors are kept for the next manager. Default: nowhere. Not owned.</summary>
     public IDescriptorStore DescriptorStore { get; init; } = NullDescriptorStore.Instance;

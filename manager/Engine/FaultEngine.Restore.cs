@@ -25,7 +25,7 @@ public sealed partial class FaultEngine
         using InheritedDescriptors descriptors = new(inherited);
         _keeper.Reserve(descriptors.LastStoreId);
         _registry.Reserve(descriptors.LastSessionId);
-        using RestoredParts parts = new(descriptors, _keeper, owner);
+        using RestoredParts parts = new(descriptors, _keeper, ImageCache, owner);
         try
         {
             return await RestoreAsync(new Restore(owner, parts, descriptors)).ConfigureAwait(false);

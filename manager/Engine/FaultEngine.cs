@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Threading.Channels;
 using UffdManager.Engine.Fetch;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.State;
@@ -36,6 +37,7 @@ public sealed partial class FaultEngine : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(options.FaultLoops, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.FaultLoops, 64, nameof(options));
         _options = options;
+        ImageCache = options.ImageCache ?? new ChunkCache(ChunkCache.DefaultLimit);
         KernelFeatures = Userfaultfd.ProbeFeatures();
         Fetches = new FetchQueue(options.FetchThreads, options.FetchConcurrencyPerTenant);
         _loops = new FaultLoop[options.FaultLoops];
@@ -58,6 +60,9 @@ public sealed partial class FaultEngine : IDisposable
 
     /// <summary>Fetches waiting for a thread at this moment.</summary>
     public int FetchQueueDepth => Fetches.Depth;
+
+    /// <summary>Where chunks of layered images are kept.</summary>
+    public ChunkCache ImageCache { get; }
 
     internal FetchQueue Fetches { get; }
 

@@ -171,8 +171,8 @@ internal sealed class FetchQueue : IDisposable
         try
         {
             ticket.Result = ticket.Batch is ReplayBatch batch
-                ? batch.Fetch(ticket.Source, ticket.Buffer)
-                : ticket.Source.Fetch(ticket.Offset, ticket.Length, ticket.Buffer, out ticket.Pages);
+                ? batch.Fetch(ticket.Source, ticket.Buffer, ticket.Session.Tenant)
+                : ticket.Source.Fetch(ticket.Offset, ticket.Length, ticket.Buffer, ticket.Session.Tenant, out ticket.Pages);
         }
         catch (Exception error) when (error is IOException or SyscallException or ObjectDisposedException or InvalidOperationException)
         {

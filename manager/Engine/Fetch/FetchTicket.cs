@@ -79,4 +79,12 @@ internal sealed class FetchTicket
     public ulong End => Start + (ulong)Length;
 
     public int PageCount => Length / PageSize.Base;
+
+    /// <summary>Gives back what the last attempt brought. On the loop, while no worker has the ticket.</summary>
+    public void ReleasePages()
+    {
+        Batch?.Release(Source);
+        Source.Release(in Pages);
+        Pages = default;
+    }
 }

@@ -311,11 +311,21 @@ internal sealed partial class FaultLoop
         }
 
         long offset = fault.Region.OffsetOf(start);
-        SourceAnswer answer = fault.Region.Source.TryGet(offset, length, _scratch, out SourcePages pages);
-        if (answer == SourceAnswer.Ready && start + (ulong)pages.Length > fault.Page && PageSize.IsAligned((ulong)pages.Length, fault.Region.PageBytes))
+        PageSource source = fault.Region.Source;
+        SourceAnswer answer = source.TryGet(offset, length, _scratch, out SourcePages pages);
+        if (answer == SourceAnswer.Ready)
         {
-            InstallCopy(in fault, start, pages.Address, (ulong)pages.Length);
-            return;
+            bool isUsable = start + (ulong)pages.Length > fault.Page && PageSize.IsAligned((ulong)pages.Length, fault.Region.PageBytes);
+            if (isUsable)
+            {
+                InstallCopy(in fault, start, pages.Address, (ulong)pages.Length);
+            }
+
+            source.Release(in pages);
+            if (isUsable)
+            {
+                return;
+            }
         }
 
         if (answer == SourceAnswer.Zero)

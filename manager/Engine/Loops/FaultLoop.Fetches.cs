@@ -104,6 +104,7 @@ internal sealed partial class FaultLoop
 
     private void Submit(FetchTicket ticket)
     {
+        ticket.ReleasePages();
         ticket.Phase = FetchPhase.AtWorker;
         _atWorkers++;
         ticket.QueuedAt = _now;
@@ -351,8 +352,8 @@ internal sealed partial class FaultLoop
         Policy policy = ticket.Policy;
         long backoff = Math.Min((long)policy.RetryBackoff.TotalNanoseconds << Math.Min(ticket.Attempts - 1, 20), MaximumRetryBackoff);
 
-        // Beyond the end of the source there is nothing that a later attempt could find.
-        bool hopeless = ticket.Result == Errno.ENXIO && policy.OnUnavailable != Verdict.Wait;
+        // Beyond the end of the source, and in a file that has become another, there is nothing that a later attempt could find.
+        bool hopeless = ticket.Result is Errno.ENXIO or Errno.ESTALE && policy.OnUnavailable != Verdict.Wait;
         if (hopeless || _now + backoff >= ticket.Deadline)
         {
             Judge(ticket, $"{ticket.Source.Description} at offset {ticket.Offset}: {ticket.Result.Describe()} after {ticket.Attempts} attempts");
@@ -487,6 +488,7 @@ internal sealed partial class FaultLoop
 
     private void Recycle(FetchTicket ticket)
     {
+        ticket.ReleasePages();
         ReleaseBatch(ticket);
         ticket.Session.Tenant.Usage.RemoveFetch(ticket.PageCount);
         _buffers.Return(ticket.Buffer, ticket.BufferBytes);

@@ -170,10 +170,12 @@ internal sealed partial class FaultLoop
         SourceAnswer answer = image.Source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages);
         if (answer == SourceAnswer.Slow || (answer == SourceAnswer.Ready && pages.Length < length))
         {
+            image.Source.Release(in pages);
             return SharedFill.Slow;
         }
 
         Errno stored = answer == SourceAnswer.Zero ? image.StoreZero(offset, length) : image.Store(offset, pages.Address, length);
+        image.Source.Release(in pages);
         CrashPoints.Visit(CrashPoint.ImageFilled);
         image.EndClaim(offset, stored == Errno.OK);
         if (stored != Errno.OK)
@@ -190,7 +192,9 @@ internal sealed partial class FaultLoop
     private void InstallOwnCopy(in FaultContext fault, SharedImage image, long offset)
     {
         int length = (int)fault.Region.PageBytes;
-        switch (image.Source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages))
+        PageSource source = image.Source;
+        SourceAnswer answer = source.TryGet(image.SourceOffsetOf(offset), length, _scratch, out SourcePages pages);
+        switch (answer)
         {
             case SourceAnswer.Ready when pages.Length >= length:
                 InstallCopy(in fault, fault.Page, pages.Address, (ulong)length);
@@ -202,6 +206,8 @@ internal sealed partial class FaultLoop
                 StartFetch(in fault, fault.Page, length);
                 break;
         }
+
+        source.Release(in pages);
     }
 
     private void MapShared(in FaultContext fault, SharedImage image, long offset)

@@ -145,10 +145,15 @@ internal sealed partial class FaultLoop
             return ExtendShared(job, region);
         }
 
-        if (region.Source.IsZero)
+        // On huge pages a run of zeros counts as far as it fills them.
+        bool zeros = region.Source.StartsWithZeros(region.OffsetOf(job.Cursor), (long)(stop - job.Cursor), out long run);
+        ulong zeroBytes = zeros ? PageSize.AlignDown((ulong)run, region.PageBytes) : 0;
+        if (zeroBytes > 0)
         {
-            return InstallSlice(job, region, (nuint)0, Math.Min(stop - job.Cursor, Math.Max(ZeroSliceBytes, region.PageBytes)));
+            return InstallZeroSlice(job, region, Math.Min(zeroBytes, Math.Max(ZeroSliceBytes, region.PageBytes)));
         }
+
+        stop = Math.Min(stop, job.Cursor + PageSize.AlignUp((ulong)run, region.PageBytes));
 
         if (job.FetchesInFlight >= PopulateJob.MaximumFetches)
         {
@@ -170,22 +175,13 @@ internal sealed partial class FaultLoop
         return true;
     }
 
-    private bool InstallSlice(PopulateJob job, Region region, nuint address, ulong length)
+    private bool InstallZeroSlice(PopulateJob job, Region region, ulong length)
     {
         Session session = job.Session;
-        bool zero = region.Source.IsZero;
-        nuint from = zero && (region.SeesWrites || !HasZeroPage(region)) ? _zeros : address;
+        nuint from = region.SeesWrites || !HasZeroPage(region) ? _zeros : 0;
         InstallOutcome outcome = Fill(session, region, job.Cursor, job.Cursor, length, from, CopyMode(region), out ulong installed);
         job.InstalledBytes += installed;
-        if (zero)
-        {
-            AddZeroed(session, (long)installed);
-        }
-        else
-        {
-            AddCopied(session, (long)installed);
-        }
-
+        AddZeroed(session, (long)installed);
         Charge(session, installed);
         switch (outcome)
         {

@@ -26,4 +26,7 @@ public sealed record TenantLimits
 
     /// <summary>Bytes installed per second; 0 for no limit. Faults above it wait.</summary>
     public long CopiedBytesPerSecond { get; init; }
+
+    /// <summary>Chunks of images in the cache that are charged to it, bytes; at the limit the tenant gives up chunks of its own.</summary>
+    public long CacheBytes { get; init; } = 512L << 20;
 }

@@ -71,7 +71,7 @@ public sealed class FileSource : PageSource
     public override string? Location { get; }
 
     /// <inheritdoc/>
-    private protected override SafeFd? Descriptor => _file;
+    private protected override IReadOnlyList<SafeFd> Descriptors => [_file];
 
     /// <inheritdoc/>
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)

@@ -62,7 +62,7 @@ public sealed class MemfdSource : PageSource
     public override long Length { get; }
 
     /// <inheritdoc/>
-    private protected override SafeFd? Descriptor => _memfd;
+    private protected override IReadOnlyList<SafeFd> Descriptors => [_memfd];
 
     /// <inheritdoc/>
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)

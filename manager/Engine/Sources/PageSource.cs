@@ -1,3 +1,4 @@
+using UffdManager.Engine.Policies;
 using UffdManager.Engine.State;
 using UffdManager.Linux;
 
@@ -32,10 +33,10 @@ public abstract class PageSource : IDisposable
     /// <summary>Number under which the descriptor is stored for the next manager; 0 while it is not.</summary>
     internal long StoreId => Volatile.Read(ref _storeId);
 
-    /// <summary>What a successor would have to be given to serve from here; null for a source that needs nothing.</summary>
-    private protected virtual SafeFd? Descriptor => null;
+    /// <summary>What a successor would have to be given to serve from here; empty for a source that needs nothing.</summary>
+    private protected virtual IReadOnlyList<SafeFd> Descriptors => [];
 
-    /// <summary>Of the descriptor, as it was when it was opened.</summary>
+    /// <summary>Of the descriptor, or of the newest one, as it was when it was opened.</summary>
     private protected FileStatus Status { get; set; }
 
     /// <summary>Whether the source is one for the life of the process, so that references to it are not counted.</summary>
@@ -47,17 +48,36 @@ public abstract class PageSource : IDisposable
     /// <param name="offset">Byte offset in the source, page aligned.</param>
     /// <param name="length">Bytes wanted, page aligned.</param>
     /// <param name="scratch">A buffer of the calling loop of at least <paramref name="length"/> bytes.</param>
-    /// <param name="page">On <see cref="SourceAnswer.Ready"/>: where the bytes are, and how many (page aligned, at least one page).</param>
+    /// <param name="page">On <see cref="SourceAnswer.Ready"/>: where the bytes are, and how many (page aligned, at least one page). They stay
+    /// there until <see cref="Release"/>.</param>
     public abstract SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page);
 
     /// <summary>Reads from wherever the bytes are, on a fetch thread: may wait.</summary>
     /// <param name="offset">Byte offset in the source, page aligned.</param>
     /// <param name="length">Bytes wanted, page aligned.</param>
     /// <param name="buffer">A buffer of at least <paramref name="length"/> bytes that stays valid until the pages are installed.</param>
-    /// <param name="page">On success: where the bytes are (the buffer or memory of the source) and how many.</param>
+    /// <param name="page">On success: where the bytes are (the buffer or memory of the source) and how many. They stay there until <see cref="Release"/>.</param>
     /// <returns><see cref="Errno.OK"/>, or why the bytes cannot be had: <see cref="Errno.EIO"/> for a failing device,
-    /// <see cref="Errno.ENXIO"/> for an offset beyond the end.</returns>
+    /// <see cref="Errno.ENXIO"/> for an offset beyond the end, <see cref="Errno.ESTALE"/> for a file that is not what it was. The last two are final.</returns>
     public abstract Errno Fetch(long offset, int length, nuint buffer, out SourcePages page);
+
+    /// <summary>As <see cref="Fetch(long, int, nuint, out SourcePages)"/>, for a tenant that is charged for what stays in memory afterwards.</summary>
+    public virtual Errno Fetch(long offset, int length, nuint buffer, Tenant payer, out SourcePages page) => Fetch(offset, length, buffer, out page);
+
+    /// <summary>Gives back what <see cref="TryGet"/> or Fetch said, once; until then the bytes stay where they are. Any thread; never waits.</summary>
+    public virtual void Release(in SourcePages page)
+    {
+    }
+
+    /// <summary>Whether a range begins with zeros, known without reading anything. On a fault loop: must not wait.</summary>
+    /// <param name="offset">Byte offset in the source, page aligned.</param>
+    /// <param name="length">Bytes, above 0.</param>
+    /// <param name="run">So many bytes are zeros, or so many had better be read; at least one page, at most <paramref name="length"/>.</param>
+    public virtual bool StartsWithZeros(long offset, long length, out long run)
+    {
+        run = length;
+        return IsZero;
+    }
 
     /// <summary>Starts reading ahead, without waiting; a hint.</summary>
     public virtual void WillNeed(long offset, long length)
@@ -112,12 +132,13 @@ public abstract class PageSource : IDisposable
     /// <summary>Stores the descriptor, once, for as long as the source lives. Any thread.</summary>
     internal void Keep(DescriptorKeeper keeper)
     {
-        if (Descriptor is not SafeFd descriptor || StoreId != 0)
+        IReadOnlyList<SafeFd> descriptors = Descriptors;
+        if (descriptors.Count == 0 || StoreId != 0)
         {
             return;
         }
 
-        long id = keeper.StoreSource(descriptor);
+        long id = keeper.StoreSource([.. descriptors]);
         if (Interlocked.CompareExchange(ref _storeId, id, 0) == 0)
         {
             _keeper = keeper;
@@ -140,8 +161,11 @@ public abstract class PageSource : IDisposable
     internal SourceDocument Describe()
     {
         string description = Description.Length > MaximumDescription ? Description[..MaximumDescription] : Description;
-        return new SourceDocument(StoreId, this is MemfdSource, description, Status.Device, Status.Inode, OwnerTag);
+        return new SourceDocument(StoreId, this is MemfdSource, description, Status.Device, Status.Inode, OwnerTag) { Layers = DescribeLayers() };
     }
+
+    /// <summary>What a successor must know of the files of a layered source; null for any other.</summary>
+    private protected virtual LayersDocument? DescribeLayers() => null;
 
     /// <summary>Releases descriptors and mappings; called once.</summary>
     protected abstract void Close();

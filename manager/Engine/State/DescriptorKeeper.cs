@@ -32,10 +32,10 @@ internal sealed class DescriptorKeeper(IDescriptorStore store)
 
     public void RemoveSession(long id) => Remove(SessionPrefix, id);
 
-    public long StoreSource(SafeFd descriptor)
+    public long StoreSource(ReadOnlySpan<SafeFd> descriptors)
     {
         long id = NextId();
-        store.TryStore(Name(SourcePrefix, id), [descriptor]);
+        store.TryStore(Name(SourcePrefix, id), descriptors);
         return id;
     }
 

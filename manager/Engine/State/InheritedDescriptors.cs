@@ -36,12 +36,16 @@ internal sealed class InheritedDescriptors : IDisposable
 
     public InheritedSession? Session(long id) => _sessions.GetValueOrDefault(id);
 
-    /// <summary>The descriptor of a source; the caller owns it.</summary>
-    /// <exception cref="CorruptStateException">There is none, or more than one.</exception>
-    public SafeFile TakeSource(long id) =>
-        _sources.GetValueOrDefault(id) is [SafeFd only] && _sources.Remove(id)
-            ? SafeFile.Adopt(only.Disown())
-            : throw new CorruptStateException($"the descriptor of source {id} is not in the store exactly once");
+    /// <summary>The descriptors of a source, in no order; the caller owns them.</summary>
+    /// <param name="id">Which source.</param>
+    /// <param name="count">How many it has.</param>
+    /// <exception cref="CorruptStateException">There are more or fewer.</exception>
+    public List<SafeFile> TakeSource(long id, int count) =>
+        _sources.GetValueOrDefault(id) is { } found && found.Count == count && _sources.Remove(id)
+            ? [.. found.Select(descriptor => SafeFile.Adopt(descriptor.Disown()))]
+            : throw new CorruptStateException(count == 1
+                ? $"the descriptor of source {id} is not in the store exactly once"
+                : $"the {count} descriptors of source {id} are not in the store exactly once each");
 
     /// <summary>Memory and state of an image; the caller owns them.</summary>
     /// <exception cref="CorruptStateException">One is missing, or there are more.</exception>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
@@ -9,7 +10,7 @@ namespace UffdManager.Engine.State;
 /// What sessions share, made again from what was stored: sources and images, each once. Holds a reference to each until it is disposed; what no session
 /// has taken by then goes.
 /// </summary>
-internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKeeper keeper, IRestoreOwner owner) : IDisposable
+internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKeeper keeper, ChunkCache cache, IRestoreOwner owner) : IDisposable
 {
     private readonly Dictionary<long, PageSource> _sources = [];
     private readonly Dictionary<long, SharedImage> _images = [];
@@ -135,7 +136,17 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
             return known;
         }
 
-        SafeFile file = inherited.TakeSource(document.Id);
+        PageSource source = document.Layers is LayersDocument layers ? Layered(document, layers) : Single(document);
+        source.OwnerTag = document.OwnerTag;
+        source.KeepAs(keeper, document.Id);
+        _sources[document.Id] = source;
+        owner.SourceRestored(source, document.OwnerTag);
+        return source;
+    }
+
+    private PageSource Single(SourceDocument document)
+    {
+        SafeFile file = inherited.TakeSource(document.Id, 1)[0];
         FileStatus status = FileIo.Stat(file);
         if (status.Inode != document.Inode || status.Device != document.Device)
         {
@@ -143,11 +154,36 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
             throw new CorruptStateException($"the stored descriptor of {document.Description} is another file");
         }
 
-        PageSource source = document.IsMemfd ? new MemfdSource(file, document.Description) : new FileSource(file, document.Description);
-        source.OwnerTag = document.OwnerTag;
-        source.KeepAs(keeper, document.Id);
-        _sources[document.Id] = source;
-        owner.SourceRestored(source, document.OwnerTag);
-        return source;
+        return document.IsMemfd ? new MemfdSource(file, document.Description) : new FileSource(file, document.Description);
+    }
+
+    private LayeredSource Layered(SourceDocument document, LayersDocument wanted)
+    {
+        List<SafeFile> files = inherited.TakeSource(document.Id, wanted.Files.Count);
+        List<ImageLayer> layers = [];
+        try
+        {
+            foreach (LayerDocument layer in wanted.Files)
+            {
+                SafeFile file = files.Find(candidate => IsTheSame(candidate, layer))
+                    ?? throw new CorruptStateException($"{layer.Description}, a file of {document.Description}, has changed, or is another file");
+                files.Remove(file);
+                layers.Add(new ImageLayer(file, layer.Description, layer.IsDirect));
+            }
+        }
+        catch
+        {
+            layers.ForEach(layer => layer.Dispose());
+            files.ForEach(file => file.Dispose());
+            throw;
+        }
+
+        return new LayeredSource(layers, wanted.PageBytes, cache, document.Description);
+    }
+
+    private static bool IsTheSame(SafeFile file, LayerDocument layer)
+    {
+        FileStatus status = FileIo.Stat(file);
+        return (status.Device, status.Inode, status.Size, status.ModifiedNanoseconds) == (layer.Device, layer.Inode, layer.Bytes, layer.ModifiedNanoseconds);
     }
 }

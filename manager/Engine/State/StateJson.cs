@@ -6,6 +6,7 @@ namespace UffdManager.Engine.State;
 [JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Default, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(PolicyDocument))]
 [JsonSerializable(typeof(SourceDocument))]
+[JsonSerializable(typeof(LayersDocument))]
 [JsonSerializable(typeof(ImageReference))]
 [JsonSerializable(typeof(ImageDocument))]
 [JsonSerializable(typeof(SessionRecord))]

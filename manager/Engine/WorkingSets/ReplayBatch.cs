@@ -1,3 +1,4 @@
+using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
 
@@ -41,6 +42,18 @@ internal sealed class ReplayBatch
         Bytes += length;
     }
 
+    /// <summary>Gives back what came.</summary>
+    /// <param name="source">From where.</param>
+    public void Release(PageSource source)
+    {
+        // Behind a failure the count says nothing of pieces that were at hand already.
+        foreach (ref SourcePages pages in _pages.AsSpan())
+        {
+            source.Release(in pages);
+            pages = default;
+        }
+    }
+
     public ulong AddressOf(int piece) => _addresses[piece];
 
     /// <summary>What came: no bytes where the source had none to give at once.</summary>
@@ -51,8 +64,9 @@ internal sealed class ReplayBatch
     /// <summary>Brings everything, on a fetch thread.</summary>
     /// <param name="source">From here.</param>
     /// <param name="buffer">Of at least <see cref="Bytes"/> bytes.</param>
+    /// <param name="payer">Who is charged for what stays in memory afterwards.</param>
     /// <returns>The first failure; what came before it is there.</returns>
-    public Errno Fetch(PageSource source, nuint buffer)
+    public Errno Fetch(PageSource source, nuint buffer, Tenant payer)
     {
         Span<bool> slow = stackalloc bool[MaximumPieces];
         nuint at = buffer;
@@ -61,9 +75,10 @@ internal sealed class ReplayBatch
             SourceAnswer answer = source.TryGet(_offsets[i], _lengths[i], at, out SourcePages pages);
             _zero[i] = answer == SourceAnswer.Zero;
             slow[i] = answer == SourceAnswer.Slow || (answer == SourceAnswer.Ready && pages.Length < _lengths[i]);
-            _pages[i] = _zero[i] ? new SourcePages(0, _lengths[i]) : pages;
+            _pages[i] = _zero[i] ? new SourcePages(0, _lengths[i]) : slow[i] ? default : pages;
             if (slow[i])
             {
+                source.Release(in pages);
                 source.WillNeed(_offsets[i], _lengths[i]);
             }
         }
@@ -71,7 +86,7 @@ internal sealed class ReplayBatch
         at = buffer;
         for (int i = 0; i < Count; at += (nuint)_lengths[i++])
         {
-            Errno errno = slow[i] ? source.Fetch(_offsets[i], _lengths[i], at, out _pages[i]) : Errno.OK;
+            Errno errno = slow[i] ? source.Fetch(_offsets[i], _lengths[i], at, payer, out _pages[i]) : Errno.OK;
             if (errno != Errno.OK)
             {
                 Count = i;

@@ -1,0 +1,152 @@
+using System.Diagnostics.CodeAnalysis;
+using UffdManager.Engine.Policies;
+
+namespace UffdManager.Engine.Images;
+
+/// <summary>
+/// Which chunks of which images stay in memory: a limit for all together, and one for each tenant. A chunk is charged to the tenant who was the first to want
+/// it, and serves all. A tenant at its limit gives up chunks of its own; where the whole is full, the one who has most does. Any thread.
+/// </summary>
+public sealed class ChunkCache
+{
+    /// <summary>Limit of a cache that nobody configured, bytes.</summary>
+    public const long DefaultLimit = 1L << 30;
+
+    // Guards the fields below; no memory is given back and no file read under it.
+    private readonly Lock _lock = new();
+    private readonly Dictionary<TenantUsage, CacheAccount> _accounts = [];
+    private readonly HashSet<LayeredSource> _sources = [];
+    private readonly long _limit;
+    private long _bytes;
+    private long _closedHits;
+    private long _bypasses;
+
+    /// <summary>Makes an empty cache.</summary>
+    /// <param name="limitBytes">What all chunks together may take; 0 caches nothing.</param>
+    public ChunkCache(long limitBytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(limitBytes);
+        _limit = limitBytes;
+    }
+
+    /// <summary>What there is at this moment.</summary>
+    public CacheReading Read()
+    {
+        lock (_lock)
+        {
+            return new CacheReading(
+                _limit,
+                _bytes,
+                _closedHits + _sources.Sum(source => source.Hits),
+                _bypasses,
+                [.. _accounts.Values.Select(account => new CacheTenantReading(account.Name, account.Bytes, account.Misses, account.Evictions))]);
+        }
+    }
+
+    internal void Add(LayeredSource source)
+    {
+        lock (_lock)
+        {
+            _sources.Add(source);
+        }
+    }
+
+    /// <summary>Makes room for one chunk.</summary>
+    /// <param name="payer">Who is charged.</param>
+    /// <param name="mayEvict">Whether others may be given up for it.</param>
+    /// <returns>False when there is none: what could be given up is in use.</returns>
+    internal bool TryReserve(Tenant payer, bool mayEvict)
+    {
+        List<CachedChunk>? victims = null;
+        bool isReserved = false;
+        lock (_lock)
+        {
+            CacheAccount account = AccountOf(payer);
+            while (!isReserved)
+            {
+                if (!IsOver(account, payer.Limits.CacheBytes, out CacheAccount? over))
+                {
+                    account.Bytes += ChunkStore.ChunkBytes;
+                    _bytes += ChunkStore.ChunkBytes;
+                    isReserved = true;
+                }
+                else if (mayEvict && over.TryTakeVictim(out CachedChunk victim))
+                {
+                    over.Bytes -= ChunkStore.ChunkBytes;
+                    over.Evictions++;
+                    _bytes -= ChunkStore.ChunkBytes;
+                    if (victim.Source.TryAddReference())
+                    {
+                        (victims ??= []).Add(victim);
+                    }
+                }
+                else
+                {
+                    _bypasses += mayEvict ? 1 : 0;
+                    break;
+                }
+            }
+        }
+
+        foreach (CachedChunk victim in victims ?? [])
+        {
+            victim.Source.Store.EndEvict(victim.Chunk);
+            victim.Source.Dispose();
+        }
+
+        return isReserved;
+    }
+
+    /// <summary>Gives room back that was not filled.</summary>
+    internal void Return(Tenant payer)
+    {
+        lock (_lock)
+        {
+            AccountOf(payer).Bytes -= ChunkStore.ChunkBytes;
+            _bytes -= ChunkStore.ChunkBytes;
+        }
+    }
+
+    /// <summary>The room that was made is filled.</summary>
+    internal void Enter(Tenant payer, CachedChunk chunk)
+    {
+        lock (_lock)
+        {
+            AccountOf(payer).Enter(chunk);
+        }
+    }
+
+    /// <summary>A source is being closed; its memory goes with it.</summary>
+    internal void Forget(LayeredSource source)
+    {
+        lock (_lock)
+        {
+            _closedHits += _sources.Remove(source) ? source.Hits : 0;
+            foreach (CacheAccount account in _accounts.Values)
+            {
+                long bytes = (long)account.Forget(source) * ChunkStore.ChunkBytes;
+                account.Bytes -= bytes;
+                _bytes -= bytes;
+            }
+        }
+    }
+
+    private CacheAccount AccountOf(Tenant payer)
+    {
+        if (!_accounts.TryGetValue(payer.Usage, out CacheAccount? account))
+        {
+            _accounts.Add(payer.Usage, account = new CacheAccount(payer.Name));
+        }
+
+        return account;
+    }
+
+    // Who must give something up before one more chunk fits.
+    private bool IsOver(CacheAccount account, long accountLimit, [NotNullWhen(true)] out CacheAccount? over)
+    {
+        over = account.Bytes + ChunkStore.ChunkBytes > accountLimit ? account
+            : _bytes + ChunkStore.ChunkBytes > _limit ? _accounts.Values.MaxBy(other => other.Bytes)
+            : null;
+        return over is not null;
+    }
+}

@@ -1,0 +1,98 @@
+using UffdManager.Engine.Images;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Engine.Tests.State;
+using UffdManager.Linux;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Images;
+
+/// <summary>Layered images under the next manager.</summary>
+public sealed class ImageRestoreTests : RestoreTest
+{
+    private const int PageBytes = 4096;
+
+    [Fact]
+    public void Layers_are_told_apart_whatever_their_order_in_the_store()
+    {
+        LayeredSource source = Make(out _, out _);
+        ServedClient client = Serve();
+        ulong at = client.MapRegistered(4 * Page, source);
+        Assert.Equal(1, client.Client.ReadByte(at));
+        EndManager();
+        RestoreReport report = Engine.RestoreAsync([.. Store.HandOn().Reverse()], this).Finish();
+        Assert.Empty(report.Failures);
+        client = Again(client, report);
+        Assert.Equal(2, client.Client.ReadByte(at + Page));
+        Assert.Equal(1, client.Client.ReadByte(at + (2 * Page)));
+        Assert.Equal(0, client.Client.ReadByte(at + (3 * Page)));
+        LayeredSource restored = Assert.IsType<LayeredSource>(Assert.Single(RestoredSources).Source);
+        Assert.Equal(("an image", "tag"), (restored.Description, RestoredSources[0].Tag));
+    }
+
+    [Fact]
+    public void Layer_that_changed_while_nobody_looked_fails_closed()
+    {
+        LayeredSource source = Make(out _, out string diff);
+        ServedClient client = Serve();
+        client.MapRegistered(4 * Page, source);
+        EndManager();
+        using (FileStream file = new(diff, FileMode.Open))
+            file.WriteByte(9);
+        RestoreReport report = StartNext();
+        RestoreFailure failure = Assert.Single(report.Failures);
+        Assert.True(failure.Killed);
+        Assert.Contains($"{diff}, a file of an image, has changed", failure.Reason, StringComparison.Ordinal);
+        client.Client.WaitForExit();
+    }
+
+    [Fact]
+    public void Layer_whose_descriptor_is_lost_fails_closed()
+    {
+        LayeredSource source = Make(out string below, out _);
+        ServedClient client = Serve();
+        client.MapRegistered(4 * Page, source);
+        EndManager();
+        Store.Lose(Store.Names.Single(name => name.StartsWith("source-", StringComparison.Ordinal)), it => FileIo.ReadDescriptorLink(it) == below);
+        RestoreFailure failure = Assert.Single(StartNext().Failures);
+        Assert.True(failure.Killed);
+        client.Client.WaitForExit();
+    }
+
+    [Fact]
+    public void Descriptors_leave_the_store_with_the_image()
+    {
+        LayeredSource source = Make(out _, out _);
+        ServedClient client = Serve();
+        ulong at = client.MapRegistered(4 * Page, source);
+        string name = Assert.Single(Store.Names, name => name.StartsWith("source-", StringComparison.Ordinal));
+        Assert.Equal(2, Store.All(name).Count);
+        Assert.Null(Engine.UnregisterAsync(client.Session, at, 4 * Page).Finish().Error);
+        source.Dispose();
+        TestSupport.Eventually.True(() => !Store.Names.Contains(name), "the source to leave the store");
+    }
+
+    private LayeredSource Make(out string below, out string diff)
+    {
+        below = Write("below", (0, 1), (1, 1), (2, 1));
+        diff = Write("diff", (1, 2));
+        return Own(new LayeredSource([Open(below), Open(diff)], PageBytes, Engine.ImageCache, "an image") { OwnerTag = "tag" });
+    }
+
+    private static ImageLayer Open(string path) => new(FileIo.Open(path, OpenFlags.ReadOnly), path, isDirect: false);
+
+    private string Write(string name, params (int Page, byte Value)[] pages)
+    {
+        string path = Temp.Combine(name);
+        using FileStream file = new(path, FileMode.CreateNew);
+        file.SetLength(4 * PageBytes);
+        foreach ((int page, byte value) in pages)
+        {
+            file.Position = page * PageBytes;
+            file.Write([.. Enumerable.Repeat(value, PageBytes)]);
+        }
+
+        return path;
+    }
+}
