@@ -18,6 +18,7 @@ internal static class CommandLine
             RegionCommands.Create(),
             TenantCommands.Create(),
             PolicyCommands.Create(),
+            ImageCommands.Create(),
             ConfigCommands.Create(),
             DrainCommand.Create(),
             LogLevelCommand.Create(),

@@ -11,7 +11,7 @@ internal static class ExitCode
     /// <summary>EX_USAGE: the command line cannot be understood.</summary>
     public const int Usage = 64;
 
-    /// <summary>EX_NOINPUT: there is no such session, tenant, region or policy.</summary>
+    /// <summary>EX_NOINPUT: there is no such session, tenant, region, policy or image.</summary>
     public const int NotFound = 66;
 
     /// <summary>EX_UNAVAILABLE: the manager cannot be reached.</summary>

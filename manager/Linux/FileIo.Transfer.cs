@@ -74,6 +74,19 @@ public static unsafe partial class FileIo
         return result < 0 ? LastError.Get() : Errno.OK;
     }
 
+    /// <summary>fsync(2): what was written is on the disk when it returns; of a directory, what was made, renamed and removed in it.</summary>
+    /// <returns>EIO, ENOSPC, EDQUOT: it may not be.</returns>
+    public static Errno Sync(SafeFd fd)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        int result;
+        do
+            result = FSync(lease.Fd);
+        while (LastError.IsInterrupted(result));
+        return result < 0 ? LastError.Get() : Errno.OK;
+    }
+
     /// <summary>The next offset at or after <paramref name="offset"/> that holds data; -1 when none follows.</summary>
     /// <exception cref="SyscallException">EINVAL: the file cannot be searched.</exception>
     public static long SeekData(SafeFd fd, long offset) => Seek(fd, offset, SeekDataWhence);
@@ -106,6 +119,9 @@ public static unsafe partial class FileIo
 
     [LibraryImport(Libc.Name, EntryPoint = "fallocate", SetLastError = true)]
     private static partial int Fallocate(int fd, int mode, long offset, long length);
+
+    [LibraryImport(Libc.Name, EntryPoint = "fsync", SetLastError = true)]
+    private static partial int FSync(int fd);
 
     [LibraryImport(Libc.Name, EntryPoint = "lseek", SetLastError = true)]
     private static partial long LSeek(int fd, long offset, int whence);

@@ -41,4 +41,7 @@ public sealed record TenantLimitsDto
 
     /// <summary>Map bytes.</summary>
     public required long? MapBytes { get; init; }
+
+    /// <summary>Chunks of images in memory, bytes.</summary>
+    public required long CacheBytes { get; init; }
 }

@@ -57,6 +57,7 @@ public sealed class CompletionTests : IDisposable
         Assert.Equal(["default"], await ProposeAsync(shell, "uffdctl tenant show d"));
         Assert.Equal(["a-tenant-with-a-rather-long-name", "default"], await ProposeAsync(shell, "uffdctl top --tenant "));
         Assert.Equal(["image", "zero"], await ProposeAsync(shell, "uffdctl policy show "));
+        Assert.Equal(["clean", "warm-python"], await ProposeAsync(shell, "uffdctl image warm "));
         Assert.Equal(["0x7f0000000000", "0x7fff00000000"], await ProposeAsync(shell, "uffdctl region show 2 "));
         Assert.Equal("GET /v1/sessions/2/regions", _control.Requests.Last().Resource);
     }

@@ -18,6 +18,9 @@ public sealed class OutputTests
         { "tenant-show", "tenant show default" },
         { "policy-list", "policy list" },
         { "policy-show", "policy show image" },
+        { "image-list", "image list" },
+        { "image-show", "image show warm-python" },
+        { "image-show", "image add warm-python --file /srv/images/warm-python.diff --base clean --direct" },
         { "config-show", "config show" },
         { "config-show-sources", "config show --sources" },
         { "loglevel", "loglevel" },
@@ -36,6 +39,9 @@ public sealed class OutputTests
         { "tenant show default", "GET /v1/tenants/default" },
         { "policy list", "GET /v1/policies" },
         { "policy show image", "GET /v1/policies/image" },
+        { "image list", "GET /v1/images" },
+        { "image show warm-python", "GET /v1/images/warm-python" },
+        { "image add warm-python --file /f", "POST /v1/images" },
         { "config check", "POST /v1/config/check" },
         { "config show", "GET /v1/config" },
         { "loglevel", "GET /v1/loglevel" },
@@ -68,6 +74,7 @@ public sealed class OutputTests
     [InlineData("region list")]
     [InlineData("tenant list")]
     [InlineData("policy list")]
+    [InlineData("image list")]
     [InlineData("top --once")]
     public async Task Tables_fit_into_the_width_they_are_given(string line)
     {
@@ -86,6 +93,7 @@ public sealed class OutputTests
     [InlineData("region list")]
     [InlineData("tenant list")]
     [InlineData("policy list")]
+    [InlineData("image list")]
     public async Task Every_line_of_a_table_in_a_pipe_has_as_many_words_as_its_header(string line)
     {
         using FakeControl control = FakeManager.Start();

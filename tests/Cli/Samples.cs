@@ -114,9 +114,67 @@ internal static class Samples
             Policy("image") with
             {
                 Version = 3, FaultAroundBytes = 65536, OnUnavailable = "poison", RemoveMeans = "source", Prefetch = Prefetch("replay"), BusyPollSeconds = 0.0001,
-                Source = new PolicySourceDto { Kind = "file", Path = "/var/lib/images/base.raw", Offset = 1 << 20 },
+                Source = new PolicySourceDto { Kind = "file", Path = "/var/lib/images/base.raw", Image = null, Offset = 1 << 20 },
             },
         ],
+    };
+
+    public static ImageListDto Images { get; } = new()
+    {
+        Images =
+        [
+            new ImageDto
+            {
+                Name = "clean",
+                Base = null,
+                Layers = [new ImageLayerDto { Image = "clean", Path = "/srv/images/clean.mem", Bytes = 1 << 30, HeaderSha256 = "00ff" }],
+                PageBytes = 4096,
+                Bytes = 1 << 30,
+                AddedAt = "2026-01-31T12:00:00.000Z",
+                State = "idle",
+                Problem = null,
+                Direct = false,
+                IsDirect = null,
+                DataBytes = null,
+                CachedBytes = null,
+                ReadBytes = null,
+                Hits = null,
+            },
+            new ImageDto
+            {
+                Name = "warm-python",
+                Base = "clean",
+                Layers =
+                [
+                    new ImageLayerDto { Image = "clean", Path = "/srv/images/clean.mem", Bytes = 1 << 30, HeaderSha256 = "00ff" },
+                    new ImageLayerDto { Image = "warm-python", Path = "/srv/images/warm-python.diff", Bytes = 1 << 30, HeaderSha256 = "ff00" },
+                ],
+                PageBytes = 4096,
+                Bytes = 1 << 30,
+                AddedAt = "2026-01-31T12:00:01.000Z",
+                State = "open",
+                Problem = null,
+                Direct = true,
+                IsDirect = false,
+                DataBytes = 300 << 20,
+                CachedBytes = 24 << 20,
+                ReadBytes = 25 << 20,
+                Hits = 123456,
+            },
+        ],
+        Cache = new ImageCacheDto { LimitBytes = 1 << 30, Bytes = 24 << 20, Hits = 123456, Bypasses = 0, Tenants = [] },
+    };
+
+    public static ImageWarmingDto Warming(long done, string? result = null, string? problem = null) => new()
+    {
+        At = "2026-01-31T12:00:00.000Z",
+        Done = done,
+        Total = 64 << 20,
+        CachedBytes = done,
+        ElapsedSeconds = 1.5,
+        Finished = result is not null,
+        Result = result,
+        Problem = problem,
     };
 
     public static TopFrameDto Frame { get; } = new()
@@ -212,6 +270,7 @@ internal static class Samples
             SourceBytes = 1L << 40,
             Maps = null,
             MapBytes = null,
+            CacheBytes = 512 << 20,
         },
         Usage = new TenantUsageDto
         {
@@ -261,7 +320,7 @@ internal static class Samples
     {
         Name = name,
         Version = 1,
-        Source = new PolicySourceDto { Kind = "zero", Path = null, Offset = 0 },
+        Source = new PolicySourceDto { Kind = "zero", Path = null, Image = null, Offset = 0 },
         FaultAroundBytes = 0,
         OnUnavailable = "kill",
         DeadlineSeconds = 10,

@@ -35,7 +35,7 @@ internal static class PolicyCommands
         {
             table.Add(
                 policy.Name, policy.Version, policy.Source.Kind, Units.Bytes(policy.FaultAroundBytes), policy.OnUnavailable,
-                Units.Time(policy.DeadlineSeconds * 1e9), policy.RemoveMeans, policy.Prefetch.Mode, policy.Sessions, policy.Source.Path);
+                Units.Time(policy.DeadlineSeconds * 1e9), policy.RemoveMeans, policy.Prefetch.Mode, policy.Sessions, policy.Source.Path ?? policy.Source.Image);
         }
 
         return table;
@@ -64,7 +64,8 @@ internal static class PolicyCommands
         facts.Add("Policy", $"{policy.Name}, version {policy.Version}");
         facts.Add("Source", policy.Source.Kind);
         facts.AddIf(policy.Source.Path is not null, "Path", policy.Source.Path);
-        facts.AddIf(policy.Source.Path is not null, "Offset", Units.Address((ulong)policy.Source.Offset));
+        facts.AddIf(policy.Source.Image is not null, "Image", policy.Source.Image);
+        facts.AddIf(policy.Source.Path is not null || policy.Source.Image is not null, "Offset", Units.Address((ulong)policy.Source.Offset));
         facts.Add("Fault-around", policy.FaultAroundBytes == 0 ? "none: the page alone" : Units.Bytes(policy.FaultAroundBytes));
         facts.Add("On unavailable", policy.OnUnavailable);
         facts.Add("Deadline", Units.Time(policy.DeadlineSeconds * 1e9));

@@ -111,6 +111,7 @@ internal static class TenantCommands
         Add("sourceBytes", usage.SourceBytes, limits.SourceBytes, Bytes);
         Add("maps", null, limits.Maps, Plain);
         Add("mapBytes", null, limits.MapBytes, Bytes);
+        Add("cacheBytes", null, limits.CacheBytes, Bytes);
         Add("faultsPerSecond", null, limits.FaultsPerSecond, Plain);
         Add("copiedBytesPerSecond", null, limits.CopiedBytesPerSecond, Bytes);
         return table;

@@ -22,6 +22,7 @@ internal static class CompletionQuery
         ValueKind.Region => "regions",
         ValueKind.Tenant => "tenants",
         ValueKind.Policy => "policies",
+        ValueKind.Image => "images",
         _ => throw new ArgumentOutOfRangeException(nameof(kind)),
     };
 
@@ -64,6 +65,9 @@ internal static class CompletionQuery
             case "policies":
                 PolicyListDto policies = (await client.GetAsync("v1/policies", Documents.Types.PolicyListDto, cancel)).Value;
                 return policies.Policies.Select(policy => (policy.Name, $"source {policy.Source.Kind}"));
+            case "images":
+                ImageListDto images = (await client.GetAsync("v1/images", Documents.Types.ImageListDto, cancel)).Value;
+                return images.Images.Select(image => (image.Name, $"{Units.Bytes(image.Bytes)}, {image.State}"));
             case "regions" when session is not null:
                 RegionListDto regions = (await client.GetAsync(
                     new Query("sessions", session, "regions").With("limit", Most).ToString(), Documents.Types.RegionListDto, cancel)).Value;

@@ -23,4 +23,7 @@ internal enum ValueKind
 
     /// <summary>Name of a policy, asked from the manager.</summary>
     Policy,
+
+    /// <summary>Name of an image, asked from the manager.</summary>
+    Image,
 }

@@ -1,5 +1,7 @@
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine.Images;
 
 namespace UffdManager.Daemon.Cli;
 
@@ -15,7 +17,8 @@ internal static class ConfigCommands
         try
         {
             // Opens what the daemon would open.
-            new PolicyCatalog(loaded.Value!).Dispose();
+            using ImageRegistry images = new(loaded.Value!.Images, new ChunkCache(0), TimeProvider.System);
+            new PolicyCatalog(loaded.Value, images).Dispose();
         }
         catch (ConfigurationException e)
         {

@@ -31,6 +31,12 @@ internal static class ConfigurationBinding
             BesideImages = reader.Boolean("workingSets.besideImages"),
         },
         Shutdown = new ShutdownOptions { Grace = reader.Duration("shutdown.grace") },
+        Images = new ImageOptions
+        {
+            Directory = reader.Text("images.directory"),
+            SourceDirectories = reader.TextList("images.sourceDirectories"),
+            CacheBytes = reader.Long("images.cacheBytes"),
+        },
         Policies = Named(reader, "policies", Policy),
         Tenants = Named(reader, "tenants", Tenant),
         Snapshots = Named(reader, "snapshots", Snapshot),
@@ -107,6 +113,7 @@ internal static class ConfigurationBinding
         {
             Kind = reader.Choice<PolicySourceKind>($"{path}.source.kind"),
             Path = reader.OptionalText($"{path}.source.path"),
+            Image = reader.OptionalText($"{path}.source.image"),
             Offset = reader.Long($"{path}.source.offset"),
         },
         FaultAroundBytes = reader.Integer($"{path}.faultAroundBytes"),
@@ -137,6 +144,7 @@ internal static class ConfigurationBinding
         DefaultPolicy = reader.Text($"{path}.defaultPolicy"),
         Policies = reader.TextList($"{path}.policies"),
         SourceDirectories = reader.TextList($"{path}.sourceDirectories"),
+        Images = reader.TextList($"{path}.images"),
         SourceDescriptors = reader.Boolean($"{path}.sourceDescriptors"),
         Weight = reader.Integer($"{path}.weight"),
         Limits = Limits(reader, $"{path}.limits"),
@@ -182,5 +190,6 @@ internal static class ConfigurationBinding
         SourceBytes = reader.Long($"{path}.sourceBytes"),
         Maps = reader.Integer($"{path}.maps"),
         MapBytes = reader.Long($"{path}.mapBytes"),
+        CacheBytes = reader.Long($"{path}.cacheBytes"),
     };
 }

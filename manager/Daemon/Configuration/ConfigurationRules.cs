@@ -90,8 +90,13 @@ internal static class ConfigurationRules
             reader.Fail($"{path}.source.path", "is required for source.kind file: an absolute path");
         if (!isFile && policy.Source.Path is not null)
             reader.Fail($"{path}.source.path", $"is only allowed for source.kind file, not {policy.Source.Kind.ToString().ToLowerInvariant()}");
-        if (!isFile && policy.Source.Offset != 0)
-            reader.Fail($"{path}.source.offset", "is only allowed for source.kind file");
+        bool isImage = policy.Source.Kind == PolicySourceKind.Image;
+        if (isImage && policy.Source.Image is null && !reader.IsSet($"{path}.source.image"))
+            reader.Fail($"{path}.source.image", "is required for source.kind image: the name of an image that was added");
+        if (!isImage && policy.Source.Image is not null)
+            reader.Fail($"{path}.source.image", $"is only allowed for source.kind image, not {policy.Source.Kind.ToString().ToLowerInvariant()}");
+        if (!isFile && !isImage && policy.Source.Offset != 0)
+            reader.Fail($"{path}.source.offset", "is only allowed for source.kind file and image");
         if (policy.Source.Offset % 4096 != 0)
             reader.Fail($"{path}.source.offset", $"\"{policy.Source.Offset}\" is not allowed; allowed are multiples of 4096");
         if (policy.FaultAroundBytes is not 0 && (policy.FaultAroundBytes < 4096 || !BitOperations.IsPow2(policy.FaultAroundBytes)))

@@ -30,6 +30,9 @@ public sealed record ManagerConfiguration
     /// <summary>Section <c>shutdown</c>.</summary>
     public required ShutdownOptions Shutdown { get; init; }
 
+    /// <summary>Section <c>images</c>.</summary>
+    public required ImageOptions Images { get; init; }
+
     /// <summary>Section <c>policies</c>, by name.</summary>
     public required IReadOnlyDictionary<string, PolicyOptions> Policies { get; init; }
 

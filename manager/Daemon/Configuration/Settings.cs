@@ -58,9 +58,15 @@ internal static class Settings
 
         Duration("shutdown.grace", "10s", 0, 600 * Second, "Time that live sessions get at a stop before the rest is ended by force."),
 
+        new("images.directory", SettingKind.AbsolutePath, "/var/lib/uffd-manager/images", "Directory in which the daemon remembers the images that were added; it is made when the first one is."),
+        new("images.sourceDirectories", SettingKind.PathList, "",
+            "Directories below which operators who are neither root nor the user of the daemon may add image files."),
+        Size("images.cacheBytes", "1GiB", 0, 1L << 46, "Memory for chunks of images, of all tenants together; 0 keeps none."),
+
         new("policies.*.source.kind", SettingKind.Choice, "zero", "Where contents come from; client lets the client name or hand over a file.")
-            { Choices = ["zero", "file", "client"] },
+            { Choices = ["zero", "file", "image", "client"] },
         new("policies.*.source.path", SettingKind.AbsolutePath, null, "Raw image; required for kind file, refused otherwise."),
+        new("policies.*.source.image", SettingKind.Text, null, "Name of an image that was added; required for kind image, refused otherwise."),
         Size("policies.*.source.offset", "0", 0, long.MaxValue & ~4095L, "Where in the image a region begins; a multiple of 4096."),
         Size("policies.*.faultAroundBytes", "0", 0, 2 << 20, "Bytes installed around a fault: 0 for the page alone, else a power of two of at least 4096."),
         new("policies.*.onUnavailable", SettingKind.Choice, "kill",
@@ -87,6 +93,7 @@ internal static class Settings
         new("tenants.*.defaultPolicy", SettingKind.Text, null, "Policy of a session that asks for none.") { Required = true },
         new("tenants.*.policies", SettingKind.TextList, "", "Policies that may be asked for beside the default one; * is all."),
         new("tenants.*.sourceDirectories", SettingKind.PathList, "", "Directories below which clients may name source files."),
+        new("tenants.*.images", SettingKind.TextList, "", "Images that clients may name as a source; * is all."),
         new("tenants.*.sourceDescriptors", SettingKind.Boolean, "true", "Whether clients may hand over an open file as a source."),
         Integer("tenants.*.weight", "1", 1, 1000, "Share of the fetch threads against other tenants."),
         Integer("tenants.*.limits.sessions", "1024", 1, 1 << 20, "Live sessions."),
@@ -102,8 +109,9 @@ internal static class Settings
         Size("tenants.*.limits.sourceBytes", "1TiB", 4096, 16L << 40, "Sizes of all files open as page sources, holes included; they take address space."),
         Integer("tenants.*.limits.maps", "256", 1, 1 << 16, "Shared images."),
         Size("tenants.*.limits.mapBytes", "64GiB", 4096, 1L << 47, "Bytes of all shared images."),
+        Size("tenants.*.limits.cacheBytes", "512MiB", 128 << 10, 1L << 46, "Chunks of images in memory that are charged to the tenant."),
 
-        new("snapshots.*.image", SettingKind.Text, null, "Memory file of the snapshot, below one of the tenant's source directories.") { Required = true },
+        new("snapshots.*.image", SettingKind.Text, null, "Memory file of the snapshot, below one of the tenant's source directories, or the name of an image that the tenant may use.") { Required = true },
         new("snapshots.*.tenant", SettingKind.Text, null, "Tenant that the VMs are accounted to.") { Required = true },
         new("snapshots.*.policy", SettingKind.Text, null, "Policy of the VMs' memory, whose source has no part in it; if it is not set, the tenant's default one."),
         new("snapshots.*.socket", SettingKind.AbsolutePath, null,

@@ -41,4 +41,7 @@ public sealed record TenantLimitOptions
 
     /// <summary>Bytes of all shared images.</summary>
     public required long MapBytes { get; init; }
+
+    /// <summary>Bytes of chunks of images in memory that are charged to the tenant.</summary>
+    public required long CacheBytes { get; init; }
 }

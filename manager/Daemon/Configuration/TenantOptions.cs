@@ -18,6 +18,9 @@ public sealed record TenantOptions
     /// <summary>Absolute paths of the directories below which the tenant may name source files.</summary>
     public required IReadOnlyList<string> SourceDirectories { get; init; }
 
+    /// <summary>Names of the images that clients may name as a source; "*" is all.</summary>
+    public required IReadOnlyList<string> Images { get; init; }
+
     /// <summary>Whether clients may hand over an open file as a source.</summary>
     public required bool SourceDescriptors { get; init; }
 

@@ -36,6 +36,8 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<IControlRoutes, ConfigurationRoutes>();
         services.AddSingleton<IControlRoutes, LogLevelRoutes>();
         services.AddSingleton<IControlRoutes, DrainRoutes>();
+        services.AddSingleton<IControlRoutes, ImageRoutes>();
+        services.AddSingleton<IControlRoutes, ImageWarmingRoutes>();
         services.AddSingleton<IControlRoutes, TopRoutes>();
         services.AddSingleton<BundleWriter>();
         services.AddSingleton<IControlRoutes, BundleRoutes>();

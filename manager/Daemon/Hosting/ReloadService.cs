@@ -150,6 +150,8 @@ internal sealed partial class ReloadService(
             yield return "metrics";
         if (now.Engine != started.Engine)
             yield return "engine";
+        if (now.Images != started.Images)
+            yield return "images";
         if (now.Otlp != started.Otlp)
             yield return "otlp";
         if (now.WorkingSets != started.WorkingSets)

@@ -5,12 +5,14 @@ using UffdManager.Daemon.Control;
 using UffdManager.Daemon.Dashboard;
 using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.FrontDoors.Snapshots;
+using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Daemon.WorkingSets;
 using UffdManager.Engine;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.State;
 using UffdManager.Linux;
 
@@ -44,6 +46,9 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton<IReadiness>(provider => provider.GetRequiredService<Readiness>());
         services.AddSingleton<TenantCatalog>();
         services.AddSingleton<ITenantResolver>(provider => provider.GetRequiredService<TenantCatalog>());
+        services.AddSingleton(configuration.Images);
+        services.AddSingleton(_ => new ChunkCache(configuration.Images.CacheBytes));
+        services.AddSingleton<ImageRegistry>();
         services.AddSingleton<PolicyCatalog>();
         services.AddSingleton<IPolicyCatalog>(provider => provider.GetRequiredService<PolicyCatalog>());
         services.AddSingleton<SourceCatalog>();
@@ -59,6 +64,7 @@ internal static class ServiceCollectionExtensions
             {
                 DescriptorStore = provider.GetRequiredService<IDescriptorStore>(),
                 TraceStore = provider.GetRequiredService<TraceFiles>(),
+                ImageCache = provider.GetRequiredService<ChunkCache>(),
             });
         });
 

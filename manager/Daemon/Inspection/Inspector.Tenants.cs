@@ -133,6 +133,7 @@ internal sealed partial class Inspector
         SourceBytes = daemonLimits?.SourceBytes,
         Maps = daemonLimits?.Maps,
         MapBytes = daemonLimits?.MapBytes,
+        CacheBytes = engineLimits.CacheBytes,
     };
 
     private static TenantCountersDto Counters(IReadOnlyList<TenantSnapshot> counters) => new()
@@ -173,9 +174,11 @@ internal sealed partial class Inspector
             {
                 PolicySourceKind.Zero => "zero",
                 PolicySourceKind.File => "file",
+                PolicySourceKind.Image => "image",
                 _ => "client",
             },
             Path = options.Source.Path,
+            Image = options.Source.Image,
             Offset = options.Source.Offset,
         },
         FaultAroundBytes = options.FaultAroundBytes,

@@ -9,9 +9,12 @@ namespace UffdManager.Daemon.Sources;
 /// </summary>
 public interface ISourceCatalog
 {
-    /// <summary>Opens a file below one of the tenant's source directories.</summary>
+    /// <summary>Opens a file below one of the tenant's source directories, or an image that the tenant may use.</summary>
     /// <param name="tenant">Who asks.</param>
-    /// <param name="path">Absolute, or relative to a source directory. Symbolic links and ways out of the directory are refused.</param>
+    /// <param name="path">
+    /// Absolute, or relative to a source directory; symbolic links and ways out of the directory are refused. Or the name of an image: with "image:" before it, or alone
+    /// where no source directory has such a file.
+    /// </param>
     SourceDecision OpenPath(TenantGrant tenant, string path);
 
     /// <summary>Uses an open file of the client as a source.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine.Sources;
@@ -13,7 +14,7 @@ namespace UffdManager.Daemon.Sources;
 /// Files are not shared between tenants: a client that handed over a descriptor can change the flags of the open file behind it
 /// (fcntl(2), F_SETFL) and could so break another tenant's reads. For the same reason a handed-over file is opened anew where possible.
 /// </remarks>
-internal sealed class SourceCatalog : ISourceCatalog
+internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
 {
     // Guards the dictionary only; no I/O happens under it, because Released arrives on fault loops.
     private readonly Lock _gate = new();
@@ -21,10 +22,12 @@ internal sealed class SourceCatalog : ISourceCatalog
 
     public SourceDecision OpenPath(TenantGrant tenant, string path)
     {
-        if (tenant.Options.SourceDirectories.Count == 0)
-            return SourceDecision.Refused(Errno.EACCES, $"tenant {tenant.Name} has no source directories");
+        if (path.StartsWith(ImageName.Prefix, StringComparison.Ordinal))
+            return OpenImage(tenant, path[ImageName.Prefix.Length..]);
 
-        (Errno Errno, string Text) failure = (Errno.EACCES, $"{path} is not below a source directory of tenant {tenant.Name}");
+        (Errno Errno, string Text) failure = (Errno.EACCES, tenant.Options.SourceDirectories.Count == 0
+            ? $"tenant {tenant.Name} has no source directories"
+            : $"{path} is not below a source directory of tenant {tenant.Name}");
         foreach (string directory in tenant.Options.SourceDirectories)
         {
             if (Below(directory, path) is not { } relative)
@@ -40,7 +43,9 @@ internal sealed class SourceCatalog : ISourceCatalog
                 break;
         }
 
-        return SourceDecision.Refused(failure.Errno, failure.Text);
+        return failure.Errno is Errno.EACCES or Errno.ENOENT && MayUse(tenant, path) && images.Find(path) is not null
+            ? OpenImage(tenant, path)
+            : SourceDecision.Refused(failure.Errno, failure.Text);
     }
 
     public SourceDecision AdoptDescriptor(TenantGrant tenant, SafeFile descriptor)
@@ -58,6 +63,25 @@ internal sealed class SourceCatalog : ISourceCatalog
         }
 
         return Share(tenant, Reopen(descriptor), "a descriptor of the client");
+    }
+
+    private static bool MayUse(TenantGrant tenant, string image) =>
+        tenant.Options.Images.Any(allowed => allowed == "*" || allowed.Equals(image, StringComparison.Ordinal));
+
+    // Images are the operator's: what they take is counted for the cache, not as files that the tenant has open.
+    private SourceDecision OpenImage(TenantGrant tenant, string name)
+    {
+        if (!MayUse(tenant, name))
+            return SourceDecision.Refused(Errno.EACCES, $"tenant {tenant.Name} may not use image \"{name}\": it is not in tenants.{tenant.Name}.images");
+        try
+        {
+            OpenedImage image = images.Open(name);
+            return SourceDecision.Granted(new SourceLease(image.Source, image.Identity));
+        }
+        catch (ImageException e)
+        {
+            return SourceDecision.Refused(e.Errno, e.Message);
+        }
     }
 
     // The access mode is a number in the lowest two bits, not a flag.

@@ -11,15 +11,22 @@ public sealed class SourceLease : IDisposable
     private PageSource? _source;
 
     internal SourceLease(PageSource source, ulong device, ulong inode)
+        : this(source, IdentityOf(device, inode))
+    {
+    }
+
+    internal SourceLease(PageSource source, string identity)
     {
         _source = source;
-        Identity = IdentityOf(device, inode);
+        Identity = identity;
     }
 
     /// <summary>The source. Valid until <see cref="Dispose"/>.</summary>
     public PageSource Source => _source ?? throw new ObjectDisposedException(nameof(SourceLease));
 
-    /// <summary>Device and inode number: the same text means the same file while any lease or region holds it.</summary>
+    /// <summary>
+    /// Device and inode number of a file, or what an image is made of: the same text means the same contents while any lease or region holds them.
+    /// </summary>
     public string Identity { get; }
 
     /// <summary>The text for a file.</summary>

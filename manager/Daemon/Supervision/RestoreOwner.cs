@@ -1,6 +1,8 @@
 using UffdManager.Daemon.FrontDoors;
+using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.State;
@@ -11,7 +13,7 @@ namespace UffdManager.Daemon.Supervision;
 /// What the engine asks while it restores sessions. Holds every restored object until it is disposed, so that the sessions that mapped them can take references of
 /// their own meanwhile.
 /// </summary>
-internal sealed class RestoreOwner(TenantCatalog tenants, SourceCatalog sources, ImageCatalog images) : IRestoreOwner, IDisposable
+internal sealed class RestoreOwner(TenantCatalog tenants, SourceCatalog sources, ImageRegistry registry, ImageCatalog images) : IRestoreOwner, IDisposable
 {
     private readonly Dictionary<long, ImageLease> _images = [];
     private readonly HashSet<string> _retired = new(StringComparer.OrdinalIgnoreCase);
@@ -29,7 +31,13 @@ internal sealed class RestoreOwner(TenantCatalog tenants, SourceCatalog sources,
     }
 
     /// <inheritdoc/>
-    public void SourceRestored(PageSource source, string ownerTag) => sources.Restore(source, ownerTag, tenants.SourcesOf);
+    public void SourceRestored(PageSource source, string ownerTag)
+    {
+        if (source is LayeredSource image)
+            registry.Restore(image, ownerTag);
+        else
+            sources.Restore(source, ownerTag, tenants.SourcesOf);
+    }
 
     /// <inheritdoc/>
     public void ImageRestored(SharedImage image, string ownerTag)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.FrontDoors.Snapshots;
+using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine;
@@ -18,6 +19,7 @@ internal sealed partial class Restorer(
     ServiceManager serviceManager,
     TenantCatalog tenants,
     SourceCatalog sources,
+    ImageRegistry registry,
     ImageCatalog images,
     SessionDirectory sessions,
     SnapshotSessions snapshots,
@@ -41,7 +43,7 @@ internal sealed partial class Restorer(
             return;
         serviceManager.ExtendTimeout(s_patience, $"Restoring sessions from {stored.Count} descriptors");
         long began = Stopwatch.GetTimestamp();
-        using RestoreOwner owner = new(tenants, sources, images);
+        using RestoreOwner owner = new(tenants, sources, registry, images);
         RestoreReport report = await engine.RestoreAsync(stored, owner);
         foreach (RestoredSession restored in report.Sessions)
             Enter(restored, owner);
@@ -53,6 +55,8 @@ internal sealed partial class Restorer(
     public void Tell()
     {
         inherited.TellProblemsTo(LogProblem);
+        foreach (string problem in registry.Problems.Take(MaxLines))
+            LogImageProblem(problem);
         if (result.Report is not { } report)
             return;
         LogRestored(report.Sessions.Count, report.Gone, report.Failures.Count, report.Foreign, result.Duration.TotalMilliseconds);
@@ -135,6 +139,9 @@ internal sealed partial class Restorer(
 
     [LoggerMessage(1065, LogLevel.Warning, "{Count} more descriptors that belong to nothing that is known were closed")]
     private partial void LogMoreForeign(int count);
+
+    [LoggerMessage(1067, LogLevel.Warning, "Images: {Problem}, ignoring it")]
+    private partial void LogImageProblem(string problem);
 
     [LoggerMessage(1066, LogLevel.Warning, "Descriptors that came in: {Problem}")]
     private partial void LogProblem(string problem);

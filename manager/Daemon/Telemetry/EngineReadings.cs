@@ -1,3 +1,4 @@
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
 
 namespace UffdManager.Daemon.Telemetry;
@@ -14,12 +15,15 @@ internal sealed class EngineReadings(IEngineTelemetry engine, TimeProvider time)
     private readonly Lock _lock = new();
     private IReadOnlyList<TenantTotals> _tenants = [];
     private IReadOnlyList<LoopSnapshot> _loops = [];
+    private CacheReading _imageCache = new(0, 0, 0, 0, []);
     private long _readAt;
     private bool _fresh;
 
     public IReadOnlyList<TenantTotals> Tenants => Read().Tenants;
 
     public IReadOnlyList<LoopSnapshot> Loops => Read().Loops;
+
+    public CacheReading ImageCache => Read().ImageCache;
 
     /// <summary>Makes the next access read the engine anew.</summary>
     public void Invalidate()
@@ -30,7 +34,7 @@ internal sealed class EngineReadings(IEngineTelemetry engine, TimeProvider time)
         }
     }
 
-    private (IReadOnlyList<TenantTotals> Tenants, IReadOnlyList<LoopSnapshot> Loops) Read()
+    private (IReadOnlyList<TenantTotals> Tenants, IReadOnlyList<LoopSnapshot> Loops, CacheReading ImageCache) Read()
     {
         lock (_lock)
         {
@@ -38,11 +42,12 @@ internal sealed class EngineReadings(IEngineTelemetry engine, TimeProvider time)
             {
                 _tenants = engine.Tenants();
                 _loops = engine.Loops();
+                _imageCache = engine.ImageCache();
                 _readAt = time.GetTimestamp();
                 _fresh = true;
             }
 
-            return (_tenants, _loops);
+            return (_tenants, _loops, _imageCache);
         }
     }
 }

@@ -1,4 +1,5 @@
 using UffdManager.Engine;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
 
 namespace UffdManager.Daemon.Telemetry;
@@ -26,6 +27,21 @@ internal sealed class EngineTelemetry(FaultEngine engine, TenantLabels labels) :
 
     /// <inheritdoc/>
     public IReadOnlyList<LoopSnapshot> Loops() => engine.Loops();
+
+    /// <inheritdoc/>
+    public CacheReading ImageCache()
+    {
+        CacheReading reading = engine.ImageCache.Read();
+        return reading with
+        {
+            Tenants =
+            [
+                .. reading.Tenants.GroupBy(tenant => labels.Of(tenant.Tenant), StringComparer.Ordinal).OrderBy(group => group.Key, StringComparer.Ordinal)
+                    .Select(group => new CacheTenantReading(
+                        group.Key, group.Sum(tenant => tenant.Bytes), group.Sum(tenant => tenant.Misses), group.Sum(tenant => tenant.Evictions))),
+            ],
+        };
+    }
 
     /// <inheritdoc/>
     public int DrainFaultSamples(Span<FaultSample> into) => engine.DrainFaultSamples(into);

@@ -1,3 +1,4 @@
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
 
 namespace UffdManager.Daemon.Telemetry;
@@ -10,6 +11,9 @@ internal interface IEngineTelemetry
 
     /// <summary>The present numbers of every fault loop.</summary>
     IReadOnlyList<LoopSnapshot> Loops();
+
+    /// <summary>The present numbers of the cache of images.</summary>
+    CacheReading ImageCache();
 
     /// <summary>Takes finished faults out of the rings. One caller at a time.</summary>
     /// <returns>How many were written; fewer than asked for = no more at present.</returns>

@@ -161,6 +161,25 @@ internal static class Instruments
         Buckets = RequestBuckets,
     };
 
+    // The cache of images.
+    public static readonly InstrumentDefinition ImageCacheLimit = new(
+        "uffd_manager_image_cache_limit_bytes", InstrumentKind.Gauge, "By", "What the cache of images may hold.");
+
+    public static readonly InstrumentDefinition ImageCacheBytes = new(
+        "uffd_manager_image_cache_bytes", InstrumentKind.Gauge, "By", "Chunks of images in memory, by who was the first to want them; (none) has what operators have warmed.", Tenant);
+
+    public static readonly InstrumentDefinition ImageCacheHits = new(
+        "uffd_manager_image_cache_hits_total", InstrumentKind.Counter, "{hit}", "Times that pages of an image were found in memory.");
+
+    public static readonly InstrumentDefinition ImageCacheMisses = new(
+        "uffd_manager_image_cache_misses_total", InstrumentKind.Counter, "{chunk}", "Chunks of images that were read into memory.", Tenant);
+
+    public static readonly InstrumentDefinition ImageCacheEvictions = new(
+        "uffd_manager_image_cache_evictions_total", InstrumentKind.Counter, "{chunk}", "Chunks of images that were given up for others.", Tenant);
+
+    public static readonly InstrumentDefinition ImageCacheBypasses = new(
+        "uffd_manager_image_cache_bypasses_total", InstrumentKind.Counter, "{read}", "Reads of images for which the cache had no room, because everything in it was in use.");
+
     // The process.
     public static readonly InstrumentDefinition Reloads = new(
         "uffd_manager_configuration_reloads_total", InstrumentKind.Counter, "{reload}", "Configuration reloads, by whether the new one was taken.",
@@ -227,6 +246,7 @@ internal static class Instruments
         Fetches, FetchesStarted, FetchWait, ReplayPages, ReplayRuns, SessionsEnded, Misbehaviour,
         LoopSessions, LoopBusy, LoopSpin, LoopWakeups, PageTableBytes, SamplesDropped,
         Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, VmsKilled, Requests, RequestDuration,
+        ImageCacheLimit, ImageCacheBytes, ImageCacheHits, ImageCacheMisses, ImageCacheEvictions, ImageCacheBypasses,
         Reloads, LastReloadSuccessful, LastReloadTime,
         RestoredSessions, RestoreDuration, StoreKeeps, StoreDescriptors, StoreSets, StoreQueue,
         GcPauses, GcCollections, Cpu, Memory, OpenDescriptors, StartTime, BuildInfo,

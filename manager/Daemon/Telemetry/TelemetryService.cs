@@ -15,6 +15,7 @@ internal sealed class TelemetryService : IHostedLifecycleService
     public TelemetryService(
         TelemetryPipeline pipeline,
         EngineMetrics engineMetrics,
+        ImageCacheMetrics imageCacheMetrics,
         FaultSamplePump pump,
         EngineEventMetrics engineEventMetrics,
         FrontDoorMetrics frontDoorMetrics,
@@ -24,6 +25,7 @@ internal sealed class TelemetryService : IHostedLifecycleService
     {
         ArgumentNullException.ThrowIfNull(pipeline);
         ArgumentNullException.ThrowIfNull(engineMetrics);
+        ArgumentNullException.ThrowIfNull(imageCacheMetrics);
         ArgumentNullException.ThrowIfNull(engineEventMetrics);
         ArgumentNullException.ThrowIfNull(frontDoorMetrics);
         ArgumentNullException.ThrowIfNull(processMetrics);

@@ -22,6 +22,7 @@ public static class TelemetryServiceCollectionExtensions
         services.AddSingleton<IEngineTelemetry, EngineTelemetry>();
         services.AddSingleton<EngineReadings>();
         services.AddSingleton<EngineMetrics>();
+        services.AddSingleton<ImageCacheMetrics>();
         services.AddSingleton<SlowFaultTracer>();
 
         services.AddSingleton(AfterPipeline<ProcessMetrics>);

@@ -1,5 +1,7 @@
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Sources;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
@@ -20,11 +22,13 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
     public static readonly TimeSpan Retention = TimeSpan.FromMinutes(1);
 
     private readonly Lock _changing = new();
+    private readonly ImageRegistry _images;
     private readonly List<(PageSource Source, WeakReference<Policy> Policy)> _retired = [];
     private Dictionary<string, Entry> _policies = new(StringComparer.OrdinalIgnoreCase);
 
-    public PolicyCatalog(ManagerConfiguration configuration)
+    public PolicyCatalog(ManagerConfiguration configuration, ImageRegistry images)
     {
+        _images = images;
         List<ConfigurationError> errors = [];
         Prepared prepared = Prepare(configuration, errors);
         if (errors.Count > 0)
@@ -60,20 +64,24 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
         foreach ((string name, PolicyOptions options) in configuration.Policies)
         {
             PageSource? source = null;
-            FileStatus status = default;
-            if (options.Source.Kind == PolicySourceKind.File)
+            string identity = "";
+            long size = 0;
+            if (options.Source.Kind is PolicySourceKind.File or PolicySourceKind.Image)
             {
-                string path = options.Source.Path!;
-                source = TryOpen(path, out status, out string? problem);
+                bool isImage = options.Source.Kind == PolicySourceKind.Image;
+                source = isImage ? TryOpenImage(options.Source.Image!, out identity, out string? problem) : TryOpen(options.Source.Path!, out identity, out problem);
                 if (source is null)
                 {
-                    errors.Add(new ConfigurationError($"policies.{name}.source.path", $"\"{path}\" cannot be used: {problem}", Origin: null));
+                    errors.Add(new ConfigurationError(
+                        $"policies.{name}.source.{(isImage ? "image" : "path")}", $"\"{(isImage ? options.Source.Image : options.Source.Path)}\" cannot be used: {problem}", Origin: null));
                     continue;
                 }
+
+                size = source.Length;
             }
 
             // The same file under the same settings: sessions old and new share one policy.
-            if (old.TryGetValue(name, out Entry? before) && before.Options == options && before.SameFile(status))
+            if (old.TryGetValue(name, out Entry? before) && before.Options == options && (before.Grant.SourceIdentity, before.Size) == (identity, size))
             {
                 source?.Dispose();
                 prepared.Policies.Add(name, before);
@@ -81,7 +89,7 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             }
 
             int version = before is null ? 1 : before.Grant.Policy.Version + 1;
-            prepared.Policies.Add(name, new Entry(options, status, Grant(name, version, options, source, status)));
+            prepared.Policies.Add(name, new Entry(options, size, Grant(name, version, options, source, identity)));
             if (source is not null)
                 prepared.Opened.Add(source);
         }
@@ -97,7 +105,7 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             foreach (Entry entry in _policies.Values)
             {
                 bool kept = prepared.Policies.TryGetValue(entry.Grant.Policy.Name, out Entry? now) && ReferenceEquals(now, entry);
-                if (!kept && entry.Grant.Policy.Source is FileSource source)
+                if (!kept && entry.Grant.Policy.Source is { IsZero: false } source)
                     _retired.Add((source, new WeakReference<Policy>(entry.Grant.Policy)));
             }
 
@@ -139,18 +147,18 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
                 source.Dispose();
             _retired.Clear();
             foreach (Entry entry in _policies.Values)
-                (entry.Grant.Policy.Source as FileSource)?.Dispose();
+                entry.Grant.Policy.Source?.Dispose();
             _policies = [];
         }
     }
 
-    private static PolicyGrant Grant(string name, int version, PolicyOptions options, PageSource? file, FileStatus status)
+    private static PolicyGrant Grant(string name, int version, PolicyOptions options, PageSource? source, string identity)
     {
         Policy policy = new()
         {
             Name = name,
             Version = version,
-            Source = options.Source.Kind == PolicySourceKind.Zero ? ZeroSource.Instance : file,
+            Source = options.Source.Kind == PolicySourceKind.Zero ? ZeroSource.Instance : source,
             FaultAroundBytes = options.FaultAroundBytes,
             OnUnavailable = options.OnUnavailable switch
             {
@@ -165,17 +173,18 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
         };
         return new PolicyGrant(policy, options.Source.Offset, options.RemoveMeansSource)
         {
-            SourceIdentity = file is null ? "" : SourceLease.IdentityOf(status.Device, status.Inode),
+            SourceIdentity = identity,
         };
     }
 
-    private static FileSource? TryOpen(string path, out FileStatus status, out string? problem)
+    private static FileSource? TryOpen(string path, out string identity, out string? problem)
     {
-        status = default;
+        identity = "";
         try
         {
             SafeFile file = FileIo.Open(path, OpenFlags.ReadOnly | OpenFlags.NonBlock);
-            status = FileIo.Stat(file);
+            FileStatus status = FileIo.Stat(file);
+            identity = SourceLease.IdentityOf(status.Device, status.Inode);
             problem = null;
             return new FileSource(file, $"file {path}");
         }
@@ -191,11 +200,23 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
         }
     }
 
-    internal sealed record Entry(PolicyOptions Options, FileStatus File, PolicyGrant Grant)
+    private LayeredSource? TryOpenImage(string name, out string identity, out string? problem)
     {
-        public bool SameFile(FileStatus other) =>
-            (File.Device, File.Inode, File.Size) == (other.Device, other.Inode, other.Size);
+        (identity, problem) = ("", null);
+        try
+        {
+            OpenedImage image = _images.Open(name);
+            identity = image.Identity;
+            return image.Source;
+        }
+        catch (ImageException e)
+        {
+            problem = e.Message;
+            return null;
+        }
     }
+
+    internal sealed record Entry(PolicyOptions Options, long Size, PolicyGrant Grant);
 
     /// <summary>The policies of a configuration that is not in use yet.</summary>
     internal sealed class Prepared

@@ -121,6 +121,7 @@ internal sealed class TenantCatalog : ITenantResolver
         FetchQueueDepth = limits.FetchQueueDepth,
         FaultsPerSecond = limits.FaultsPerSecond,
         CopiedBytesPerSecond = limits.CopiedBytesPerSecond,
+        CacheBytes = limits.CacheBytes,
     };
 
     private static TenantOptions Retired(int weight) => new()
@@ -130,6 +131,7 @@ internal sealed class TenantCatalog : ITenantResolver
         DefaultPolicy = "",
         Policies = [],
         SourceDirectories = [],
+        Images = [],
         SourceDescriptors = false,
         Weight = weight,
 
@@ -149,6 +151,7 @@ internal sealed class TenantCatalog : ITenantResolver
             SourceBytes = 0,
             Maps = 0,
             MapBytes = 0,
+            CacheBytes = 0,
         },
     };
 

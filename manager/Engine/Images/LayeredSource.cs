@@ -91,6 +91,9 @@ public sealed partial class LayeredSource : PageSource
     /// <summary>The file that was seen to have changed, from which nothing is read any more; null while all is well.</summary>
     public string? ChangedFile => _changed?.Description;
 
+    /// <summary>Whether every file is read past the page cache.</summary>
+    public bool IsDirect => _layers.All(layer => layer.IsDirect);
+
     internal ChunkStore Store { get; }
 
     /// <inheritdoc/>
@@ -190,6 +193,14 @@ public sealed partial class LayeredSource : PageSource
 
         run = Math.Min(stop, end) - offset;
         return false;
+    }
+
+    /// <summary>Looks whether the files are what they were when they were opened. May wait for a file system.</summary>
+    /// <returns>The first that is not, from which nothing is read any more from now on; null when all is well.</returns>
+    public string? FindChange()
+    {
+        _changed ??= _layers.FirstOrDefault(layer => !layer.IsUnchanged());
+        return ChangedFile;
     }
 
     internal bool TryAddReference()

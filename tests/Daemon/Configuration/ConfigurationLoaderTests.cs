@@ -19,6 +19,7 @@ public sealed class ConfigurationLoaderTests
               "otlp": { "enabled": true, "endpoint": "https://collector:4318", "protocol": "http/protobuf", "interval": "5s", "metrics": false, "traces": false },
               "workingSets": { "directory": "/srv/traces", "besideImages": false },
               "shutdown": { "grace": "1s" },
+              "images": { "directory": "/srv/images", "sourceDirectories": ["/srv/files"], "cacheBytes": "2GiB" },
               "policies": {
                 "image": {
                   "source": { "kind": "file", "path": "/srv/image", "offset": "8KiB" },
@@ -29,10 +30,11 @@ public sealed class ConfigurationLoaderTests
               "tenants": {
                 "blue": {
                   "match": { "uids": [1000, 1001], "gids": [50], "cgroups": ["/blue.slice"] },
-                  "defaultPolicy": "image", "policies": ["image"], "sourceDirectories": ["/srv"], "sourceDescriptors": false, "weight": 5,
+                  "defaultPolicy": "image", "policies": ["image"], "sourceDirectories": ["/srv"], "images": ["clean"], "sourceDescriptors": false, "weight": 5,
                   "limits": {
                     "sessions": 1, "regions": 2, "registeredBytes": "3MiB", "pagesInFlight": 4, "faultsPerSecond": 5, "copiedBytesPerSecond": "6MiB",
-                    "fetchQueueDepth": 7, "connections": 8, "sources": 9, "sourceBytes": "12MiB", "pageTableBytes": "13MiB", "maps": 10, "mapBytes": "11MiB"
+                    "fetchQueueDepth": 7, "connections": 8, "sources": 9, "sourceBytes": "12MiB", "pageTableBytes": "13MiB", "maps": 10, "mapBytes": "11MiB",
+                    "cacheBytes": "14MiB"
                   }
                 }
               }
@@ -78,6 +80,7 @@ public sealed class ConfigurationLoaderTests
             configuration.Otlp);
         Assert.Equal(new WorkingSetOptions { Directory = "/srv/traces", BesideImages = false }, configuration.WorkingSets);
         Assert.Equal(TimeSpan.FromSeconds(1), configuration.Shutdown.Grace);
+        Assert.Equal(new ImageOptions { Directory = "/srv/images", SourceDirectories = ["/srv/files"], CacheBytes = 2L << 30 }, configuration.Images);
         Assert.Equal(
             new PolicyOptions
             {
@@ -106,6 +109,7 @@ public sealed class ConfigurationLoaderTests
         Assert.Equal((false, "image", false, 5), (tenant.Default, tenant.DefaultPolicy, tenant.SourceDescriptors, tenant.Weight));
         Assert.Equal(["image"], tenant.Policies);
         Assert.Equal(["/srv"], tenant.SourceDirectories);
+        Assert.Equal(["clean"], tenant.Images);
         Assert.Equal(
             new TenantLimitOptions
             {
@@ -122,6 +126,7 @@ public sealed class ConfigurationLoaderTests
                 PageTableBytes = 13 << 20,
                 Maps = 10,
                 MapBytes = 11 << 20,
+                CacheBytes = 14 << 20,
             },
             tenant.Limits);
     }

@@ -5,6 +5,7 @@ using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Daemon.Tests.Configuration;
+using UffdManager.Daemon.Tests.Images;
 using UffdManager.Engine;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
@@ -41,12 +42,12 @@ internal sealed class FrontDoorHost : IAsyncDisposable
         ListenOptions listen = loaded.Listen with { Socket = Path.Combine(_directory.Path, "door.sock") };
         SocketPath = listen.Socket;
         Engine = new FaultEngine(new EngineOptions { FaultLoops = 1 });
-        _policies = new PolicyCatalog(loaded);
+        _policies = new PolicyCatalog(loaded, Registry.Empty());
         _door = new NativeFrontDoor(
             Engine,
             new TenantCatalog(loaded),
             _policies,
-            new SourceCatalog(),
+            new SourceCatalog(Registry.Empty()),
             Telemetry,
             new NoServiceTimes(),
             listen,

@@ -2,6 +2,7 @@ using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Daemon.Tests.Configuration;
+using UffdManager.Daemon.Tests.Images;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
@@ -12,7 +13,7 @@ namespace UffdManager.Daemon.Tests.Sources;
 public sealed class SourceCatalogTests : IDisposable
 {
     private readonly TempDirectory _directory = new();
-    private readonly SourceCatalog _catalog = new();
+    private readonly SourceCatalog _catalog = new(Registry.Empty());
 
     public void Dispose() => _directory.Dispose();
 

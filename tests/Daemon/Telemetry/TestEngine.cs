@@ -1,4 +1,5 @@
 using UffdManager.Daemon.Telemetry;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
 
 namespace UffdManager.Daemon.Tests.Telemetry;
@@ -18,6 +19,8 @@ internal sealed class TestEngine : IEngineTelemetry
     public IReadOnlyList<TenantTotals> Tenants() => [.. TenantList];
 
     public IReadOnlyList<LoopSnapshot> Loops() => [.. LoopList];
+
+    public CacheReading ImageCache() => new(1 << 20, 0, 0, 0, [.. TenantList.Select(tenant => new CacheTenantReading(tenant.Label, 0, 0, 0))]);
 
     public string TenantName(int index) => TenantNames[index];
 

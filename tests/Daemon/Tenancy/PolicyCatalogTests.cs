@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Daemon.Tests.Configuration;
+using UffdManager.Daemon.Tests.Images;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
 using UffdManager.TestSupport;
@@ -23,7 +24,7 @@ public sealed class PolicyCatalogTests : IDisposable
             "source": { "kind": "client" }, "faultAroundBytes": "64KiB", "onUnavailable": "wait", "deadline": "2s", "retryBackoff": "3ms",
             "busyPoll": "40us", "prefetch": { "mode": "replay", "maxBytes": "1MiB", "maxTime": "2s", "maxPagesInFlight": 3, "recordTime": "4s" }, "removeMeans": "source"
             """);
-        using PolicyCatalog catalog = new(configuration);
+        using PolicyCatalog catalog = new(configuration, Registry.Empty());
         PolicyGrant grant = Find(catalog, configuration, "p");
         Assert.Equal(
             new Policy
@@ -51,7 +52,7 @@ public sealed class PolicyCatalogTests : IDisposable
     public void Empty_name_is_the_tenants_default_policy()
     {
         ManagerConfiguration configuration = Configuration("");
-        using PolicyCatalog catalog = new(configuration);
+        using PolicyCatalog catalog = new(configuration, Registry.Empty());
         Assert.Equal("zero", Find(catalog, configuration, "").Policy.Name);
         Assert.Same(ZeroSource.Instance, Find(catalog, configuration, "ZERO").Policy.Source);
     }
@@ -62,7 +63,7 @@ public sealed class PolicyCatalogTests : IDisposable
         ManagerConfiguration configuration = Layers.LoadValid(Layers.Minimal, """
             { "policies": { "secret": {} }, "tenants": { "everybody": { "policies": [] } } }
             """);
-        using PolicyCatalog catalog = new(configuration);
+        using PolicyCatalog catalog = new(configuration, Registry.Empty());
         TenantGrant tenant = Grant(configuration);
         Assert.False(catalog.Find(tenant, "secret").IsGranted);
         Assert.Equal("policy \"secret\" is not one that tenant everybody may use", catalog.Find(tenant, "secret").Refusal);
@@ -73,7 +74,7 @@ public sealed class PolicyCatalogTests : IDisposable
     {
         string image = _directory.WriteFile("image", new byte[4096]);
         ManagerConfiguration first = Configuration($"\"source\": {{ \"kind\": \"file\", \"path\": \"{image}\" }}");
-        using PolicyCatalog catalog = new(first);
+        using PolicyCatalog catalog = new(first, Registry.Empty());
         Policy before = Find(catalog, first, "p").Policy;
 
         Apply(catalog, first);
@@ -91,7 +92,7 @@ public sealed class PolicyCatalogTests : IDisposable
     {
         string image = _directory.WriteFile("image", new byte[4096]);
         ManagerConfiguration configuration = Configuration($"\"source\": {{ \"kind\": \"file\", \"path\": \"{image}\" }}");
-        using PolicyCatalog catalog = new(configuration);
+        using PolicyCatalog catalog = new(configuration, Registry.Empty());
         Policy before = Find(catalog, configuration, "p").Policy;
 
         File.Move(_directory.WriteFile("new", new byte[8192]), image, overwrite: true);
@@ -105,7 +106,7 @@ public sealed class PolicyCatalogTests : IDisposable
     [Fact]
     public void Retired_image_stays_open_exactly_as_long_as_somebody_can_reach_its_policy()
     {
-        using PolicyCatalog catalog = new(Layers.LoadValid(Layers.Minimal));
+        using PolicyCatalog catalog = new(Layers.LoadValid(Layers.Minimal), Registry.Empty());
         StrongBox<bool> isClosed = new();
         RetireImage(catalog, isClosed);
 
@@ -131,7 +132,7 @@ public sealed class PolicyCatalogTests : IDisposable
                 "c": { "source": { "kind": "file", "path": "{{_directory.Path}}" } } } }
             """);
         DescriptorWatch watch = DescriptorWatch.Start();
-        ConfigurationException exception = Assert.Throws<ConfigurationException>(() => new PolicyCatalog(configuration).Dispose());
+        ConfigurationException exception = Assert.Throws<ConfigurationException>(() => new PolicyCatalog(configuration, Registry.Empty()).Dispose());
         Assert.Equal(["policies.b.source.path", "policies.c.source.path"], exception.Errors.Select(error => error.Key));
         Eventually.True(() => !watch.Added().Any(link => link.Contains(good, StringComparison.Ordinal)), "the good image's end");
     }

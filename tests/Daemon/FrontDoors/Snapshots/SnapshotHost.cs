@@ -5,6 +5,7 @@ using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Daemon.Tests.Configuration;
+using UffdManager.Daemon.Tests.Images;
 using UffdManager.Engine;
 using UffdManager.Engine.Sessions;
 using UffdManager.TestSupport;
@@ -30,11 +31,11 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
         _directory.WriteFile("mem.bin", Image);
         ManagerConfiguration configuration = Load(snapshots, limits);
         Engine = new FaultEngine(new EngineOptions { FaultLoops = 1, LivenessSweep = TimeSpan.FromMilliseconds(100) });
-        _policies = new PolicyCatalog(configuration);
+        _policies = new PolicyCatalog(configuration, Registry.Empty());
         Tenants = new TenantCatalog(configuration);
         _door = new SnapshotDoor(
             new SnapshotServices(
-                Engine, Tenants, _policies, new SourceCatalog(), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, MaxConnections: 64),
+                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, MaxConnections: 64),
             configuration.Snapshots);
     }
 

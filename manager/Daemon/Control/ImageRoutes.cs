@@ -1,0 +1,165 @@
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using UffdManager.Control;
+using UffdManager.Daemon.Images;
+using UffdManager.Daemon.Inspection;
+using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine.Images;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.Control;
+
+/// <summary>Images: what there is, adding and removing.</summary>
+internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache, PolicyCatalog policies, ILogger<ImageRoutes> logger) : IControlRoutes
+{
+    private const uint Root = 0;
+
+    public IEnumerable<ControlRoute> Routes =>
+    [
+        new(HttpMethods.Get, "/v1/images", AccessRight.Read, ListAsync),
+        new(HttpMethods.Get, "/v1/images/{name}", AccessRight.Read, ShowAsync),
+        new(HttpMethods.Post, "/v1/images", AccessRight.Admin, AddAsync),
+        new(HttpMethods.Delete, "/v1/images/{name}", AccessRight.Admin, RemoveAsync),
+    ];
+
+    /// <summary>Does what may wait for a file system on a thread of its own.</summary>
+    /// <exception cref="ProblemException">It cannot be done.</exception>
+    public static async Task<T> CarryOutAsync<T>(Func<T> work)
+    {
+        try
+        {
+            return await Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }
+        catch (ImageException e)
+        {
+            ProblemKind kind = e.Fault switch
+            {
+                ImageFault.Invalid => ProblemKind.BadRequest,
+                ImageFault.Forbidden => ProblemKind.Forbidden,
+                ImageFault.NotFound => ProblemKind.NotFound,
+                ImageFault.Conflict => ProblemKind.Conflict,
+                _ => ProblemKind.Kernel,
+            };
+            throw new ProblemException(kind, e.Message, e.Remedy);
+        }
+    }
+
+    private Task ListAsync(ControlRequest request)
+    {
+        request.RefuseOthers();
+        CacheReading reading = cache.Read();
+        ImageListDto list = new()
+        {
+            Images = [.. images.All().Select(image => Document(image, change: null))],
+            Cache = new ImageCacheDto
+            {
+                LimitBytes = reading.LimitBytes,
+                Bytes = reading.Bytes,
+                Hits = reading.Hits,
+                Bypasses = reading.Bypasses,
+                Tenants =
+                [
+                    .. reading.Tenants.OrderBy(tenant => tenant.Tenant, StringComparer.Ordinal).Select(tenant => new ImageCacheTenantDto
+                    {
+                        Tenant = tenant.Tenant,
+                        Bytes = tenant.Bytes,
+                        Misses = tenant.Misses,
+                        Evictions = tenant.Evictions,
+                    }),
+                ],
+            },
+        };
+        return ControlResponse.JsonAsync(request.Http, list, ControlResponse.Json.ImageListDto);
+    }
+
+    private async Task ShowAsync(ControlRequest request)
+    {
+        request.RefuseOthers();
+        string name = request.Value(0);
+        ImageDto image = await CarryOutAsync(() => Look(name));
+        await ControlResponse.JsonAsync(request.Http, image, ControlResponse.Json.ImageDto);
+    }
+
+    private async Task AddAsync(ControlRequest request)
+    {
+        request.RefuseOthers();
+        ImageAdditionDto wanted = await request.BodyAsync(ControlResponse.Json.ImageAdditionDto);
+        uint uid = request.Peer.Credentials.Uid;
+        ImageAddition addition = new(wanted.Name, wanted.File, wanted.Base, wanted.PageBytes, wanted.Direct, uid == Root || uid == ProcessInfo.EffectiveUid);
+        ImageDto image = await CarryOutAsync(() =>
+        {
+            images.Add(addition);
+            return Look(addition.Name);
+        });
+        LogAdded(addition.Name, addition.Path, request.Peer);
+        await ControlResponse.JsonAsync(request.Http, image, ControlResponse.Json.ImageDto, StatusCodes.Status201Created);
+    }
+
+    private async Task RemoveAsync(ControlRequest request)
+    {
+        request.RefuseOthers();
+        string name = request.Value(0);
+
+        // A configuration that names an image which is not there cannot be used: the next start would fail.
+        if (policies.All.FirstOrDefault(policy => policy.Options.Source.Image == name).Grant is { } user)
+            throw new ProblemException(ProblemKind.Conflict, $"policy {user.Policy.Name} takes its contents from image {name}", "take it out of the configuration and reload first");
+        await CarryOutAsync(() =>
+        {
+            images.Remove(name);
+            return true;
+        });
+        LogRemoved(name, request.Peer);
+        request.Http.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    // With a look at the files, whether anybody has them open or not.
+    private ImageDto Look(string name)
+    {
+        string? change = null;
+        try
+        {
+            using OpenedImage opened = images.Open(name);
+        }
+        catch (ImageException e) when (e.Fault != ImageFault.NotFound || images.Find(name) is not null)
+        {
+            change = e.Message;
+        }
+
+        ImageReading reading = images.Find(name)
+            ?? throw new ImageException(ImageFault.NotFound, $"there is no image \"{name}\"", "GET /v1/images lists them");
+        return Document(reading, change);
+    }
+
+    private static ImageDto Document(ImageReading image, string? change)
+    {
+        LayeredSource? source = image.Source;
+        string? missing = image.MissingBase is { } name ? $"image {name}, which it is a diff upon, is not there" : null;
+        string? problem = missing ?? change ?? (source?.ChangedFile is { } file ? $"{file} is not what it was when the image was added" : null);
+        return new ImageDto
+        {
+            Name = image.Definition.Name,
+            Base = image.Definition.Base,
+            Layers =
+            [
+                .. image.Layers.Select(layer => new ImageLayerDto { Image = layer.Name, Path = layer.Path, Bytes = layer.Bytes, HeaderSha256 = layer.HeaderSha256 }),
+            ],
+            PageBytes = image.Definition.PageBytes,
+            Bytes = image.Definition.Bytes,
+            AddedAt = Words.Time(image.Definition.AddedAt),
+            State = missing is not null ? "missing" : problem is not null ? "changed" : source is null ? "idle" : "open",
+            Problem = problem,
+            Direct = image.Definition.Direct,
+            IsDirect = source?.IsDirect,
+            DataBytes = source?.DataBytes,
+            CachedBytes = source?.CachedBytes(),
+            ReadBytes = source?.ReadBytes,
+            Hits = source?.Hits,
+        };
+    }
+
+    [LoggerMessage(2250, LogLevel.Information, "Image {Image} was added for {Peer}: {Path}")]
+    private partial void LogAdded(string image, string path, ControlPeer peer);
+
+    [LoggerMessage(2251, LogLevel.Information, "Image {Image} was removed for {Peer}")]
+    private partial void LogRemoved(string image, ControlPeer peer);
+}

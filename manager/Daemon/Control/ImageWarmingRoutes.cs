@@ -1,0 +1,104 @@
+using Microsoft.AspNetCore.Http;
+using UffdManager.Control;
+using UffdManager.Daemon.Images;
+using UffdManager.Daemon.Inspection;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.Control;
+
+/// <summary>Reads an image into the cache while somebody watches; who hangs up ends it.</summary>
+internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits limits, TimeProvider time) : IControlRoutes
+{
+    private static readonly TimeSpan s_period = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan s_heartbeat = TimeSpan.FromSeconds(5);
+
+    public IEnumerable<ControlRoute> Routes => [new(HttpMethods.Post, "/v1/images/{name}/warm", AccessRight.Admin, WarmAsync)];
+
+    private async Task WarmAsync(ControlRequest request)
+    {
+        string name = request.Value(0);
+        long offset = request.Integer("offset", 0, 0, long.MaxValue);
+        long length = request.Integer("length", long.MaxValue, 1, long.MaxValue);
+        request.RefuseOthers();
+        using IDisposable place = limits.Streams.Enter();
+        using OpenedImage image = await ImageRoutes.CarryOutAsync(() => images.Open(name));
+        if (offset >= image.Source.Length)
+            throw new ProblemException(ProblemKind.BadRequest, $"image {name} has {image.Source.Length} bytes: there is nothing from {offset} on", "leave the offset out to warm all of it");
+        ControlResponse.BeginStream(request.Http);
+        await FollowAsync(request, image, offset, Math.Min(length, image.Source.Length - offset));
+    }
+
+    private async Task FollowAsync(ControlRequest request, OpenedImage image, long offset, long length)
+    {
+        using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(request.Aborted, limits.Stopping);
+        long began = time.GetTimestamp();
+        long done = offset;
+        Task<Errno> warming = Task.Factory.StartNew(
+            () => image.Source.Warm(offset, length, at =>
+            {
+                Volatile.Write(ref done, at);
+                return !stop.IsCancellationRequested;
+            }),
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        try
+        {
+            long said = began;
+            long lastSaid = -1;
+            while (!warming.IsCompleted)
+            {
+                long now = Volatile.Read(ref done) - offset;
+                if (now != lastSaid || time.GetElapsedTime(said) >= s_heartbeat)
+                {
+                    (lastSaid, said) = (now, time.GetTimestamp());
+                    await SayAsync(now, result: null, problem: null);
+                }
+
+                await WaitAsync(warming, stop.Token);
+                request.Aborted.ThrowIfCancellationRequested();
+            }
+
+            Errno errno = await warming;
+            long end = Volatile.Read(ref done) - offset;
+            string result = errno == Errno.ENOSPC ? "full" : errno != Errno.OK ? "failed" : end < length ? "stopping" : "warm";
+            string? problem = errno is Errno.OK or Errno.ENOSPC ? null : errno == Errno.ESTALE ? $"{image.Source.ChangedFile} has changed" : errno.Describe();
+            await SayAsync(end, result, problem);
+        }
+        finally
+        {
+            // The image must not be closed under the thread that reads it; it looks up after each piece.
+            await stop.CancelAsync();
+            await warming;
+        }
+
+        Task SayAsync(long bytes, string? result, string? problem) => ControlResponse.LineAsync(
+            request.Http,
+            new ImageWarmingDto
+            {
+                At = Words.Time(time.GetUtcNow()),
+                Done = Math.Clamp(bytes, 0, length),
+                Total = length,
+                CachedBytes = image.Source.CachedBytes(),
+                ElapsedSeconds = time.GetElapsedTime(began).TotalSeconds,
+                Finished = result is not null,
+                Result = result,
+                Problem = problem,
+            },
+            ControlResponse.Json.ImageWarmingDto,
+            request.Aborted);
+    }
+
+    // A tick, or sooner when the work is done or nobody wants it any more.
+    private async Task WaitAsync(Task warming, CancellationToken stop)
+    {
+        try
+        {
+            await warming.WaitAsync(s_period, time, stop);
+        }
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        {
+            // The caller looks which it was.
+        }
+    }
+}

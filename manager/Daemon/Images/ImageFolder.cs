@@ -1,0 +1,118 @@
+using System.Text.Json;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.Images;
+
+/// <summary>
+/// The directory in which images are remembered: a file <c>NAME.json</c> for each. A file appears whole or not at all, and is on the disk when
+/// <see cref="Save"/> returns; what is not an image of this directory is left alone.
+/// </summary>
+internal sealed class ImageFolder(string directory)
+{
+    private const string Suffix = ".json";
+    private const uint DirectoryMode = 0b111_101_000;
+    private const int LongestFile = 64 * 1024;
+
+    /// <summary>Everything that is remembered.</summary>
+    /// <param name="problems">Gets a line for each file that cannot be read.</param>
+    public IReadOnlyList<ImageDefinition> Load(List<string> problems)
+    {
+        List<ImageDefinition> found = [];
+        string[] paths;
+        try
+        {
+            paths = Directory.Exists(directory) ? Directory.GetFiles(directory, "*" + Suffix) : [];
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            problems.Add($"images.directory {directory} cannot be read: {failure.Message}");
+            return found;
+        }
+
+        foreach (string path in paths.Order(StringComparer.Ordinal))
+        {
+            try
+            {
+                found.Add(Read(path));
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or JsonException)
+            {
+                problems.Add($"{path} is not the file of an image that this build can read: {failure.Message}");
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Remembers an image; one of the same name is replaced.</summary>
+    /// <exception cref="ImageException">It cannot be written.</exception>
+    public void Save(ImageDefinition definition)
+    {
+        string path = PathOf(definition.Name);
+        string temporary = path + "~";
+        try
+        {
+            Directory.CreateDirectory(directory, (UnixFileMode)DirectoryMode);
+            using (FileStream file = new(temporary, FileMode.Create, FileAccess.Write))
+            {
+                JsonSerializer.Serialize(file, definition, ImageJson.Default.ImageDefinition);
+                file.Flush(flushToDisk: true);
+            }
+
+            File.Move(temporary, path, overwrite: true);
+            SyncDirectory();
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or SyscallException)
+        {
+            throw Unwritable(failure);
+        }
+    }
+
+    /// <summary>Forgets an image.</summary>
+    /// <exception cref="ImageException">Its file cannot be removed.</exception>
+    public void Delete(string name)
+    {
+        try
+        {
+            File.Delete(PathOf(name));
+            SyncDirectory();
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Forgotten already.
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or SyscallException)
+        {
+            throw Unwritable(failure);
+        }
+    }
+
+    private static ImageDefinition Read(string path)
+    {
+        using FileStream file = new(path, FileMode.Open, FileAccess.Read);
+        if (file.Length > LongestFile)
+            throw new JsonException($"it has {file.Length} bytes");
+        ImageDefinition definition = JsonSerializer.Deserialize(file, ImageJson.Default.ImageDefinition) ?? throw new JsonException("it is empty");
+        string name = Path.GetFileName(path)[..^Suffix.Length];
+        return definition.Version is 0 or > ImageDefinition.CurrentVersion ? throw new JsonException($"it is of version {definition.Version}")
+            : definition.Name != name || !ImageName.IsValid(name) ? throw new JsonException($"it is the file of \"{definition.Name}\"")
+            : definition.PageBytes is not (4096 or (2 << 20)) || definition.Bytes <= 0 ? throw new JsonException("its numbers are not those of an image")
+            : definition;
+    }
+
+    private string PathOf(string name) => Path.Combine(directory, name + Suffix);
+
+    // A rename is on the disk when its directory is.
+    private void SyncDirectory()
+    {
+        using SafeFile folder = FileIo.Open(directory, OpenFlags.ReadOnly | OpenFlags.Directory);
+        if (FileIo.Sync(folder) is var errno and not Errno.OK)
+            throw new SyscallException(errno, "fsync", directory);
+    }
+
+    private ImageException Unwritable(Exception failure) => new(
+        ImageFault.Kernel,
+        $"images.directory {directory} cannot be written: {failure.Message}",
+        "make it writable for the daemon, or set images.directory to a directory that is",
+        failure is SyscallException syscall ? syscall.Errno : Errno.EIO);
+}

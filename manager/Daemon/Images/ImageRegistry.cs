@@ -1,0 +1,264 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Supervision;
+using UffdManager.Engine.Images;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.Images;
+
+/// <summary>
+/// The images that operators have added, by name. One that somebody wanted stays open until it is removed, so that what is cached of it outlives its sessions, and all
+/// who want it share it. Any thread; opening and adding wait for file systems.
+/// </summary>
+internal sealed class ImageRegistry : IDisposable
+{
+    /// <summary>A base and diffs upon it.</summary>
+    public const int MaximumLayers = 16;
+
+    // Guards the dictionary; no file is touched under it.
+    private readonly Lock _gate = new();
+
+    // One change at a time, so that what is on the disk and what is in memory are the same.
+    private readonly Lock _changing = new();
+    private readonly Dictionary<string, Entry> _images = new(StringComparer.Ordinal);
+    private readonly List<string> _problems = [];
+    private readonly ImageFolder _folder;
+    private readonly ImageOptions _options;
+    private readonly ChunkCache _cache;
+    private readonly TimeProvider _time;
+
+    public ImageRegistry(ImageOptions options, ChunkCache cache, TimeProvider time)
+    {
+        _options = options;
+        _cache = cache;
+        _time = time;
+        _folder = new ImageFolder(options.Directory);
+        foreach (ImageDefinition definition in _folder.Load(_problems))
+            _images.Add(definition.Name, new Entry(definition));
+    }
+
+    /// <summary>What was found in the directory and cannot be used, for the log.</summary>
+    public IReadOnlyList<string> Problems => _problems;
+
+    /// <summary>All images, by name.</summary>
+    public IReadOnlyList<ImageReading> All()
+    {
+        lock (_gate)
+            return [.. _images.Values.OrderBy(entry => entry.Definition.Name, StringComparer.Ordinal).Select(Read)];
+    }
+
+    /// <summary>One image; null when there is none of this name.</summary>
+    public ImageReading? Find(string name)
+    {
+        lock (_gate)
+            return _images.TryGetValue(name, out Entry? entry) ? Read(entry) : null;
+    }
+
+    /// <summary>Adds an image: its files are examined and opened, and it is remembered.</summary>
+    /// <exception cref="ImageException">It cannot be added, or not remembered.</exception>
+    public void Add(ImageAddition wanted)
+    {
+        if (!ImageName.IsValid(wanted.Name))
+            throw new ImageException(ImageFault.Invalid, $"\"{wanted.Name}\" is not allowed as a name", ImageName.Rule);
+        if (wanted.Path.Length == 0 || wanted.Path[0] != '/' || wanted.Path.Contains('\0', StringComparison.Ordinal))
+            throw new ImageException(ImageFault.Invalid, $"\"{wanted.Path}\" is no absolute path");
+        lock (_changing)
+        {
+            ImageReading? below = null;
+            if (wanted.Base is { } name && (below = Find(name)) is null)
+                throw Unknown(name);
+            if (Find(wanted.Name) is not null)
+                throw new ImageException(ImageFault.Conflict, $"there is an image {wanted.Name} already", $"'uffdctl image remove {wanted.Name}' first, or take another name", Errno.EEXIST);
+
+            (FileStatus status, string header) = ImageFileOpener.Examine(wanted.Path, wanted.MayUseAnyFile ? null : _options.SourceDirectories);
+            ImageDefinition definition = new()
+            {
+                Version = ImageDefinition.CurrentVersion,
+                Name = wanted.Name,
+                Path = wanted.Path,
+                Base = wanted.Base,
+                PageBytes = wanted.PageBytes ?? below?.Definition.PageBytes ?? 4096,
+                Direct = wanted.Direct,
+                Inode = status.Inode,
+                Bytes = status.Size,
+                ModifiedNanoseconds = status.ModifiedNanoseconds,
+                HeaderSha256 = header,
+                AddedAt = _time.GetUtcNow(),
+            };
+            List<ImageDefinition> layers = [.. below?.Layers ?? [], definition];
+            Check(definition, below, layers);
+            LayeredSource source = Make(layers);
+            try
+            {
+                _folder.Save(definition);
+            }
+            catch
+            {
+                source.Dispose();
+                throw;
+            }
+
+            lock (_gate)
+                _images.Add(wanted.Name, new Entry(definition) { Source = source });
+        }
+    }
+
+    /// <summary>Forgets an image. Who is served from it goes on being served.</summary>
+    /// <exception cref="ImageException">There is none, others are diffs upon it, or it cannot be forgotten.</exception>
+    public void Remove(string name)
+    {
+        lock (_changing)
+        {
+            if (Find(name) is null)
+                throw Unknown(name);
+            if (All().FirstOrDefault(image => image.Definition.Base == name) is { } above)
+                throw new ImageException(ImageFault.Conflict, $"image {above.Definition.Name} is a diff upon {name}", $"'uffdctl image remove {above.Definition.Name}' first", Errno.EBUSY);
+            _folder.Delete(name);
+            LayeredSource? source;
+            lock (_gate)
+            {
+                source = _images[name].Source;
+                _images.Remove(name);
+            }
+
+            source?.Dispose();
+        }
+    }
+
+    /// <summary>Opens an image to be served from; shared with everybody who has it open.</summary>
+    /// <returns>The caller disposes it.</returns>
+    /// <exception cref="ImageException">There is none, or its files are not what they were.</exception>
+    public OpenedImage Open(string name)
+    {
+        Entry entry;
+        ImageReading reading;
+        LayeredSource? source;
+        lock (_gate)
+        {
+            entry = _images.GetValueOrDefault(name) ?? throw Unknown(name);
+            reading = Read(entry);
+            if (reading.MissingBase is { } missing)
+                throw new ImageException(ImageFault.Conflict, $"image {name} is a diff upon image {missing}, which is not there", $"add {missing} again", Errno.ENOENT);
+            source = (LayeredSource?)entry.Source?.AddReference();
+        }
+
+        source ??= Share(entry, Make(reading.Layers));
+        if (source.FindChange() is not { } changed)
+            return new OpenedImage(source, IdentityOf(reading.Layers));
+        source.Dispose();
+        throw ImageFileOpener.Changed(reading.Layers.First(layer => layer.Path == changed).Name, changed);
+    }
+
+    /// <summary>Shares a source of the manager before again, for those who ask for its image by name.</summary>
+    /// <param name="source">The source; not owned.</param>
+    /// <param name="ownerTag">What was written with it.</param>
+    public void Restore(LayeredSource source, string ownerTag)
+    {
+        if (OwnerTag.TryRead(ownerTag, 2) is not { } fields)
+            return;
+        lock (_gate)
+        {
+            if (_images.TryGetValue(fields[0], out Entry? entry) && entry.Source is null && IdentityOf(Read(entry).Layers) == fields[1])
+                entry.Source = (LayeredSource)source.AddReference();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            foreach (Entry entry in _images.Values)
+                entry.Source?.Dispose();
+            _images.Clear();
+        }
+    }
+
+    private static void Check(ImageDefinition definition, ImageReading? below, List<ImageDefinition> layers)
+    {
+        if (below?.MissingBase is { } missing)
+            throw new ImageException(ImageFault.Conflict, $"image {below.Definition.Name} is a diff upon image {missing}, which is not there", $"add {missing} again");
+        if (layers.Count > MaximumLayers)
+            throw new ImageException(ImageFault.Invalid, $"an image has at most {MaximumLayers} files, and this one would have {layers.Count}", "merge some of the diffs into one file");
+        if (definition.PageBytes is not (4096 or (2 << 20)))
+            throw new ImageException(ImageFault.Invalid, $"pages of {definition.PageBytes} bytes are not allowed", "allowed are 4096 and 2097152");
+        if (below is not null && below.Definition.PageBytes != definition.PageBytes)
+            throw new ImageException(ImageFault.Invalid, $"image {below.Definition.Name} has pages of {below.Definition.PageBytes} bytes, and a diff upon it has the same");
+        if (definition.Bytes % definition.PageBytes != 0 && definition.PageBytes != 4096)
+            throw new ImageException(ImageFault.Invalid, $"{definition.Path} has {definition.Bytes} bytes, which are not whole pages of {definition.PageBytes}");
+        if (layers.Take(layers.Count - 1).FirstOrDefault(layer => layer.Inode == definition.Inode && layer.Path == definition.Path) is { } same)
+            throw new ImageException(ImageFault.Invalid, $"{definition.Path} is the file of image {same.Name}, and cannot be a diff upon it");
+    }
+
+    private LayeredSource Make(IReadOnlyList<ImageDefinition> definitions)
+    {
+        List<ImageLayer> layers = [];
+        try
+        {
+            foreach (ImageDefinition definition in definitions)
+                layers.Add(ImageFileOpener.OpenLayer(definition));
+        }
+        catch
+        {
+            layers.ForEach(layer => layer.Dispose());
+            throw;
+        }
+
+        ImageDefinition image = definitions[^1];
+        try
+        {
+            return new LayeredSource(layers, image.PageBytes, _cache, $"image {image.Name}") { OwnerTag = OwnerTag.Write(image.Name, IdentityOf(definitions)) };
+        }
+        catch (ArgumentException unusable)
+        {
+            throw new ImageException(ImageFault.Invalid, unusable.Message);
+        }
+        catch (SyscallException failure)
+        {
+            throw new ImageException(ImageFault.Kernel, $"image {image.Name}: {failure.Message}", errno: failure.Errno);
+        }
+    }
+
+    // Two may have opened it at the same time: both go on with the one that came first.
+    private LayeredSource Share(Entry entry, LayeredSource made)
+    {
+        lock (_gate)
+        {
+            if (entry.Source is null && _images.TryGetValue(entry.Definition.Name, out Entry? now) && now == entry)
+                entry.Source = (LayeredSource)made.AddReference();
+            if (entry.Source is null || entry.Source == made)
+                return made;
+            made.Dispose();
+            return (LayeredSource)entry.Source.AddReference();
+        }
+    }
+
+    // Under the lock. The lowest layer of a chain whose base is missing still names it.
+    private ImageReading Read(Entry entry)
+    {
+        List<ImageDefinition> layers = [entry.Definition];
+        while (layers[0].Base is { } name && layers.Count < MaximumLayers && _images.TryGetValue(name, out Entry? below))
+            layers.Insert(0, below.Definition);
+        return new ImageReading(entry.Definition, layers, entry.Source);
+    }
+
+    private static string IdentityOf(IReadOnlyList<ImageDefinition> layers)
+    {
+        StringBuilder text = new();
+        foreach (ImageDefinition layer in layers)
+            text.Append(CultureInfo.InvariantCulture, $"{layer.Inode}:{layer.Bytes}:{layer.ModifiedNanoseconds}:{layer.HeaderSha256}:{layer.PageBytes};");
+        return $"{ImageName.Prefix}{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())).AsSpan(0, 16))}";
+    }
+
+    private static ImageException Unknown(string name) => new(ImageFault.NotFound, $"there is no image \"{name}\"", "'uffdctl image list' has those there are", Errno.ENOENT);
+
+    private sealed class Entry(ImageDefinition definition)
+    {
+        public ImageDefinition Definition { get; } = definition;
+
+        /// <summary>One reference of its own.</summary>
+        public LayeredSource? Source { get; set; }
+    }
+}

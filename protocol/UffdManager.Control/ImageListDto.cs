@@ -1,0 +1,11 @@
+namespace UffdManager.Control;
+
+/// <summary>The images, and what is cached of them.</summary>
+public sealed record ImageListDto
+{
+    /// <summary>By name.</summary>
+    public required IReadOnlyList<ImageDto> Images { get; init; }
+
+    /// <summary>The cache that all of them share.</summary>
+    public required ImageCacheDto Cache { get; init; }
+}
