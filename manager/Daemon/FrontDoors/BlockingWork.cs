@@ -4,33 +4,23 @@ namespace UffdManager.Daemon.FrontDoors;
 
 /// <summary>
 /// Runs what a client can make wait: opening and closing files (the client may serve the file system itself, and close(2) waits for it) and
-/// looking at its address space (it may hold the lock). Each piece of work has a thread of its own, and each tenant a few at a time, so that a tenant whose work hangs holds up its own
-/// requests and neither another tenant nor the thread pool.
+/// looking at its address space (it may hold the lock). No piece of work ever waits for the thread of another, and each tenant has a few at a time (and as many more that
+/// close), so that a tenant whose work hangs holds up its own requests and neither another tenant nor the thread pool.
 /// </summary>
 internal sealed class BlockingWork
 {
     private const int PerTenant = 4;
-    private const int MaxClosing = 64;
+
+    // Descriptors, not messages: hundreds of VMs that hand one each over at the same time are no sign that anything hangs.
+    private const int MaxClosing = 1024;
 
     // As many as there are tenants in the configuration, over its reloads.
     private readonly Dictionary<string, SemaphoreSlim> _turns = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, SemaphoreSlim> _turnsToClose = new(StringComparer.Ordinal);
     private readonly Dictionary<string, int> _closing = new(StringComparer.Ordinal);
 
     /// <summary>Waits for the tenant's turn, then does the work. Called on the front door's thread, to which the answer comes back.</summary>
-    public async Task<T> RunAsync<T>(string tenant, Func<T> work)
-    {
-        if (!_turns.TryGetValue(tenant, out SemaphoreSlim? turns))
-            _turns.Add(tenant, turns = new SemaphoreSlim(PerTenant));
-        await turns.WaitAsync();
-        try
-        {
-            return await Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        }
-        finally
-        {
-            turns.Release();
-        }
-    }
+    public Task<T> RunAsync<T>(string tenant, Func<T> work) => RunAsync(_turns, tenant, work);
 
     /// <summary>Whether descriptors of a tenant pile up because closing them hangs; nothing more should then be taken from it.</summary>
     public bool IsClogged(string tenant) => _closing.GetValueOrDefault(tenant) >= MaxClosing;
@@ -38,21 +28,37 @@ internal sealed class BlockingWork
     /// <summary>Closes what is left of what a client sent. Called on the front door's thread, which does not wait for it.</summary>
     public void Close(string tenant, DescriptorSet descriptors)
     {
-        bool left = false;
+        int left = 0;
         for (int i = 0; i < descriptors.Count; i++)
-            left |= descriptors.Borrow(i) is not null;
-        if (left)
-            _ = CloseElsewhereAsync(tenant, descriptors);
+            left += descriptors.Borrow(i) is null ? 0 : 1;
+        if (left > 0)
+            _ = CloseElsewhereAsync(tenant, descriptors, left);
     }
 
-    private async Task CloseElsewhereAsync(string tenant, DescriptorSet descriptors)
+    private static async Task<T> RunAsync<T>(Dictionary<string, SemaphoreSlim> turnsOf, string tenant, Func<T> work)
     {
-        _closing[tenant] = _closing.GetValueOrDefault(tenant) + 1;
-        await RunAsync(tenant, () =>
+        if (!turnsOf.TryGetValue(tenant, out SemaphoreSlim? turns))
+            turnsOf.Add(tenant, turns = new SemaphoreSlim(PerTenant));
+        await turns.WaitAsync();
+        try
+        {
+            return await WorkerThreads.Shared.RunAsync(work);
+        }
+        finally
+        {
+            turns.Release();
+        }
+    }
+
+    // With turns of its own: what waits behind work that takes its time does not hang.
+    private async Task CloseElsewhereAsync(string tenant, DescriptorSet descriptors, int count)
+    {
+        _closing[tenant] = _closing.GetValueOrDefault(tenant) + count;
+        await RunAsync(_turnsToClose, tenant, () =>
         {
             descriptors.Dispose();
             return true;
         });
-        _closing[tenant]--;
+        _closing[tenant] -= count;
     }
 }

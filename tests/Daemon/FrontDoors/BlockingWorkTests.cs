@@ -1,4 +1,6 @@
 using UffdManager.Daemon.FrontDoors;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
 using Xunit;
 
 namespace UffdManager.Daemon.Tests.FrontDoors;
@@ -31,5 +33,32 @@ public sealed class BlockingWorkTests
         for (int i = 0; i < 10; i++)
             await Assert.ThrowsAsync<InvalidOperationException>(() => work.RunAsync<int>("a", () => throw new InvalidOperationException("no")));
         Assert.Equal(1, await work.RunAsync("a", () => 1));
+    }
+
+    [Fact]
+    public async Task Descriptors_are_closed_although_all_other_work_of_their_tenant_hangs()
+    {
+        var work = new BlockingWork();
+        using var gate = new ManualResetEventSlim();
+        Task<bool>[] hanging = [.. Enumerable.Range(0, 8).Select(_ => work.RunAsync("vms", () =>
+        {
+            gate.Wait();
+            return true;
+        }))];
+        (SafeSocketFd sender, SafeSocketFd receiver) = UnixSocket.Pair(UnixSocketType.SeqPacket);
+        using (sender)
+        using (receiver)
+        {
+            Assert.Equal(Errno.OK, UnixSocket.Send(sender, [1], [sender], dontWait: false));
+            var descriptors = new DescriptorSet();
+            Assert.Equal(Errno.OK, UnixSocket.Receive(receiver, new byte[8], descriptors, dontWait: false, out _));
+            work.Close("vms", descriptors);
+            Assert.False(work.IsClogged("vms"));
+            Eventually.True(() => descriptors.Count == 0, "the descriptors to be closed");
+        }
+
+        Assert.DoesNotContain(hanging, task => task.IsCompleted);
+        gate.Set();
+        await Task.WhenAll(hanging);
     }
 }
