@@ -79,6 +79,7 @@ public sealed partial class FaultEngine
         foreach (RestoredSession restored in restore.Sessions)
         {
             restored.Session.Loop.Post(new LoopCommand<bool>(loop => loop.FinishTracking(restored.Session)));
+            restored.Session.Loop.Post(new LoopCommand<bool>(loop => loop.FinishFreeze(restored.Session)));
         }
 
         return new RestoreReport(
@@ -277,6 +278,7 @@ public sealed partial class FaultEngine
             StartedAt = record.StartedAt,
             TrackedSince = record.TrackedSince,
             IsTracking = record.TrackedSince != 0,
+            IsFrozen = record.IsFrozen,
             HasKeeper = record.HasKeeper,
             OwnerRecord = record.OwnerRecord,
             ParentId = record.ParentId,

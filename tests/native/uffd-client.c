@@ -342,6 +342,42 @@ static int do_march(struct context *c)
 	return answer(c, "0");
 }
 
+/*
+ * scribble ADDRESS1 ADDRESS2 PAGES SEED STOP: writes 1, 2, 3... to the first words of random pages
+ * of two ranges of PAGES each, until the byte at STOP is not 0; how often
+ */
+static int do_scribble(struct context *c)
+{
+	uint64_t state = c->arg[3] | 1, count = 0;
+
+	while (!__atomic_load_n(byte_at(c->arg[4]), __ATOMIC_RELAXED)) {
+		uint64_t page = next_random(&state) % (2 * c->arg[2]);
+		uint64_t range = c->arg[page / c->arg[2]];
+		uint64_t *word = pointer(range + page % c->arg[2] * 4096);
+
+		__atomic_store_n(word, ++count, __ATOMIC_SEQ_CST);
+	}
+	return answer(c, "%lu", (unsigned long)count);
+}
+
+/* relay FROM TO ROLE STOP: two threads (ROLE 0 and 1) hand a counter over and back, until STOP is
+ * not 0 */
+static int do_relay(struct context *c)
+{
+	uint64_t *from = pointer(c->arg[0]), *to = pointer(c->arg[1]), count = 0;
+
+	while (!__atomic_load_n(byte_at(c->arg[3]), __ATOMIC_RELAXED)) {
+		uint64_t first = __atomic_load_n(from, __ATOMIC_SEQ_CST);
+		uint64_t second = __atomic_load_n(to, __ATOMIC_SEQ_CST);
+
+		if (c->arg[2] == 0 && first == second)
+			__atomic_store_n(from, ++count, __ATOMIC_SEQ_CST);
+		else if (c->arg[2] == 1 && first > second)
+			__atomic_store_n(to, first, __ATOMIC_SEQ_CST);
+	}
+	return answer(c, "%lu", (unsigned long)count);
+}
+
 /* shuffle ADDRESS LENGTH COUNT SEED: reads a byte of COUNT random pages; nanoseconds */
 static int do_shuffle(struct context *c)
 {
@@ -623,6 +659,8 @@ static const struct verb verbs[] = {
 	{"add", 2, do_add},
 	{"peek", 1, do_peek},
 	{"march", 4, do_march},
+	{"scribble", 5, do_scribble},
+	{"relay", 4, do_relay},
 	{"shuffle", 4, do_shuffle},
 	{"kread", 2, do_kread},
 	{"kwrite", 2, do_kwrite},

@@ -6,10 +6,10 @@ using UffdManager.Control;
 
 namespace UffdManager.Cli.Commands;
 
-/// <summary><c>uffdctl session</c>: list, show, kill, track.</summary>
+/// <summary><c>uffdctl session</c>: list, show, kill, track, snapshot.</summary>
 internal static class SessionCommands
 {
-    public static Command Create() => new("session", "Sessions: processes whose page faults are served.") { List(), Show(), SessionKillCommand.Create(), SessionTrackCommands.Create() };
+    public static Command Create() => new("session", "Sessions: processes whose page faults are served.") { List(), Show(), SessionKillCommand.Create(), SessionTrackCommands.Create(), SessionSnapshotCommand.Create() };
 
     private static Command List()
     {

@@ -40,13 +40,14 @@ internal sealed class ControlClient(string socketPath, TimeSpan timeout) : IDisp
     /// <param name="silence">How long the stream may be silent before the manager counts as hanging.</param>
     /// <param name="type">Of each line.</param>
     /// <param name="cancel">Ends the stream.</param>
+    /// <param name="content">What to send; stays the caller's.</param>
     public async IAsyncEnumerable<Answer<T>> StreamAsync<T>(
         HttpMethod method, string path, TimeSpan silence, JsonTypeInfo<T> type,
-        [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancel)
+        [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancel, HttpContent? content = null)
         where T : class
     {
         using Deadline deadline = new(cancel);
-        using HttpResponseMessage response = await GuardAsync(deadline, timeout, token => OpenAsync(method, path, null, token));
+        using HttpResponseMessage response = await GuardAsync(deadline, timeout, token => OpenAsync(method, path, content, token));
         await using Stream body = await GuardAsync(deadline, timeout, token => response.Content.ReadAsStreamAsync(token));
         LineReader lines = new(body);
         while (await GuardAsync(deadline, silence, token => lines.ReadAsync(token)) is { } line)

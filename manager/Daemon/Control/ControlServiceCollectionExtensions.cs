@@ -33,6 +33,8 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<IControlRoutes, StatusRoutes>();
         services.AddSingleton<IControlRoutes, SessionRoutes>();
         services.AddSingleton<IControlRoutes, TrackingRoutes>();
+        services.AddSingleton<LiveSnapshots.LiveSnapshotService>();
+        services.AddSingleton<IControlRoutes, SessionSnapshotRoutes>();
         services.AddSingleton<IControlRoutes, ConfigurationRoutes>();
         services.AddSingleton<IControlRoutes, LogLevelRoutes>();
         services.AddSingleton<IControlRoutes, DrainRoutes>();

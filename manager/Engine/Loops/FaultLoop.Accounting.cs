@@ -16,9 +16,9 @@ internal sealed partial class FaultLoop
     private void Account(Session session, FaultKind kind, FaultOutcome outcome, long readAt)
     {
         session.Counters.CountFault(kind, outcome);
-        if (outcome == FaultOutcome.Duplicate)
+        if (outcome is FaultOutcome.Duplicate or FaultOutcome.Held)
         {
-            // Its time is that of the fault it joined; a spinning thread would fill the ring with nothing.
+            // Its time is that of what it waits for; a spinning thread would fill the ring with nothing.
             return;
         }
 

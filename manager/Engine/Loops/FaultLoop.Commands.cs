@@ -78,6 +78,7 @@ internal sealed partial class FaultLoop
         }
 
         // Whatever happens from here on, the range is given up: a successor does the rest.
+        session.Snapshot?.RangeChanges(start, end, "unregistered");
         session.Ledger.Unregistering = (start, end);
         CrashPoints.Visit(CrashPoint.UnregisterRecorded);
         EngineResult result = UnregisterRecorded(session, start, end);
@@ -162,6 +163,12 @@ internal sealed partial class FaultLoop
         {
             failure = s_over;
             return WriteProtectStep.Failed;
+        }
+
+        if (session.Snapshot is not null)
+        {
+            // What the snapshot protects must stay so, and what it lets go is not the client's protection.
+            return WriteProtectStep.TryAgain;
         }
 
         Pump(session);
@@ -293,6 +300,7 @@ internal sealed partial class FaultLoop
         }
 
         // Registering again what this session holds already replaces its policy and source.
+        session.Snapshot?.RangeChanges(request.Start, end, "registered anew");
         ApplyUnmap(session, request.Start, end);
         Region region = MakeRegion(request, wanted.Source, pageBytes, ioctls);
         session.Regions.Add(region);

@@ -33,10 +33,13 @@ internal sealed partial class FaultLoop
                 break;
             case UffdEventKind.Unmap:
                 session.Counters.Events[(int)EventKind.Unmap]++;
+                session.Snapshot?.RangeChanges(message.Start, message.End, "unmapped");
                 TakeUnmap(session, message.Start, message.End);
                 break;
             case UffdEventKind.Remap:
                 session.Counters.Events[(int)EventKind.Remap]++;
+                session.Snapshot?.RangeChanges(message.From, message.From + message.Length, "moved");
+                session.Snapshot?.RangeChanges(message.To, message.To + message.Length, "moved memory to");
                 TakeRemap(session, ref message);
                 break;
             case UffdEventKind.Fork:
@@ -92,6 +95,7 @@ internal sealed partial class FaultLoop
 
     private void RemovePages(Session session, Region region, ulong from, ulong to)
     {
+        NoteLost(session, region, from, to);
         LiftDeferred(session, from, to);
         ForgetResident(session, from, to);
         if (!session.Pages.TrySetRange(from, to, StateAfterRemoval(region)))

@@ -292,7 +292,11 @@ internal sealed partial class FaultLoop
             case PageState.Present when (region.Flags & RegionFlags.RemoveMeansSource) == 0:
                 // Either somebody else resolved it and this is a late message (EEXIST, wake), or the page went away in a manner that
                 // gives no event or whose event was overtaken: memory that was discarded reads as zeros.
-                InstallZeros(in fault, fault.Page, region.PageBytes);
+                if (InstallZeros(in fault, fault.Page, region.PageBytes) == InstallOutcome.Installed)
+                {
+                    NoteVanished(in fault);
+                }
+
                 return;
             default:
                 InstallFromSource(in fault);
@@ -393,6 +397,11 @@ internal sealed partial class FaultLoop
 
     private void ServeWriteProtect(in FaultContext fault)
     {
+        if (IsHeld(in fault))
+        {
+            return;
+        }
+
         if (!TryNoteDirty(fault.Session, fault.Region, fault.Page) && fault.Region.IsTracked)
         {
             Defer(in fault, DeferralReason.NoMemory);

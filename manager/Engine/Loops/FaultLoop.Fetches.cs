@@ -313,7 +313,7 @@ internal sealed partial class FaultLoop
         }
 
         nuint address = ticket.Pages.Address + (nuint)(start - ticket.Start);
-        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(region), out ulong installed);
+        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(session, region, start + length), out ulong installed);
         AddCopied(session, (long)installed);
         Charge(session, installed);
         if (ticket.Job is PopulateJob job)

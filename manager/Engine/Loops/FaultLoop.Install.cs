@@ -12,24 +12,25 @@ internal sealed partial class FaultLoop
 {
     private void InstallCopy(in FaultContext fault, ulong start, nuint address, ulong length)
     {
-        UffdCopyModes mode = FaultCopyMode(in fault, length);
+        UffdCopyModes mode = FaultCopyMode(in fault, start, length);
         InstallOutcome outcome = Fill(fault.Session, fault.Region, fault.Page, start, length, address, mode, out ulong installed);
         AddCopied(fault.Session, (long)installed);
         Charge(fault.Session, installed);
         Conclude(in fault, start, outcome, FaultOutcome.Copied);
     }
 
-    private void InstallZeros(in FaultContext fault, ulong start, ulong length)
+    private InstallOutcome InstallZeros(in FaultContext fault, ulong start, ulong length)
     {
         Region region = fault.Region;
 
         // The zero page costs no memory, but the first write then takes a second fault in the kernel: it is for single reads. In a
         // write-protected region it would leave a moment in which a write goes unseen.
-        bool shared = length == region.PageBytes && !fault.IsWrite && !region.SeesWrites && HasZeroPage(region);
-        InstallOutcome outcome = Fill(fault.Session, region, fault.Page, start, length, shared ? 0 : _zeros, FaultCopyMode(in fault, length), out ulong installed);
+        bool shared = length == region.PageBytes && !fault.IsWrite && !MustProtect(fault.Session, region, start + length) && HasZeroPage(region);
+        InstallOutcome outcome = Fill(fault.Session, region, fault.Page, start, length, shared ? 0 : _zeros, FaultCopyMode(in fault, start, length), out ulong installed);
         AddZeroed(fault.Session, (long)installed);
         Charge(fault.Session, installed);
         Conclude(in fault, start, outcome, FaultOutcome.Zeroed);
+        return outcome;
     }
 
     private void InstallMailbox(in FaultContext fault)
@@ -84,7 +85,7 @@ internal sealed partial class FaultLoop
 
     private InstallOutcome InstallContinue(Session session, Region region, ulong page, ulong length)
     {
-        UffdResult result = Userfaultfd.Continue(session.Lease, page, length, CopyMode(region));
+        UffdResult result = Userfaultfd.Continue(session.Lease, page, length, CopyMode(session, region, page + length));
         if (result.Errno == Errno.EINVAL && (_engine.KernelFeatures & UffdFeatures.MinorShmem) == UffdFeatures.None)
         {
             // Kernels before 5.14 cannot map a page of shared memory for somebody else, but the page is in the cache now: a fault
@@ -383,13 +384,18 @@ internal sealed partial class FaultLoop
         }
     }
 
-    private static UffdCopyModes CopyMode(Region region) => region.SeesWrites ? UffdCopyModes.WriteProtect : UffdCopyModes.None;
+    private static UffdCopyModes CopyMode(Session session, Region region, ulong end) =>
+        MustProtect(session, region, end) ? UffdCopyModes.WriteProtect : UffdCopyModes.None;
 
-    // The page that a write waits for need not fault a second time: that it is written is known. Its neighbours are only read ahead.
-    private static UffdCopyModes FaultCopyMode(in FaultContext fault, ulong length) =>
-        fault.Region.SeesWrites && fault.IsWrite && length == fault.Region.PageBytes && (!fault.Region.IsTracked || TryNoteDirty(fault.Session, fault.Region, fault.Page))
-            ? UffdCopyModes.None
-            : CopyMode(fault.Region);
+    // The page that a write waits for need not fault a second time: that it is written is known. Its neighbours are only read ahead. For a snapshot a
+    // write must not go on, known or not.
+    private static UffdCopyModes FaultCopyMode(in FaultContext fault, ulong start, ulong length)
+    {
+        Region region = fault.Region;
+        bool isKnown = fault.IsWrite && length == region.PageBytes && fault.Session.Snapshot is null
+            && (!region.IsTracked || TryNoteDirty(fault.Session, region, fault.Page));
+        return isKnown ? UffdCopyModes.None : CopyMode(fault.Session, region, start + length);
+    }
 
     // Before the write goes on: a manager that is killed in between may have noted one that never came, but none is missed.
     private static bool TryNoteDirty(Session session, Region region, ulong page) =>

@@ -178,8 +178,8 @@ internal sealed partial class FaultLoop
     private bool InstallZeroSlice(PopulateJob job, Region region, ulong length)
     {
         Session session = job.Session;
-        nuint from = region.SeesWrites || !HasZeroPage(region) ? _zeros : 0;
-        InstallOutcome outcome = Fill(session, region, job.Cursor, job.Cursor, length, from, CopyMode(region), out ulong installed);
+        nuint from = MustProtect(session, region, job.Cursor + length) || !HasZeroPage(region) ? _zeros : 0;
+        InstallOutcome outcome = Fill(session, region, job.Cursor, job.Cursor, length, from, CopyMode(session, region, job.Cursor + length), out ulong installed);
         job.InstalledBytes += installed;
         AddZeroed(session, (long)installed);
         Charge(session, installed);

@@ -318,8 +318,8 @@ internal sealed partial class FaultLoop
     {
         Session session = job.Session;
         bool isZero = from == 0;
-        nuint address = isZero && (!HasZeroPage(region) || (region.Flags & RegionFlags.WriteProtected) != 0) ? _zeros : from;
-        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(region), out ulong installed);
+        nuint address = isZero && (!HasZeroPage(region) || MustProtect(session, region, start + length)) ? _zeros : from;
+        InstallOutcome outcome = Fill(session, region, start, start, length, address, CopyMode(session, region, start + length), out ulong installed);
         job.InstalledBytes += installed;
         if (isZero)
         {

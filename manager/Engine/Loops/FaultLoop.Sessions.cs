@@ -109,6 +109,8 @@ internal sealed partial class FaultLoop
             ? SessionEndReason.ClientKilled
             : reason;
         session.State = SessionState.Ended;
+        session.Snapshot?.Fail(EngineErrorKind.State, Errno.ESRCH, "the client is gone");
+        session.Snapshot = null;
         CrashPoints.Visit(CrashPoint.EndBegun);
 
         // Before ours: what is closed last is what counts, and the store would never know.
@@ -170,6 +172,7 @@ internal sealed partial class FaultLoop
         }
 
         session.State = SessionState.Condemned;
+        session.Snapshot?.Fail(EngineErrorKind.State, Errno.ESRCH, "the client has to be killed");
         session.Record();
         Watch(session);
         session.Counters.KilledClients++;

@@ -188,6 +188,12 @@ public sealed class Session
     /// <summary>Since when every region is tracked, monotonic nanoseconds; 0 for not. On record.</summary>
     internal long TrackedSince { get; set; }
 
+    /// <summary>The snapshot that is being taken of it; null for none.</summary>
+    internal Snapshots.Snapshot? Snapshot { get; set; }
+
+    /// <summary>Whether pages may be protected for a snapshot. On record.</summary>
+    internal bool IsFrozen { get; set; }
+
     /// <summary>What an operator has under way with it, in words; null for nothing.</summary>
     internal string? Work { get; set; }
 
@@ -217,6 +223,7 @@ public sealed class Session
         IsAdopting = State == SessionState.Adopting,
         IsCondemned = State == SessionState.Condemned,
         TrackedSince = TrackedSince,
+        IsFrozen = IsFrozen,
         OwnerRecord = OwnerRecord.ToArray(),
     });
 

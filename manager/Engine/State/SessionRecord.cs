@@ -42,5 +42,8 @@ internal sealed record SessionRecord
     /// <summary>Monotonic nanoseconds; 0 while changed pages are not noted.</summary>
     public long TrackedSince { get; init; }
 
+    /// <summary>Whether pages may be protected for a snapshot.</summary>
+    public bool IsFrozen { get; init; }
+
     public byte[] OwnerRecord { get; init; } = [];
 }

@@ -32,4 +32,7 @@ public enum FaultOutcome
 
     /// <summary>The client was gone before its fault was resolved.</summary>
     ClientGone,
+
+    /// <summary>A snapshot saves the page first; the end of that lets the writer go.</summary>
+    Held,
 }

@@ -42,9 +42,23 @@ internal sealed class PresenceMap : IDisposable
     /// <summary>Whether only pages that are there need protection in a part of a region.</summary>
     public bool IsSparse(Session session, Region region, ulong start, ulong end) =>
         _pagemap is not null
-        && (session.Features & (UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)) != 0
+        && (region.IsHuge || (session.Features & (UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)) != 0)
         && (region.Modes & UffdRegisterModes.Missing) != 0
         && (region.Image is not null || IsPrivateAnonymous(region, start, end));
+
+    /// <summary>Whether some byte lies in memory that other processes may have mapped too.</summary>
+    public bool IsShared(ulong start, ulong end)
+    {
+        for (int index = FirstAbove(start); index < _mappings.Count && _mappings[index].Start < end; index++)
+        {
+            if (_mappings[index].Shared)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     /// <summary>Whether every byte lies in private memory that no file is behind, or none that could be told.</summary>
     public bool IsPrivateAnonymous(Region region, ulong start, ulong end)

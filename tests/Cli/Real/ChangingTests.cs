@@ -47,6 +47,21 @@ public sealed class ChangingTests : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task Snapshot_of_a_running_session_is_a_file()
+    {
+        ManagerFixture.Required();
+        using TempDirectory temp = new();
+        string session = $"{_manager.Session}";
+        _manager.Client.WriteByte(_manager.Address + ManagerFixture.PageBytes, 9);
+        Uffdctl taken = await _manager.RunAsync("session", "snapshot", session, "--out", temp.Combine("image"));
+        Assert.Equal((0, ""), (taken.ExitCode, taken.Error));
+        Assert.Contains($"4KiB written", taken.Output, StringComparison.Ordinal);
+        Assert.Equal(9, (await File.ReadAllBytesAsync(temp.Combine("image")))[ManagerFixture.PageBytes]);
+        Assert.Equal(75, (await _manager.RunAsync("session", "snapshot", session, "--out", temp.Combine("image"))).ExitCode);
+        Assert.Equal(66, (await _manager.RunAsync("session", "snapshot", "99999", "--out", temp.Combine("other"))).ExitCode);
+    }
+
+    [SkippableFact]
     public async Task Drain_refuses_new_sessions_until_the_last_has_ended_or_it_is_taken_back()
     {
         ManagerFixture.Required();

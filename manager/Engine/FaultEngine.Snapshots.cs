@@ -1,0 +1,149 @@
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Snapshots;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.Tracking;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine;
+
+/// <content>Images of running clients.</content>
+public sealed partial class FaultEngine
+{
+    /// <summary>
+    /// Writes the memory of a session as it is at one instant, while its client runs on: everything is write-protected, and a page that is to be written is saved before
+    /// the write goes on. The file holds all regions but mailboxes, one behind the other by address.
+    /// </summary>
+    /// <param name="session">Whose.</param>
+    /// <param name="request">Where to.</param>
+    /// <param name="progress">Told how far it is.</param>
+    /// <param name="cancel">Ends it; the client goes on unharmed.</param>
+    /// <returns>Returns when nothing of it is left but the file.</returns>
+    /// <exception cref="ObjectDisposedException">The engine stops.</exception>
+    public static async Task<SnapshotReport> SnapshotAsync(Session session, SnapshotRequest request, SnapshotProgress progress, CancellationToken cancel)
+    {
+        ArgumentNullException.ThrowIfNull(session);
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(progress);
+        if (IsAsynchronous(session))
+        {
+            return Refused(new EngineError(
+                EngineErrorKind.Kernel, Errno.EOPNOTSUPP, $"the userfaultfd of session {session.Id} was made with WP_ASYNC: the kernel lets every writer go at once, so that no instant can be held"));
+        }
+
+        if (session.Pid == 0)
+        {
+            return Refused(new EngineError(EngineErrorKind.State, Errno.ESRCH, "the process of this forked child is not known yet; it is once it faults or says who it is"));
+        }
+
+        using SafeFile? memory = TryOpenMemory(session);
+
+        using PresenceMap presence = PresenceMap.Of(session);
+        Snapshot snapshot = new(session, presence, progress);
+        bool isAtRest = false;
+        try
+        {
+            EngineResult result = await AloneAsync(session, "a snapshot is being taken", () => TakeAsync(snapshot, request, memory, cancel)).ConfigureAwait(false);
+
+            // Whatever the reader has asked of the loop is behind it now.
+            _ = await RunAsync(session.Loop, static _ => true).ConfigureAwait(false);
+            isAtRest = true;
+            return new SnapshotReport(
+                result.Error,
+                snapshot.TakenAt,
+                [.. snapshot.Regions.Select(region => new SnapshotRegion(region.Start, region.End - region.Start, region.PageBytes, region.FileOffset, region.IsShared))]);
+        }
+        finally
+        {
+            if (isAtRest)
+            {
+                snapshot.Dispose();
+            }
+        }
+    }
+
+    private static async Task<EngineResult> TakeAsync(Snapshot snapshot, SnapshotRequest request, SafeFile? memory, CancellationToken cancel)
+    {
+        Session session = snapshot.Session;
+        using CancellationTokenRegistration cancelled = cancel.Register(() => snapshot.Fail(EngineErrorKind.State, Errno.ECANCELED, "it was cancelled"));
+        Task copy = Task.CompletedTask;
+        EngineResult frozen = await RunAsync(session.Loop, new FreezeCommand(snapshot)).ConfigureAwait(false);
+        if (frozen.Error is EngineError error)
+        {
+            snapshot.Fail(error);
+        }
+        else
+        {
+            copy = StartCopy(snapshot, request, memory);
+
+            // The client is let go at the first failure; what hangs in a file system may hang on without it.
+            await Task.WhenAny(copy, snapshot.Failed).ConfigureAwait(false);
+        }
+
+        EngineResult thawed = await RunAsync(session.Loop, new ThawCommand(session, snapshot)).ConfigureAwait(false);
+        await copy.ConfigureAwait(false);
+        return new EngineResult(snapshot.Failure ?? thawed.Error);
+    }
+
+    private static Task StartCopy(Snapshot snapshot, SnapshotRequest request, SafeFile? memory)
+    {
+        long total = snapshot.Progress.TotalBytes;
+        SnapshotBuffers? buffers = null;
+        try
+        {
+            if (request.Base is PageSource baseImage && PageSize.AlignUp((ulong)baseImage.Length, (ulong)PageSize.Base) != (ulong)total)
+            {
+                snapshot.Fail(EngineErrorKind.Invalid, Errno.EINVAL, $"{baseImage.Description} has {baseImage.Length} bytes and the regions of the session have {total}: it is no image of them");
+                return Task.CompletedTask;
+            }
+
+            Memfd.Truncate(request.Output, total);
+            int piece = (int)Math.Max(SnapshotReader.PieceBytes, (long)snapshot.Regions.Max(region => region.PageBytes));
+            buffers = new SnapshotBuffers(request.BufferBytes, piece);
+            SnapshotWriter writer = new(snapshot, request.Output, request.Base, buffers);
+            SourceReader sources = new(snapshot, buffers, writer, request.Base is not null);
+            SnapshotReader reader = new(snapshot, memory, request.Base is not null, buffers, writer, sources);
+            SnapshotBuffers pool = buffers;
+            Thread[] threads = [writer.Start(), sources.Start(), reader.Start()];
+
+            // They end by themselves; waited for where waiting costs nobody a thread of the pool.
+            return Task.Factory.StartNew(
+                () =>
+                {
+                    foreach (Thread thread in threads)
+                    {
+                        thread.Join();
+                    }
+
+                    sources.Dispose();
+                    writer.Dispose();
+                    pool.Dispose();
+                    snapshot.Progress.Copied(MonotonicClock.NowNanoseconds - snapshot.TakenAt);
+                },
+                CancellationToken.None,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default);
+        }
+        catch (SyscallException failure)
+        {
+            buffers?.Dispose();
+            snapshot.Fail(EngineErrorKind.Kernel, failure.Errno, failure.Message);
+            return Task.CompletedTask;
+        }
+    }
+
+    // The memory that the process has when it is opened stays the one that is read, whatever becomes of the process and its number. Null where that takes
+    // more than the right to trace: the file belongs to the owner of the process.
+    private static SafeFile? TryOpenMemory(Session session)
+    {
+        SafeFile? memory = FileIo.TryOpen($"/proc/{session.Pid}/mem", OpenFlags.ReadOnly, out _);
+        if (memory is not null && (!ProcessInfo.TryReadStartTime(session.Pid, out ulong startTime) || startTime != session.ProcessStartTime))
+        {
+            memory.Dispose();
+            memory = null;
+        }
+
+        return memory;
+    }
+
+    private static SnapshotReport Refused(EngineError error) => new(error, 0, []);
+}

@@ -1,0 +1,324 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Snapshots;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>Snapshots of running clients: holding writers back until what they write over has been read.</content>
+internal sealed partial class FaultLoop
+{
+    // A list of runs for the reader: some 20 us.
+    private const int RunsPerPlan = 256;
+    private const ulong BytesPerPlan = 256UL << 20;
+
+    /// <summary>One slice of protecting everything; done at the instant of the snapshot.</summary>
+    public WriteProtectStep Freeze(Snapshot snapshot, out EngineResult? failure)
+    {
+        Session session = snapshot.Session;
+        if (!TryPump(session, out failure))
+        {
+            return WriteProtectStep.Failed;
+        }
+
+        if (snapshot.Failure is EngineError cancelled)
+        {
+            failure = new EngineResult(cancelled);
+            return WriteProtectStep.Failed;
+        }
+
+        if (session.Snapshot is null)
+        {
+            // On record before the first page is protected: a successor lets go of whatever is.
+            snapshot.ArmBegan = MonotonicClock.NowNanoseconds;
+            session.Snapshot = snapshot;
+            session.IsFrozen = true;
+            session.Record();
+            CheckRecorded(session);
+            return WriteProtectStep.Progress;
+        }
+
+        if (!snapshot.IsRegistered)
+        {
+            return RegisterForSnapshot(snapshot, out failure);
+        }
+
+        if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is Region region)
+        {
+            return ArmForSnapshot(snapshot, region, out failure);
+        }
+
+        if (snapshot.ArmVersion != session.Regions.Version)
+        {
+            // What moved below the cursor may have been above it before. What is protected stays so, and its writers wait on.
+            (snapshot.IsRegistered, snapshot.ArmCursor) = (false, 0);
+            failure = ++snapshot.ArmRestarts <= MaximumRestarts ? null : KeepsChanging();
+            return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
+        }
+
+        return TakeSnapshot(snapshot, out failure);
+    }
+
+    /// <summary>What the pages from an address on are at this moment; the reader has them look up to their ends.</summary>
+    public static List<SnapshotRun> Plan(Snapshot snapshot, ulong from)
+    {
+        List<SnapshotRun> runs = [];
+        Session session = snapshot.Session;
+        ulong planned = 0;
+        foreach (FrozenRegion region in snapshot.Regions)
+        {
+            ulong cursor = Math.Max(from, region.Start);
+            while (cursor < region.End && runs.Count < RunsPerPlan && planned < BytesPerPlan && snapshot.Failure is null)
+            {
+                // Until its pages have been read a range can neither move nor be registered anew without ending the snapshot.
+                Region? live = session.State == SessionState.Serving ? session.Regions.Find(cursor) : null;
+                if (live is null || !session.Pages.NextRun(cursor, Math.Min(region.End, live.End), out ulong stop, out PageState state))
+                {
+                    snapshot.Fail(EngineErrorKind.State, Errno.ESRCH, "the session is over");
+                    break;
+                }
+
+                AddRun(runs, region, live, cursor, stop, state);
+                planned += stop - cursor;
+                cursor = stop;
+            }
+        }
+
+        return runs;
+    }
+
+    /// <summary>Lets writers of pages that have been read go on.</summary>
+    /// <returns>EAGAIN to be asked again.</returns>
+    public static Errno Release(Snapshot snapshot, FrozenRegion region, ulong start, ulong end)
+    {
+        Session session = snapshot.Session;
+        if (session.State != SessionState.Serving || snapshot.Failure is not null)
+        {
+            // Who waits is woken by what ended it.
+            return Errno.OK;
+        }
+
+        if (region.StaysProtected)
+        {
+            return Userfaultfd.Wake(session.Lease, start, end - start);
+        }
+
+        Errno errno = Userfaultfd.WriteProtect(session.Lease, start, end - start, protect: false);
+        if (errno is not (Errno.OK or Errno.EAGAIN))
+        {
+            _ = Userfaultfd.Wake(session.Lease, start, end - start);
+        }
+
+        return errno;
+    }
+
+    /// <summary>One slice of letting go of everything.</summary>
+    public WriteProtectStep Thaw(Session session, Snapshot? snapshot, ref ulong cursor)
+    {
+        bool isComplete = snapshot is not null && snapshot.Failure is null;
+        if (snapshot is not null && session.Snapshot == snapshot)
+        {
+            session.Snapshot = null;
+            if (!isComplete && session.State == SessionState.Serving)
+            {
+                // Their faults come again, and are served as ever.
+                WakeEverything(session);
+            }
+        }
+
+        if (session.State != SessionState.Serving)
+        {
+            return WriteProtectStep.Done;
+        }
+
+        // Of a snapshot that is complete every page was let go when it was read.
+        if (!isComplete && session.Regions.FindOverlap(cursor, ulong.MaxValue) is Region region)
+        {
+            ulong start = Math.Max(cursor, region.Start);
+            ulong stop = EndOfSlice(region, start);
+            if (!region.SeesWrites && (region.Modes & UffdRegisterModes.WriteProtect) != 0
+                && Userfaultfd.WriteProtect(session.Lease, start, stop - start, protect: false) == Errno.EAGAIN)
+            {
+                Pump(session);
+                return WriteProtectStep.TryAgain;
+            }
+
+            cursor = stop;
+            return WriteProtectStep.Progress;
+        }
+
+        session.IsFrozen = false;
+        session.Record();
+        CheckRecorded(session);
+        return WriteProtectStep.Done;
+    }
+
+    /// <summary>Lets go of what an earlier manager had protected for a snapshot that ended with it.</summary>
+    public bool FinishFreeze(Session session)
+    {
+        if (session.IsFrozen && session.Snapshot is null)
+        {
+            Post(new ThawCommand(session, null));
+        }
+
+        return true;
+    }
+
+    // True when the writer of a page has to wait until the page has been read.
+    private bool IsHeld(in FaultContext fault)
+    {
+        if (fault.Session.Snapshot is not Snapshot snapshot || snapshot.Failure is not null || !snapshot.Holds(fault.Page))
+        {
+            return false;
+        }
+
+        snapshot.Hold(fault.Page);
+        Account(fault.Session, fault.Kind, FaultOutcome.Held, fault.ReadAt);
+        return true;
+    }
+
+    // Whether what is installed in a range must not be written without a fault.
+    private static bool MustProtect(Session session, Region region, ulong end) =>
+        region.SeesWrites || (session.Snapshot is Snapshot snapshot && (region.Modes & UffdRegisterModes.WriteProtect) != 0 && snapshot.MayHold(end));
+
+    // A page was there and is not any more, of which no event has told: what it contained at the instant is lost.
+    private static void NoteVanished(in FaultContext fault)
+    {
+        if (fault.Session.Snapshot is { TakenAt: not 0 } snapshot && snapshot.Holds(fault.Page))
+        {
+            snapshot.Fail(EngineErrorKind.State, Errno.ECANCELED, $"the client gave back 0x{fault.Page:x} before it was saved, of which its userfaultfd does not tell");
+        }
+    }
+
+    // Pages are given back: ends a snapshot that still needs what they contained. Zeros become zeros, and what was never there comes from where it was.
+    private static void NoteLost(Session session, Region region, ulong from, ulong to)
+    {
+        if (session.Snapshot is not { TakenAt: not 0 } snapshot)
+        {
+            return;
+        }
+
+        bool isLoss = (StateAfterRemoval(region) & PageState.StateMask) != PageState.Absent || snapshot.Find(from) is { IsReadThrough: true };
+        ulong cursor = from;
+        while (snapshot.Failure is null && session.Pages.NextRun(cursor, to, out ulong stop, out PageState state))
+        {
+            PageState kind = state & PageState.StateMask;
+            if (kind is PageState.Present or PageState.Poisoned || (isLoss && kind != PageState.Removed))
+            {
+                snapshot.RangeChanges(cursor, stop, "gave back");
+            }
+
+            cursor = stop;
+        }
+    }
+
+    private WriteProtectStep RegisterForSnapshot(Snapshot snapshot, out EngineResult? failure)
+    {
+        Session session = snapshot.Session;
+        failure = null;
+        if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
+        {
+            (snapshot.IsRegistered, snapshot.ArmCursor, snapshot.ArmVersion) = (true, 0, session.Regions.Version);
+            return WriteProtectStep.Progress;
+        }
+
+        snapshot.ArmCursor = region.End;
+        if ((region.Flags & RegionFlags.Mailbox) == 0)
+        {
+            failure = TryAddWriteProtect(session, region);
+            if (failure is not null)
+            {
+                return WriteProtectStep.Failed;
+            }
+
+            session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.None, RegionFlags.None, UffdRegisterModes.WriteProtect);
+            CheckRecorded(session);
+        }
+
+        return WriteProtectStep.Progress;
+    }
+
+    private static WriteProtectStep ArmForSnapshot(Snapshot snapshot, Region region, out EngineResult? failure)
+    {
+        failure = null;
+        ulong start = Math.Max(snapshot.ArmCursor, region.Start);
+        ulong stop = EndOfSlice(region, start);
+        if ((region.Flags & RegionFlags.Mailbox) == 0)
+        {
+            Errno errno = Arm(snapshot.Session, region, snapshot.Presence, start, stop);
+            if (errno == Errno.EAGAIN)
+            {
+                return WriteProtectStep.TryAgain;
+            }
+
+            if (errno != Errno.OK)
+            {
+                failure = NotArmed(start, stop, errno);
+                return WriteProtectStep.Failed;
+            }
+        }
+
+        snapshot.ArmCursor = stop;
+        return WriteProtectStep.Progress;
+    }
+
+    private static WriteProtectStep TakeSnapshot(Snapshot snapshot, out EngineResult? failure)
+    {
+        failure = null;
+        List<FrozenRegion> regions = [];
+        long offset = 0;
+        foreach (Region region in snapshot.Session.Regions.All)
+        {
+            if ((region.Flags & RegionFlags.Mailbox) != 0)
+            {
+                continue;
+            }
+
+            bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
+            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null
+                && ((region.Image is not null && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
+            regions.Add(new FrozenRegion(region.Start, region.End, region.PageBytes, offset, region.SeesWrites, isShared, !isReported));
+            offset += (long)region.Length;
+        }
+
+        if (regions.Count == 0)
+        {
+            failure = new EngineResult(new EngineError(EngineErrorKind.NotFound, Errno.ENOENT, "the session has no region"));
+            return WriteProtectStep.Failed;
+        }
+
+        snapshot.Take([.. regions], MonotonicClock.NowNanoseconds);
+        return WriteProtectStep.Done;
+    }
+
+    private static void AddRun(List<SnapshotRun> runs, FrozenRegion region, Region live, ulong start, ulong stop, PageState state)
+    {
+        bool isZero = live.Source.IsZero && live.Image is null;
+        SnapshotRunKind kind = (state & PageState.StateMask) switch
+        {
+            PageState.Present => SnapshotRunKind.Memory,
+            PageState.Poisoned => SnapshotRunKind.Poisoned,
+            _ when region.IsReadThrough => SnapshotRunKind.Memory,
+            PageState.Removed => SnapshotRunKind.Zero,
+            _ => isZero ? SnapshotRunKind.Untouched : SnapshotRunKind.Source,
+        };
+        Sources.PageSource? source = null;
+        long offset = 0;
+        if (kind == SnapshotRunKind.Source)
+        {
+            source = live.Image?.Source ?? live.Source;
+            offset = live.Image is { } image ? image.SourceOffsetOf(live.OffsetOf(start)) : live.OffsetOf(start);
+        }
+
+        if (runs.Count > 0 && runs[^1] is var last && last.End == start && last.Region == region && last.Kind == kind
+            && ReferenceEquals(last.Source, source) && (source is null || last.SourceOffset + (long)(start - last.Start) == offset))
+        {
+            runs[^1] = last with { End = stop };
+        }
+        else
+        {
+            runs.Add(new SnapshotRun(region, start, stop, kind, source?.AddReference(), offset));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Tracking;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Snapshots;
+
+/// <summary>
+/// A snapshot while it is taken: which pages of the client must not change yet. Belongs to the session's fault loop, but for what says otherwise.
+/// </summary>
+/// <remarks>
+/// <para><b>One instant.</b> The ranges of a session cannot be protected by one call, and its threads run on meanwhile. So no writer that meets the protection
+/// is let go before the last range is protected. Let T be the moment when that is found to be so. A page that is there at T was protected at some time before, and
+/// nobody has written it since: UFFDIO_WRITEPROTECT returns after no processor can write by an old translation any more, the pages that came
+/// since were installed protected, and a range that moved or came meanwhile makes the protection begin anew. So what is in memory now is what was in it at
+/// T, for all pages at once. After T a page is let go only when it has been read.</para>
+/// <para><b>What is not seen</b>: writes of devices that had pages pinned for writing before, and of other processes that share the memory.</para>
+/// <para><b>Order.</b> That a page has been read is noted here by a command on the loop, behind which the page is let go. Events of the client are applied on the same
+/// loop. So either the loop took a removal in first and finds the page unread, which ends the snapshot, or the removal came after the page was read.</para>
+/// </remarks>
+internal sealed class Snapshot : IDisposable
+{
+    private readonly AutoResetEvent _signal = new(initialState: false);
+    private FrozenRegion[] _regions = [];
+    private EngineError? _failure;
+    private nuint _read;
+    private ulong _readBytes;
+    private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _isWaiting;
+
+    public Snapshot(Session session, PresenceMap presence, SnapshotProgress progress)
+    {
+        Session = session;
+        Presence = presence;
+        Progress = progress;
+    }
+
+    public Session Session { get; }
+
+    public PresenceMap Presence { get; }
+
+    public SnapshotProgress Progress { get; }
+
+    /// <summary>Pages that writers wait for. Written by the loop, read by the reader.</summary>
+    public PageRing Urgent { get; } = new();
+
+    /// <summary>Of the instant, by address; empty before. Any thread.</summary>
+    public IReadOnlyList<FrozenRegion> Regions => _regions;
+
+    /// <summary>The instant, monotonic nanoseconds; 0 before.</summary>
+    public long TakenAt { get; private set; }
+
+    /// <summary>Everything below has been read.</summary>
+    public ulong ReadBelow { get; set; }
+
+    /// <summary>Why it came to nothing; null so far. Any thread.</summary>
+    public EngineError? Failure => Volatile.Read(ref _failure);
+
+    /// <summary>Completes when it has come to nothing.</summary>
+    public Task Failed => _failed.Task;
+
+    /// <summary>The state of arming.</summary>
+    public ulong ArmCursor { get; set; }
+
+    public bool IsRegistered { get; set; }
+
+    public int ArmVersion { get; set; }
+
+    public int ArmRestarts { get; set; }
+
+    public long ArmBegan { get; set; }
+
+    /// <summary>Ends it, for the first reason that is given. Any thread.</summary>
+    public void Fail(EngineErrorKind kind, Errno errno, string text) => Fail(new EngineError(kind, errno, text));
+
+    /// <summary>As the other overload.</summary>
+    public void Fail(EngineError error)
+    {
+        _ = Interlocked.CompareExchange(ref _failure, error, null);
+        _failed.TrySetResult();
+        Signal();
+    }
+
+    /// <summary>This is the instant.</summary>
+    /// <exception cref="SyscallException">No memory.</exception>
+    public void Take(FrozenRegion[] regions, long now)
+    {
+        FrozenRegion last = regions[^1];
+        long bytes = last.OffsetOf(last.End);
+        _readBytes = PageSize.AlignUp((ulong)(bytes / PageSize.Base), (ulong)PageSize.Base);
+        _read = NativePages.Map(_readBytes);
+        _regions = regions;
+        TakenAt = now;
+        Progress.Taken(bytes, now - ArmBegan);
+    }
+
+    /// <summary>Whether a page must not change yet.</summary>
+    public bool Holds(ulong page) => TakenAt == 0 || (page >= ReadBelow && Find(page) is FrozenRegion region && NativePages.At<byte>(_read + IndexOf(region, page)) == 0);
+
+    /// <summary>Whether some page of a range may have to be held. True may be wrong, false is not.</summary>
+    public bool MayHold(ulong end) => TakenAt == 0 || end > ReadBelow;
+
+    /// <summary>Whether some page of a range must not change yet.</summary>
+    public bool HoldsAny(ulong start, ulong end)
+    {
+        if (TakenAt == 0)
+        {
+            return false;
+        }
+
+        foreach (FrozenRegion region in _regions)
+        {
+            ulong from = Math.Max(Math.Max(start, region.Start), ReadBelow);
+            ulong to = Math.Min(end, region.End);
+            while (from < to)
+            {
+                int pages = (int)Math.Min((to - from) / (ulong)PageSize.Base, 1 << 20);
+                if (NativePages.AsSpan(_read + IndexOf(region, from), pages).Contains((byte)0))
+                {
+                    return true;
+                }
+
+                from += (ulong)pages * (ulong)PageSize.Base;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Notes that a page was read out of its turn.</summary>
+    public void NoteRead(FrozenRegion region, ulong page) =>
+        NativePages.AsSpan(_read + IndexOf(region, page), (int)(region.PageBytes / (ulong)PageSize.Base)).Fill(1);
+
+    /// <summary>The region that holds an address; null when none does. Any thread after the instant.</summary>
+    public FrozenRegion? Find(ulong address)
+    {
+        int low = 0;
+        int high = _regions.Length;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (_regions[middle].End <= address)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low < _regions.Length && _regions[low].Start <= address ? _regions[low] : null;
+    }
+
+    /// <summary>A writer waits for a page.</summary>
+    public void Hold(ulong page)
+    {
+        Urgent.TryAdd(page);
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _isWaiting) != 0)
+        {
+            Signal();
+        }
+    }
+
+    /// <summary>The client takes pages back, moves or unmaps them. Any contents that were not read are lost.</summary>
+    public void RangeChanges(ulong start, ulong end, string how)
+    {
+        if (HoldsAny(start, end))
+        {
+            Fail(EngineErrorKind.State, Errno.ECANCELED, $"the client {how} 0x{start:x}+0x{end - start:x} before it was saved");
+        }
+    }
+
+    /// <summary>Wakes the reader. Any thread.</summary>
+    public void Signal()
+    {
+        try
+        {
+            _signal.Set();
+        }
+        catch (ObjectDisposedException)
+        {
+            // Whoever cancels may come too late.
+        }
+    }
+
+    /// <summary>Waits for a buffer, a writer or the end; for the reader.</summary>
+    public void Wait(bool hasUrgentBuffer)
+    {
+        Volatile.Write(ref _isWaiting, 1);
+        Interlocked.MemoryBarrier();
+        if (Failure is null && !(hasUrgentBuffer && !Urgent.IsEmpty))
+        {
+            _signal.WaitOne();
+        }
+
+        Volatile.Write(ref _isWaiting, 0);
+    }
+
+    /// <summary>Neither loop nor threads may use it any more.</summary>
+    public void Dispose()
+    {
+        _signal.Dispose();
+        if (_read != 0)
+        {
+            NativePages.Unmap(_read, _readBytes);
+        }
+    }
+
+    private static nuint IndexOf(FrozenRegion region, ulong page) => (nuint)(region.OffsetOf(page) / PageSize.Base);
+}

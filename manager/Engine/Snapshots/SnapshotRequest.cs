@@ -1,0 +1,20 @@
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Snapshots;
+
+/// <summary>What a snapshot is to become.</summary>
+public sealed record SnapshotRequest
+{
+    /// <summary>An empty regular file, open for writing. Stays the caller's, who keeps it open until the report is there.</summary>
+    public required SafeFile Output { get; init; }
+
+    /// <summary>
+    /// Null for a full image, in which pages of zeros are holes. Else only pages that differ from this one are written, and everything else is a hole: a
+    /// diff. Stays the caller's.
+    /// </summary>
+    public PageSource? Base { get; init; }
+
+    /// <summary>Bytes of memory for pages on their way to the file; writers of the client wait when it is full.</summary>
+    public long BufferBytes { get; init; } = 64L << 20;
+}

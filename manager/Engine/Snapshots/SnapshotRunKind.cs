@@ -1,0 +1,20 @@
+namespace UffdManager.Engine.Snapshots;
+
+/// <summary>Where the contents of pages are.</summary>
+internal enum SnapshotRunKind
+{
+    /// <summary>In the client.</summary>
+    Memory,
+
+    /// <summary>In the source, unless the client has them without our knowledge.</summary>
+    Source,
+
+    /// <summary>Zeros, unless the client has something there without our knowledge.</summary>
+    Untouched,
+
+    /// <summary>Zeros for certain: given back.</summary>
+    Zero,
+
+    /// <summary>Nowhere.</summary>
+    Poisoned,
+}
