@@ -116,10 +116,12 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
         control = new { socket = Path.Combine(Path.GetDirectoryName(socket)!, "control.sock") },
         metrics = new { port = 0 },
         logging = new { level = logLevel },
+        workingSets = new { directory = Path.Combine(Path.GetDirectoryName(socket)!, "working-sets") },
         policies = new Dictionary<string, object>(StringComparer.Ordinal)
         {
             ["image"] = new { source = new { kind = "client" } },
             ["image-poll"] = new { source = new { kind = "client" }, busyPoll = "200us" },
+            ["image-replay"] = new { source = new { kind = "client" }, prefetch = new { mode = "replay" } },
             ["zero"] = new { source = new { kind = "zero" } },
         },
         tenants = new

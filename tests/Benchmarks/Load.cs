@@ -21,6 +21,12 @@ internal sealed record Load(string Mode)
 
     public int? Repeat { get; init; }
 
+    /// <summary>Which pages the mode scattered touches.</summary>
+    public int? Seed { get; init; }
+
+    /// <summary>Whether the image leaves the page cache first.</summary>
+    public bool Evict { get; init; }
+
     public IEnumerable<string> Arguments(string image)
     {
         yield return "--policy";
@@ -35,9 +41,11 @@ internal sealed record Load(string Mode)
 
         if (Source == "policy")
             yield return "--zero";
+        if (Evict)
+            yield return "--evict";
         foreach ((string name, long? value) in new (string, long?)[]
         {
-            ("--cpu", Cpu), ("--faults", Faults), ("--clients", Clients), ("--threads", Threads), ("--length", Length), ("--repeat", Repeat),
+            ("--cpu", Cpu), ("--faults", Faults), ("--clients", Clients), ("--threads", Threads), ("--length", Length), ("--repeat", Repeat), ("--seed", Seed),
         })
         {
             if (value is { } number)

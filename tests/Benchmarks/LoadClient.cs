@@ -18,6 +18,9 @@ internal sealed class LoadClient(BenchOptions options, string image)
         await process.WaitAsync(s_patience);
     }
 
+    /// <summary>Makes the image look as if it had been written at another time.</summary>
+    public void Age(DateTime written) => File.SetLastWriteTimeUtc(image, written);
+
     /// <summary>One measurement.</summary>
     /// <param name="handler">Who serves.</param>
     /// <param name="load">What is asked of it.</param>

@@ -148,7 +148,9 @@ internal sealed partial class FaultLoop
             return false;
         }
 
-        return job.FetchesInFlight < PopulateJob.MaximumFetches && (replay.Region.Image is null ? IssueBatch(job, replay) : ExtendReplayShared(job, replay));
+        return replay.Region.Image is null
+            ? job.FetchesInFlight < run.MaximumBatches && IssueBatch(job, replay)
+            : job.FetchesInFlight < PopulateJob.MaximumFetches && ExtendReplayShared(job, replay);
     }
 
     private bool IsSpent(WorkingSetRun run)
@@ -197,7 +199,7 @@ internal sealed partial class FaultLoop
     private ReplayBatch Collect(Session session, Replay replay, long room)
     {
         ReplayBatch batch = _spareBatches.TryPop(out ReplayBatch? spare) ? spare : new ReplayBatch();
-        batch.Clear();
+        batch.Clear(replay.Run.BatchPieces);
         for (int looked = 0; looked < SlicePieces * 8 && !batch.IsFull && (batch.Bytes == 0 || batch.Bytes + (long)replay.Region.PageBytes <= room)
             && replay.TryTake(room - batch.Bytes, out ulong address, out long offset, out int length); looked++)
         {
@@ -265,6 +267,7 @@ internal sealed partial class FaultLoop
         ticket.Length = batch.Bytes;
         job.FetchesInFlight++;
         replay.Run.PagesInFlight += pages;
+        replay.Run.BatchIssued();
         Submit(ticket);
         return true;
     }

@@ -9,13 +9,14 @@ namespace UffdManager.Engine.WorkingSets;
 /// </summary>
 internal sealed class ReplayBatch
 {
-    private const int MaximumPieces = 256;
+    public const int MaximumPieces = 256;
 
     private readonly ulong[] _addresses = new ulong[MaximumPieces];
     private readonly long[] _offsets = new long[MaximumPieces];
     private readonly int[] _lengths = new int[MaximumPieces];
     private readonly SourcePages[] _pages = new SourcePages[MaximumPieces];
     private readonly bool[] _zero = new bool[MaximumPieces];
+    private int _most = MaximumPieces;
 
     public int Count { get; private set; }
 
@@ -26,10 +27,12 @@ internal sealed class ReplayBatch
 
     public int Done { get; set; }
 
-    public bool IsFull => Count == MaximumPieces;
+    public bool IsFull => Count >= _most;
 
-    public void Clear()
+    /// <summary>Begins anew, with room for so many pieces.</summary>
+    public void Clear(int most)
     {
+        _most = most;
         Count = Bytes = Next = Done = 0;
         Array.Clear(_pages);
     }

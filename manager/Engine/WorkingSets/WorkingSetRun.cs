@@ -10,10 +10,13 @@ namespace UffdManager.Engine.WorkingSets;
 /// </summary>
 internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPolicy policy, TouchLog touches, long startedAt)
 {
-    // Faults beside the plan before it is judged, and how many of them weigh as much as one that was planned for: while a replay runs, what it has
-    // installed already does not show.
-    private const int EnoughMisses = 64;
+    // Faults beside the plan before it is judged, and how many of them weigh as much as one that was planned for. What a replay has installed does not
+    // show, but its first faults come before it has installed much: twelve misses in a row leave no doubt, and cost a cold disk a few milliseconds each.
+    private const int EnoughMisses = 12;
     private const int MissesPerHit = 4;
+
+    // The first batch is small, each next one twice as large: what a useless replay has on its way when it is given up stands before the client's own reads.
+    private const int FirstBatch = 32;
 
     public Session Session { get; } = session;
 
@@ -74,6 +77,12 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
     /// <summary>Base pages on their way from the source for replays.</summary>
     public int PagesInFlight { get; set; }
 
+    /// <summary>Pieces of the next batch.</summary>
+    public int BatchPieces { get; private set; } = FirstBatch;
+
+    /// <summary>Batches that may be on their way at a time.</summary>
+    public int MaximumBatches => BatchPieces < ReplayBatch.MaximumPieces ? 1 : Loops.PopulateJob.MaximumFetches;
+
     /// <summary>Base pages that replays installed.</summary>
     public long PrefetchedPages { get; set; }
 
@@ -98,6 +107,9 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
         Replayed = assignment.Trace;
         Number = assignment.Number;
     }
+
+    /// <summary>A batch went off.</summary>
+    public void BatchIssued() => BatchPieces = Math.Min(BatchPieces * 2, ReplayBatch.MaximumPieces);
 
     /// <summary>Records a first touch and tells what the replay makes of it.</summary>
     /// <returns>False when there is no room to record it.</returns>

@@ -19,6 +19,8 @@ internal static class Catalogue
         new Throughput(8, 4),
         new Populate("file"),
         new Populate("memfd"),
+        new ReplayedStart(evict: true),
+        new ReplayedStart(evict: false),
         new IdleSessions(),
         new RegisterHuge(),
         new RestoreClones(1),

@@ -11,7 +11,7 @@ passed=0 failed=0 handlers=()
 
 if [ ! -r /dev/userfaultfd ]; then
     echo 'skipped: /dev/userfaultfd cannot be opened'
-    echo '0 passed, 0 failed, 7 skipped'
+    echo '0 passed, 0 failed, 8 skipped'
     exit 0
 fi
 
@@ -40,12 +40,15 @@ expect() {
 }
 
 "$build/uffd-bench-client" make-image --image "$scratch/image.raw" --length 4194304 || exit 1
+# The handler has its own image mapped, and what is mapped cannot be evicted.
+cp "$scratch/image.raw" "$scratch/cold.raw" || exit 1
 start image --image "$scratch/image.raw"
 start zero --zero
 
 expect 0 'latency' client latency image --faults 1024
 expect 0 'throughput of 3 clients with 4 threads' client throughput image --clients 3 --threads 4 --faults 3072
 expect 0 'populate' client populate image --length 4194304
+expect 0 'scattered pages of an evicted image' client scattered image --image "$scratch/cold.raw" --length 4194304 --faults 300 --seed 7 --evict
 expect 0 'idle' client idle image --clients 20 --length 65536
 expect 0 'register' client register image --length 1073741824 --repeat 3
 expect 0 'zero pages' client latency zero --faults 64 --zero

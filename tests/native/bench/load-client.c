@@ -20,12 +20,14 @@ static const char usage[] =
 	"modes: latency      one thread touches the pages of a fresh range in random order\n"
 	"       throughput   --clients processes of --threads threads share --faults\n"
 	"       populate     the handler fills --length bytes, nobody touches them\n"
+	"       scattered    --faults pages in small pieces all over --length bytes, by --seed;\n"
+	"                    with --evict the image leaves the page cache first\n"
 	"       idle         --clients processes open a session, touch one page each, wait for\n"
 	"                    the end of stdin\n"
 	"       register     --repeat times: register and unregister --length reserved bytes\n"
 	"options: --protocol native|reference  --policy NAME  --source policy|file|memfd\n"
 	"         --image FILE  --zero  --no-verify  --cpu N  --faults N  --clients N\n"
-	"         --threads N  --length BYTES  --repeat N\n";
+	"         --threads N  --length BYTES  --repeat N  --seed N  --evict\n";
 
 static _Noreturn void usage_error(const char *what)
 {
@@ -88,6 +90,8 @@ static struct run parse(int argc, char **argv)
 		{"threads", required_argument, NULL, 't'},
 		{"length", required_argument, NULL, 'l'},
 		{"repeat", required_argument, NULL, 'r'},
+		{"seed", required_argument, NULL, 'e'},
+		{"evict", no_argument, NULL, 'E'},
 		{0},
 	};
 	struct run run = {
@@ -143,6 +147,12 @@ static struct run parse(int argc, char **argv)
 		case 'r':
 			run.repeat = (unsigned int)number(optarg);
 			break;
+		case 'e':
+			run.seed = number(optarg);
+			break;
+		case 'E':
+			run.evict = true;
+			break;
 		default:
 			usage_error("wrong usage");
 		}
@@ -176,7 +186,7 @@ int main(int argc, char **argv)
 	} modes[] = {
 		{"latency", mode_latency},   {"throughput", mode_throughput},
 		{"populate", mode_populate}, {"idle", mode_idle},
-		{"register", mode_register},
+		{"register", mode_register}, {"scattered", mode_scattered},
 	};
 	struct run run = parse(argc, argv);
 	const char *mode = argv[optind];
@@ -192,8 +202,8 @@ int main(int argc, char **argv)
 	}
 	if (!run.session.socket_path)
 		usage_error("--socket is missing");
-	if (run.source == SOURCE_FILE && !run.image_path)
-		usage_error("--source file needs --image");
+	if ((run.source == SOURCE_FILE || run.evict) && !run.image_path)
+		usage_error("--source file and --evict need --image");
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		if (strcmp(mode, modes[i].name) == 0) {
 			pin(run.cpu);

@@ -99,17 +99,9 @@ static inline void touch(const struct load *load, uint64_t page, bool zero)
 		client_die(0, "a page has wrong contents");
 }
 
-/* Pages first .. first + count - 1 in an order that no read-ahead guesses; the same in every run.
- */
-static uint32_t *shuffled(uint64_t first, uint64_t count)
+/* Exchanges the numbers into an order that no read-ahead guesses. */
+static void shuffle(uint32_t *order, uint64_t count, uint64_t state)
 {
-	uint32_t *order = malloc(count * sizeof(*order));
-	uint64_t state = 0x2545f4914f6cdd1dull + first;
-
-	if (!order)
-		client_die(ENOMEM, "order");
-	for (uint64_t i = 0; i < count; i++)
-		order[i] = (uint32_t)(first + i);
 	for (uint64_t i = count; i > 1; i--) {
 		state ^= state << 13;
 		state ^= state >> 7;
@@ -120,6 +112,18 @@ static uint32_t *shuffled(uint64_t first, uint64_t count)
 		order[i - 1] = order[j];
 		order[j] = swapped;
 	}
+}
+
+/* Pages first .. first + count - 1 in an order that no read-ahead guesses; the same in every run.
+ */
+static uint32_t *shuffled(uint64_t first, uint64_t count)
+{
+	uint32_t *order = malloc(count * sizeof(*order));
+	if (!order)
+		client_die(ENOMEM, "order");
+	for (uint64_t i = 0; i < count; i++)
+		order[i] = (uint32_t)(first + i);
+	shuffle(order, count, 0x2545f4914f6cdd1dull + first);
 	return order;
 }
 
@@ -154,6 +158,70 @@ int mode_latency(const struct run *run)
 	       samples_percentile(&samples, 500), samples_percentile(&samples, 900),
 	       samples_percentile(&samples, 990), samples_percentile(&samples, 999),
 	       samples_percentile(&samples, 1000));
+	return 0;
+}
+
+/* Whether any page of the image is in the page cache. */
+static bool is_cached(int image, uint64_t length)
+{
+	uint64_t pages = length / BENCH_PAGE;
+	void *mapping = mmap(NULL, length, PROT_READ, MAP_SHARED, image, 0);
+	unsigned char *cached = malloc(pages);
+	bool any = false;
+
+	if (mapping == MAP_FAILED || !cached || mincore(mapping, length, cached) < 0)
+		client_die(errno, "mincore");
+	for (uint64_t i = 0; i < pages; i++)
+		any |= cached[i] & 1;
+	free(cached);
+	munmap(mapping, length);
+	return any;
+}
+
+/* A page that somebody has mapped stays: the handler may still be closing the session before. */
+static void evict(const struct run *run)
+{
+	uint64_t deadline = now_ns() + 10000000000ull;
+	int image = open(run->image_path, O_RDONLY | O_CLOEXEC);
+
+	/* What is still to be written stays as well. */
+	if (image < 0 || fdatasync(image) < 0)
+		client_die(errno, run->image_path);
+	do {
+		if (now_ns() > deadline)
+			client_die(0, "the image does not leave the page cache");
+		posix_fadvise(image, 0, 0, POSIX_FADV_DONTNEED);
+	} while (is_cached(image, run->length));
+	close(image);
+}
+
+/* Pages per cluster: what a program touches lies together in small pieces. */
+#define CLUSTER 3ul
+
+int mode_scattered(const struct run *run)
+{
+	struct load load;
+	uint64_t clusters = run->length / BENCH_PAGE / CLUSTER;
+	uint64_t wanted = run->faults / CLUSTER;
+	uint32_t *order = shuffled(0, clusters);
+
+	if (wanted > clusters)
+		client_die(0, "more faults than pages");
+	shuffle(order, clusters, 0x9e3779b97f4a7c15ull * (run->seed + 1));
+	if (run->evict)
+		evict(run);
+	uint64_t begin = now_ns();
+
+	load_open(&load, run, run->length);
+	for (uint64_t i = 0; i < wanted; i++)
+		for (uint64_t page = 0; page < CLUSTER; page++)
+			touch(&load, order[i] * CLUSTER + page, run->expect_zero);
+	uint64_t end = now_ns();
+
+	load_close(&load);
+	free(order);
+	printf("{\"mode\":\"scattered\",\"pages\":%llu,\"seconds\":%.6f}\n",
+	       (unsigned long long)(wanted * CLUSTER), (double)(end - begin) / 1e9);
 	return 0;
 }
 

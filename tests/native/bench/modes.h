@@ -26,12 +26,15 @@ struct run {
 	unsigned int threads;
 	uint64_t length;
 	unsigned int repeat;
+	uint64_t seed; /* which pages the scattered mode touches, and in which order */
+	bool evict;    /* the image leaves the page cache first */
 };
 
 /* Each returns the program's exit code. */
 int mode_latency(const struct run *run);
 int mode_throughput(const struct run *run);
 int mode_populate(const struct run *run);
+int mode_scattered(const struct run *run);
 int mode_idle(const struct run *run);
 int mode_register(const struct run *run);
 
