@@ -14,6 +14,9 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
     /// <summary>Traces in the directory of one's own; beyond them the oldest go.</summary>
     public const int MostFiles = 4096;
 
+    /// <summary>Bytes of all of them.</summary>
+    public const long MostBytes = 256L << 20;
+
     // To look through the directory at each save would be most of the work.
     private const int SavesBetweenLooks = 256;
 
@@ -76,12 +79,18 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
             LogRejected(source, key.Tenant, reason);
     }
 
-    /// <summary>Keeps the newest <see cref="MostFiles"/> traces of one's own.</summary>
+    /// <summary>Keeps the newest traces of one's own, as many and as much as may lie there.</summary>
     internal void ForgetOldest()
     {
         FileInfo[] files = new DirectoryInfo(options.Directory).GetFiles("*.trace");
-        foreach (FileInfo file in files.OrderByDescending(file => file.LastWriteTimeUtc).Skip(MostFiles))
-            file.Delete();
+        int kept = 0;
+        long bytes = 0;
+        foreach (FileInfo file in files.OrderByDescending(file => file.LastWriteTimeUtc))
+        {
+            bytes += file.Length;
+            if (++kept > MostFiles || bytes > MostBytes)
+                file.Delete();
+        }
     }
 
     private TracePlace? Beside(in TraceKey key, string? source)

@@ -8,6 +8,7 @@ namespace UffdManager.Engine.Fetch;
 /// Slow sources are waited for here, on threads of their own, and never on a fault loop.
 /// </summary>
 /// <remarks>
+/// Faults first: what a tenant fetches ahead of them waits until none of its faults does, and never takes its last thread.
 /// Fair between tenants: each has a queue and a virtual time that grows by bytes / weight as its fetches start; the tenant furthest
 /// behind starts next. Isolated: a tenant without a running fetch can always start one, because a tenant that already runs some may
 /// take another thread only while enough threads remain for all tenants that wait with none, and a tenant that waits with none gets a thread
@@ -15,6 +16,8 @@ namespace UffdManager.Engine.Fetch;
 /// </remarks>
 internal sealed class FetchQueue : IDisposable
 {
+    private const int WaitedForEachAhead = 16;
+
     private static readonly TimeSpan IdleThreadLife = TimeSpan.FromSeconds(10);
 
     // A monitor, because it can be waited on without spinning: a spin would steal the time of the very clients that wait.
@@ -48,7 +51,7 @@ internal sealed class FetchQueue : IDisposable
                 int depth = 0;
                 foreach (Lane lane in _waiting)
                 {
-                    depth += lane.Queue.Count;
+                    depth += lane.Count;
                 }
 
                 return depth;
@@ -62,14 +65,14 @@ internal sealed class FetchQueue : IDisposable
         lock (_lock)
         {
             Lane lane = LaneOf(ticket);
-            if (lane.Queue.Count == 0)
+            if (lane.Count == 0)
             {
                 // A tenant that was idle must not have saved up credit.
                 lane.VirtualTime = Math.Max(lane.VirtualTime, _virtualTime);
                 _waiting.Add(lane);
             }
 
-            lane.Queue.Enqueue(ticket);
+            (ticket.IsAhead ? lane.Ahead : lane.Waited).Enqueue(ticket);
             StartThreadIfUseful();
             Monitor.Pulse(_lock);
         }
@@ -103,7 +106,7 @@ internal sealed class FetchQueue : IDisposable
         int starved = 0;
         foreach (Lane lane in _waiting)
         {
-            queued += lane.Queue.Count;
+            queued += lane.Count;
             starved += lane.Running == 0 ? 1 : 0;
         }
 
@@ -133,6 +136,7 @@ internal sealed class FetchQueue : IDisposable
     private void Work()
     {
         Lane? done = null;
+        bool wasAhead = false;
         while (true)
         {
             FetchTicket? ticket;
@@ -141,6 +145,7 @@ internal sealed class FetchQueue : IDisposable
                 if (done is not null)
                 {
                     done.Running--;
+                    done.RunningAhead -= wasAhead ? 1 : 0;
                     _running--;
                 }
 
@@ -161,6 +166,7 @@ internal sealed class FetchQueue : IDisposable
                 }
             }
 
+            wasAhead = ticket.IsAhead;
             Run(ticket);
         }
     }
@@ -195,7 +201,7 @@ internal sealed class FetchQueue : IDisposable
         Lane? best = null;
         foreach (Lane lane in _waiting)
         {
-            bool mayStart = lane.Running == 0 || (lane.Running < _perTenant && free > starved);
+            bool mayStart = MayStartOf(lane) && (lane.Running == 0 || (lane.Running < _perTenant && free > starved));
             if (mayStart && (best is null || lane.VirtualTime < best.VirtualTime))
             {
                 best = lane;
@@ -207,12 +213,12 @@ internal sealed class FetchQueue : IDisposable
             return null;
         }
 
-        FetchTicket ticket = best.Queue.Dequeue();
+        FetchTicket ticket = NextOf(best);
         _virtualTime = best.VirtualTime;
         best.VirtualTime += (double)ticket.Length / best.Weight;
         best.Running++;
         _running++;
-        if (best.Queue.Count == 0)
+        if (best.Count == 0)
         {
             _waiting.Remove(best);
         }
@@ -221,9 +227,38 @@ internal sealed class FetchQueue : IDisposable
         return ticket;
     }
 
+    // What is fetched ahead leaves one of the tenant's threads to the faults, if it has more than one.
+    private bool MayStartOf(Lane lane) => lane.Waited.Count > 0 || lane.RunningAhead < Math.Max(1, _perTenant - 1);
+
+    // A fault may have come to wait for what was asked for ahead: that must have its turn as well.
+    private FetchTicket NextOf(Lane lane)
+    {
+        bool isAheadsTurn = lane.Waited.Count == 0 || (lane.Ahead.Count > 0 && lane.Passed >= WaitedForEachAhead && lane.RunningAhead < Math.Max(1, _perTenant - 1));
+        if (!isAheadsTurn)
+        {
+            lane.Passed++;
+            return lane.Waited.Dequeue();
+        }
+
+        lane.Passed = 0;
+        lane.RunningAhead++;
+        return lane.Ahead.Dequeue();
+    }
+
     private sealed class Lane
     {
-        public Queue<FetchTicket> Queue { get; } = new();
+        /// <summary>What somebody waits for.</summary>
+        public Queue<FetchTicket> Waited { get; } = new();
+
+        /// <summary>What nobody waited for when it was asked for; after everything that is waited for.</summary>
+        public Queue<FetchTicket> Ahead { get; } = new();
+
+        public int Count => Waited.Count + Ahead.Count;
+
+        public int RunningAhead { get; set; }
+
+        /// <summary>Fetches that somebody waits for, started since the last one ahead.</summary>
+        public int Passed { get; set; }
 
         public int Weight { get; set; } = 1;
 

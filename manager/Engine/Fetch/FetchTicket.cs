@@ -74,6 +74,9 @@ internal sealed class FetchTicket
 
     public Policy Policy => Region.Policy;
 
+    /// <summary>Whether it was issued for pages that nobody waited for.</summary>
+    public bool IsAhead => Job is not null;
+
     public TenantUsage Usage => Session.Tenant.Usage;
 
     public ulong End => Start + (ulong)Length;

@@ -49,12 +49,12 @@ internal sealed partial class FaultLoop
     private static long DeadlineOf(Policy policy, long readAt) =>
         policy.OnUnavailable == Verdict.Wait ? long.MaxValue : readAt + (long)policy.Deadline.TotalNanoseconds;
 
-    private FetchTicket? TryIssue(Session session, Region region, ulong start, int length, out DeferralReason reason)
+    private FetchTicket? TryIssue(Session session, Region region, ulong start, int length, out DeferralReason reason, bool isAhead = false)
     {
         reason = DeferralReason.InFlightLimit;
         TenantLimits limits = session.Tenant.Limits;
         int pages = length / PageSize.Base;
-        if (!session.Tenant.Usage.TryAddFetch(pages, limits.PagesInFlight, limits.FetchQueueDepth))
+        if (!(isAhead ? session.Tenant.Usage.TryAddFetchAhead(pages, limits) : session.Tenant.Usage.TryAddFetch(pages, limits.PagesInFlight, limits.FetchQueueDepth)))
         {
             return null;
         }
@@ -91,6 +91,9 @@ internal sealed partial class FaultLoop
         ticket.Loop = this;
         ticket.Source = source.AddReference();
         ticket.Job = null;
+
+        // What it brought for its last user is nobody's any more.
+        ticket.Pages = default;
         ticket.Attempts = 0;
         ticket.PoolExhaustionTold = false;
         ticket.ReadAt = 0;
@@ -117,7 +120,7 @@ internal sealed partial class FaultLoop
     {
         foreach (FetchTicket ticket in session.Tickets)
         {
-            if (page >= ticket.Start && page < ticket.End && ticket.Deadline == long.MaxValue)
+            if (ticket.Batch is null && page >= ticket.Start && page < ticket.End && ticket.Deadline == long.MaxValue)
             {
                 ticket.ReadAt = readAt;
                 ticket.Deadline = DeadlineOf(region.Policy, readAt);
@@ -169,7 +172,7 @@ internal sealed partial class FaultLoop
         }
 
         session.Counters.Fetches[(int)FetchOutcome.Fetched]++;
-        if (ticket.Job is null || ticket.Deadline != long.MaxValue)
+        if (ticket.Batch is null && (ticket.Job is null || ticket.Deadline != long.MaxValue))
         {
             Install(ticket, int.MaxValue);
         }

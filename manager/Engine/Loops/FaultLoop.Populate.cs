@@ -161,7 +161,7 @@ internal sealed partial class FaultLoop
         }
 
         int length = (int)Math.Min(stop - job.Cursor, (ulong)Math.Max(FetchBytes, (int)region.PageBytes));
-        FetchTicket? ticket = TryIssue(session, region, job.Cursor, length, out _);
+        FetchTicket? ticket = TryIssue(session, region, job.Cursor, length, out _, isAhead: true);
         if (ticket is null)
         {
             job.DueAt = _now + FirstScarcityBackoff;
@@ -231,7 +231,7 @@ internal sealed partial class FaultLoop
     private bool FetchShared(PopulateJob job, Region region, SharedImage image, long offset)
     {
         FetchTicket? ticket = job.FetchesInFlight < PopulateJob.MaximumFetches
-            ? TryIssue(job.Session, region, job.Cursor, (int)region.PageBytes, out _)
+            ? TryIssue(job.Session, region, job.Cursor, (int)region.PageBytes, out _, isAhead: true)
             : null;
         if (ticket is null)
         {

@@ -80,8 +80,13 @@ internal sealed partial class FaultLoop
         }
 
         region.Run = run;
-        run.Windows.Add(window);
-        run.Set.Begin(run, region, window, Math.Max(1, FetchBytes / (int)region.PageBytes));
+        if (run.Windows.Count < WorkingSetRun.MaximumWindows)
+        {
+            // What lies beyond is recorded where it is touched, and its absence tells nothing.
+            run.Windows.Add(window);
+            run.Set.Begin(run, region, window, Math.Max(1, FetchBytes / (int)region.PageBytes));
+        }
+
         return true;
     }
 
@@ -168,7 +173,7 @@ internal sealed partial class FaultLoop
     {
         Session session = job.Session;
         WorkingSetRun run = replay.Run;
-        int most = Math.Min(run.Policy.MaximumPagesInFlight, session.Tenant.Limits.PagesInFlight);
+        int most = Math.Min(run.Policy.MaximumPagesInFlight, TenantUsage.AheadOf(session.Tenant.Limits.PagesInFlight));
         long room = Math.Min(FetchBytes, ((long)most - run.PagesInFlight) * PageSize.Base);
         if (room < (long)replay.Region.PageBytes && run.PagesInFlight > 0)
         {
@@ -246,7 +251,7 @@ internal sealed partial class FaultLoop
         Session session = job.Session;
         TenantLimits limits = session.Tenant.Limits;
         int pages = batch.Bytes / PageSize.Base;
-        if (!session.Tenant.Usage.TryAddFetch(pages, limits.PagesInFlight, limits.FetchQueueDepth))
+        if (!session.Tenant.Usage.TryAddFetchAhead(pages, limits))
         {
             return false;
         }
@@ -262,8 +267,8 @@ internal sealed partial class FaultLoop
         ticket.Job = job;
         ticket.Batch = batch;
 
-        // It stands for no range: no fault ever joins it.
-        ticket.Start = 0;
+        // It stands for no range: no address lies in this one.
+        ticket.Start = ulong.MaxValue - (ulong)batch.Bytes;
         ticket.Length = batch.Bytes;
         job.FetchesInFlight++;
         replay.Run.PagesInFlight += pages;

@@ -71,6 +71,12 @@ public sealed class TenantUsage
         return false;
     }
 
+    /// <summary>Of what a tenant may have on its way, the part that may be taken before anybody waits for it: the rest is for faults alone.</summary>
+    internal static int AheadOf(int limit) => Math.Max(1, limit / 2);
+
+    /// <summary>Like <see cref="TryAddFetch"/>, for pages that nobody waits for.</summary>
+    internal bool TryAddFetchAhead(int pages, TenantLimits limits) => TryAddFetch(pages, AheadOf(limits.PagesInFlight), AheadOf(limits.FetchQueueDepth));
+
     internal void RemoveFetch(int pages)
     {
         Interlocked.Add(ref _pagesInFlight, -pages);

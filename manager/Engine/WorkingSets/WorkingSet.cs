@@ -64,6 +64,11 @@ internal sealed class WorkingSet(WorkingSetLibrary library, TraceKey key, string
 
     private void Plan(WorkingSetRun run, Region region, PageWindow window, int longest)
     {
+        if (run.IsOver)
+        {
+            return;
+        }
+
         Load();
         if (_trace is not { Relearn: false } trace)
         {
@@ -72,6 +77,11 @@ internal sealed class WorkingSet(WorkingSetLibrary library, TraceKey key, string
 
         // All regions of a run go by one trace and one choice of probes, and share its bytes.
         ReplayAssignment assignment = run.Assignment ??= new ReplayAssignment(trace, ++_lastRun);
+        if (assignment.Pages >= run.Policy.MaximumBytes / Key.PageBytes)
+        {
+            return;
+        }
+
         ReplayPlan plan = ReplayPlan.Make(assignment.Trace, assignment.Number, window, (run.Policy.MaximumBytes / Key.PageBytes) - assignment.Pages, longest);
         assignment.Pages += plan.Pages;
         run.Session.Loop.Post(new LoopCommand<bool>(loop => loop.BeginReplay(run, new Replay(run, region, plan), assignment)));

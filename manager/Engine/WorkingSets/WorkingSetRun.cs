@@ -10,6 +10,9 @@ namespace UffdManager.Engine.WorkingSets;
 /// </summary>
 internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPolicy policy, TouchLog touches, long startedAt)
 {
+    /// <summary>Registrations of one run that are planned for: VMs have a handful, and who registers without end must not have us plan without end.</summary>
+    public const int MaximumWindows = 16;
+
     // Faults beside the plan before it is judged, and how many of them weigh as much as one that was planned for. What a replay has installed does not
     // show, but its first faults come before it has installed much: twelve misses in a row leave no doubt, and cost a cold disk a few milliseconds each.
     private const int EnoughMisses = 12;
@@ -17,6 +20,8 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
 
     // The first batch is small, each next one twice as large: what a useless replay has on its way when it is given up stands before the client's own reads.
     private const int FirstBatch = 32;
+
+    private bool _isOver;
 
     public Session Session { get; } = session;
 
@@ -47,8 +52,12 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
     /// <summary>Replays of its regions under way.</summary>
     public int ActiveReplays { get; set; }
 
-    /// <summary>Whether it is observed no more.</summary>
-    public bool IsOver { get; set; }
+    /// <summary>Whether it is observed no more. Any thread may look.</summary>
+    public bool IsOver
+    {
+        get => Volatile.Read(ref _isOver);
+        set => Volatile.Write(ref _isOver, value);
+    }
 
     /// <summary>Chosen with the plan of its first region; 0 before, and for a run that is served on demand.</summary>
     public int Number { get; private set; }

@@ -17,6 +17,11 @@ public sealed class ScriptedSource(long length, byte seed) : PageSource
 
     public override long Length => length;
 
+    /// <summary>What it is known by; null for nothing.</summary>
+    public SourceIdentity? KnownAs { get; set; }
+
+    public override SourceIdentity? Identity => KnownAs;
+
     /// <summary>What failing attempts say.</summary>
     public Errno Failure { get; set; } = Errno.EIO;
 

@@ -274,6 +274,67 @@ public sealed class ReplayTests : EngineTest
     }
 
     [Fact]
+    public void Batch_on_its_way_stands_for_no_address()
+    {
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out _);
+        Assert.NotEmpty(it.Session.Tickets);
+        Assert.All(it.Session.Tickets, ticket => Assert.True(ticket.Batch is not null && ticket.Start > ulong.MaxValue / 2 && ticket.End > ticket.Start));
+        source.Release();
+    }
+
+    [Fact]
+    public void Replay_leaves_half_of_what_may_be_in_flight_and_a_thread_to_the_faults()
+    {
+        Options = Options with { FetchThreads = 2, FetchConcurrencyPerTenant = 2 };
+        Alice = new Tenant("alice", 1, new TenantLimits { PagesInFlight = 64, FetchQueueDepth = 4 });
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
+        Assert.InRange(CountersOf(Alice).PagesInFlight, 1, 32);
+
+        // The source hangs in the batch, on its own thread; who faults does not wait for it in the queue.
+        int before = source.Entered;
+        PendingReply read = it.Client.Begin($"read {at + Page}", 1);
+        source.WaitForFetches(before + 1);
+        source.Release();
+        Assert.Equal((ulong)source.ByteOf((long)Page), read.AwaitValue());
+        it.AssertHolds(at, 64 * Page, source);
+    }
+
+    [Fact]
+    public void Who_registers_again_and_again_is_planned_for_a_few_times()
+    {
+        FileSource file = RandomFile((long)Image, 19, out byte[] contents);
+        Run(file, contents, Replay, Wanted);
+        ServedClient it = Serve(policy: Replay);
+        (ulong at, _) = it.Client.Map("anon", Image);
+        for (int i = 0; i < 3 * WorkingSetRun.MaximumWindows; i++)
+        {
+            it.Register(at, Image, file);
+            Assert.Null(Engine.UnregisterAsync(it.Session, at, Image).Finish().Error);
+        }
+
+        Assert.Equal(WorkingSetRun.MaximumWindows, Assert.Single(it.Session.Runs).Windows.Count);
+    }
+
+    // A client whose replay hangs in the source with its first batch.
+    private ServedClient ServeHeldReplay(out ScriptedSource source, out ulong at)
+    {
+        source = Scripted(Image);
+        source.KnownAs = new SourceIdentity(1, 2, (long)Image, 3);
+        ServedClient first = Serve(policy: Replay);
+        at = first.MapRegistered(Image, source);
+        foreach (ulong page in Wanted)
+            first.AssertHolds(at + (page * Page), Page, source, (long)(page * Page));
+        EndRun(first);
+
+        int before = source.Entered;
+        source.Hold();
+        ServedClient second = Serve(policy: Replay);
+        at = second.MapRegistered(Image, source);
+        source.WaitForFetches(before + 1);
+        return second;
+    }
+
+    [Fact]
     public void Accounting_tells_what_was_installed_and_what_became_of_it()
     {
         FileSource file = RandomFile(64 * (long)MiB, 18, out byte[] contents);
