@@ -92,6 +92,16 @@ public static unsafe partial class FileIo
             throw LastError.Exception("chmod", path);
     }
 
+    /// <summary>fchmod(2): sets the permission bits of an open file.</summary>
+    /// <exception cref="SyscallException">EPERM not the owner.</exception>
+    public static void ChangeMode(SafeFd fd, uint mode)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        if (FChmod(lease.Fd, mode) < 0)
+            throw LastError.Exception("fchmod", $"fd {lease.Fd}");
+    }
+
     /// <summary>Sets O_NONBLOCK on the open file, for everybody who shares it.</summary>
     /// <exception cref="SyscallException">EBADF.</exception>
     public static void SetNonBlocking(SafeFd fd)
@@ -148,6 +158,9 @@ public static unsafe partial class FileIo
 
     [LibraryImport(Libc.Name, EntryPoint = "chmod", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Chmod(string path, uint mode);
+
+    [LibraryImport(Libc.Name, EntryPoint = "fchmod", SetLastError = true)]
+    private static partial int FChmod(int fd, uint mode);
 
     [LibraryImport(Libc.Name, EntryPoint = "readlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial nint ReadLink(string path, byte* buffer, nuint size);

@@ -47,7 +47,7 @@ internal sealed class ImageCatalog
             if (length > tenant.Limits.MapBytes - bytes)
                 return new ImageDecision(null, ErrorCode.Limit, Errno.EDQUOT, $"tenant {tenant.Name} may have {tenant.Limits.MapBytes} bytes of objects");
 
-            SharedImage image = SharedImage.Create(source, offset, length, writable, NameOf(key, source));
+            SharedImage image = SharedImage.Create(source, offset, length, writable, NameOf(key, source), key is { ByPermission: true });
             image.OwnerTag = TagOf(tenant.Name, key, identity, offset);
             Enter(tenant.Name, key, image, identity, offset);
             return new ImageDecision(new ImageLease(image), ErrorCode.None, Errno.OK, "");
@@ -67,7 +67,7 @@ internal sealed class ImageCatalog
             return;
         }
 
-        ImageKey? key = fields[3].Length + fields[4].Length > 0 ? new ImageKey(fields[0], fields[3], fields[4], keyOffset, keyLength) : null;
+        ImageKey? key = fields[3].Length + fields[4].Length > 0 ? new ImageKey(fields[0], fields[3], fields[4], keyOffset, keyLength, fields.Length > 7 && fields[7] == "1") : null;
         // One that this manager cannot fill is for those who have it already; who asks from here on gets another one.
         lock (_gate)
             Enter(fields[0], image.CanFill ? key : null, image, fields[1], offset);
@@ -80,7 +80,8 @@ internal sealed class ImageCatalog
         key?.Name ?? "",
         key?.Source ?? "",
         (key?.Offset ?? 0).ToString(CultureInfo.InvariantCulture),
-        (key?.Length ?? 0).ToString(CultureInfo.InvariantCulture));
+        (key?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
+        key is { ByPermission: true } ? "1" : "0");
 
     // Under the lock.
     private void Enter(string tenant, ImageKey? key, SharedImage image, string identity, long offset)

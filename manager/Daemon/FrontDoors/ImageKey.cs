@@ -9,4 +9,5 @@ namespace UffdManager.Daemon.FrontDoors;
 /// <param name="Source">Identity of the source.</param>
 /// <param name="Offset">Byte offset in the source; 0 with a name.</param>
 /// <param name="Length">Length in bytes; 0 with a name.</param>
-internal readonly record struct ImageKey(string Tenant, string Name, string Source, long Offset, long Length);
+/// <param name="ByPermission">Whether permissions, and no seal, keep it from being written; never with a name.</param>
+internal readonly record struct ImageKey(string Tenant, string Name, string Source, long Offset, long Length, bool ByPermission);

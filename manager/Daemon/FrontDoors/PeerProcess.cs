@@ -95,6 +95,34 @@ internal sealed class PeerProcess : IDisposable
         return null;
     }
 
+    /// <summary>
+    /// Whether the process is kept from files of the manager by their permissions: none of its user ids, of which it may take any, is root or the manager's own, and it has not the
+    /// right to go past them (CAP_DAC_OVERRIDE). What cannot be read is no.
+    /// </summary>
+    public bool IsBoundByPermissions()
+    {
+        const ulong DacOverride = 1UL << 1;
+        bool isOther = false;
+        bool isBound = false;
+        try
+        {
+            foreach (string line in File.ReadLines($"/proc/{Pid}/status"))
+            {
+                string[] fields = line.Split('\t');
+                if (fields[0] == "Uid:")
+                    isOther = fields[1..].All(uid => uint.TryParse(uid, NumberStyles.None, CultureInfo.InvariantCulture, out uint id) && id != 0 && id != ProcessInfo.EffectiveUid);
+                else if (fields[0] == "CapPrm:")
+                    isBound = ulong.TryParse(fields[1], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong permitted) && (permitted & DacOverride) == 0;
+            }
+        }
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+
+        return isOther && isBound;
+    }
+
     private static uint? ReadEffectiveUid(int pid)
     {
         try

@@ -36,18 +36,19 @@ internal sealed partial class RequestHandler
 
         long offset = (long)message.SourceOffset + offsetOfPolicy;
         string identity = lease?.Identity ?? (source.IsZero ? "zero" : policy.SourceIdentity);
-        ImageKey? key = KeyOf(entry.Tenant, message, identity, offset, writable);
+        ImageKey? key = KeyOf(entry, message, identity, offset, writable);
         ImageDecision image = loop.Images.GetOrCreate(entry.Tenant, key, source, identity, offset, (long)message.Length, writable);
         return image.Lease is null ? Reply.Error(image.Code, image.Errno, image.Text) : await MappedAsync(entry, image.Lease, writable);
     }
 
-    private static ImageKey? KeyOf(TenantGrant tenant, MapMessage message, string source, long offset, bool writable)
+    private static ImageKey? KeyOf(SessionEntry entry, MapMessage message, string source, long offset, bool writable)
     {
         if (message.Name.Length > 0)
-            return new ImageKey(tenant.Name, message.Name, "", 0, 0);
+            return new ImageKey(entry.Tenant.Name, message.Name, "", 0, 0, ByPermission: false);
 
         // What one client writes into an object, no other may come upon who has not asked for it by name.
-        return writable ? null : new ImageKey(tenant.Name, "", source, offset, (long)message.Length);
+        bool byPermission = entry.Connection?.Peer.IsBoundByPermissions() ?? false;
+        return writable ? null : new ImageKey(entry.Tenant.Name, "", source, offset, (long)message.Length, byPermission);
     }
 
     private async Task<Reply> MappedAsync(SessionEntry entry, ImageLease lease, bool writable)

@@ -11,12 +11,15 @@ namespace UffdManager.Engine.Sources;
 /// fills it, everybody else waits and asks again; so a page is filled once, and a late fill can never run over what a client wrote
 /// since. That holds for writes through mappings, which fault; a client of a writable image must not write unfilled pages by write(2) on the
 /// descriptor, which the manager cannot see. A read-only image is sealed with F_SEAL_FUTURE_WRITE after the manager made its own mapping: no client can write it, whatever it reopens.
+/// Where all clients are bound by permissions, these do as well: the memory belongs to the manager alone, who may read it, and clients get a description that is open for reading.
+/// Then the next manager can go on filling it.
 /// </remarks>
 public sealed class SharedImage : IDisposable
 {
     private const byte Empty = 0;
     private const byte Filling = 1;
     private const byte Filled = 2;
+    private const uint OwnerMayRead = 0b100_000_000;
 
     private static long s_lastId;
 
@@ -79,8 +82,10 @@ public sealed class SharedImage : IDisposable
     /// <param name="length">Bytes, page aligned, above 0.</param>
     /// <param name="writable">Whether clients may map it writable and share what they write.</param>
     /// <param name="name">For logs and status.</param>
+    /// <param name="byPermission">Whether a read-only image is kept from being written by its permissions, not by a seal. Only for clients who are not the user of the
+    /// manager, and have no rights over other users' files.</param>
     /// <exception cref="SyscallException">No memory, no descriptors.</exception>
-    public static SharedImage Create(PageSource source, long sourceOffset, long length, bool writable, string name)
+    public static SharedImage Create(PageSource source, long sourceOffset, long length, bool writable, string name, bool byPermission = false)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
@@ -101,10 +106,15 @@ public sealed class SharedImage : IDisposable
             // A huge folio allocated for one filled page would show its other pages as present zeros to every client.
             _ = NativePages.Advise(mapping, (ulong)length, MemoryAdvice.NoHugePage);
             MemfdSeals seals = MemfdSeals.Shrink | MemfdSeals.Grow | MemfdSeals.Seal;
-            Errno sealedAs = Memfd.AddSeals(memfd, writable ? seals : seals | MemfdSeals.FutureWrite);
+            Errno sealedAs = Memfd.AddSeals(memfd, writable || byPermission ? seals : seals | MemfdSeals.FutureWrite);
             if (sealedAs != Errno.OK)
             {
                 throw new SyscallException(sealedAs, "fcntl(F_ADD_SEALS)", name);
+            }
+
+            if (byPermission && !writable)
+            {
+                FileIo.ChangeMode(memfd, OwnerMayRead);
             }
 
             state = ImageMemory.Create(length);
@@ -142,6 +152,7 @@ public sealed class SharedImage : IDisposable
 
             bool canFill = (Memfd.GetSeals(memfd) & MemfdSeals.FutureWrite) == 0;
             mapping = NativePages.MapShared(memfd, 0, (ulong)document.Length, canFill);
+            _ = NativePages.Advise(mapping, (ulong)document.Length, MemoryAdvice.NoHugePage);
             SharedImage image = new(memfd, mapping, state, source.AddReference(), document.SourceOffset, document.Length, document.Writable, document.Name)
             {
                 Id = document.MapId,

@@ -106,9 +106,48 @@ public sealed class SharedObjectTests
         return image;
     }
 
-    private static Mapping Map(ClientProcess client, FrontDoorHost host, MapMessage request, bool shared)
+    [Fact]
+    public async Task Client_that_permissions_bind_cannot_write_what_others_see_however_it_opens_it()
     {
-        (WireConnection connection, _) = WireConnection.Attach(client, host.SocketPath);
+        await using FrontDoorHost host = await FrontDoorHost.StartAsync();
+        byte[] image = await WriteImageAsync(host);
+        File.SetUnixFileMode(host.Folder, (UnixFileMode)0b111_101_101);
+        File.SetUnixFileMode(host.SocketPath, (UnixFileMode)0b110_110_110);
+        using ClientProcess user = ClientProcess.Start();
+        using SafeUffd uffd = user.OpenUffd();
+        user.Run("setuid 65534");
+        using WireConnection connection = WireConnection.Open(user, host.SocketPath);
+        connection.Ask<WelcomeMessage>(WireConnection.Hello(HelloFlags.HasUffd), uffd);
+        MapMessage request = new(Length, 0, MapFlags.None, "file", "image", "");
+        using Mapping mapped = Map(user, connection, request, shared: false);
+        Assert.Equal(ClientProcess.Hash(image), user.HashRange(mapped.Address, Length));
+
+        MappedMessage again = connection.Ask<MappedMessage>(request);
+        Assert.Equal(mapped.Id, again.MapId);
+        using SafeFile memfd = connection.Take<SafeFile>(0);
+        Assert.Equal(MemfdSeals.None, Memfd.GetSeals(memfd) & (MemfdSeals.Write | MemfdSeals.FutureWrite));
+        int number = user.Give(memfd);
+        Assert.False(user.Try($"pwrite {number} 0 4096 66").Succeeded);
+        Assert.False(user.Try($"punch {number} 0 4096").Succeeded);
+        Assert.Equal(Errno.EACCES, user.Try($"mapfd {number} 0 {Length} 1 3").Errno);
+        Assert.Equal(Errno.EACCES, user.Try($"open /proc/self/fd/{number} 2").Errno);
+        ulong readOnly = user.Run($"mapfd {number} 0 {Length} 1 1");
+        Assert.Equal(Errno.EACCES, user.Try($"mprotect {readOnly} {Length} 3").Errno);
+
+        // Whom permissions do not bind gets another one, which is sealed.
+        using ClientProcess root = ClientProcess.Start();
+        using Mapping other = Map(root, host, request, shared: false);
+        Assert.NotEqual(mapped.Id, other.Id);
+        other.Connection.Ask<MappedMessage>(request);
+        using SafeFile kept = other.Connection.Take<SafeFile>(0);
+        Assert.Equal(MemfdSeals.FutureWrite, Memfd.GetSeals(kept) & MemfdSeals.FutureWrite);
+    }
+
+    private static Mapping Map(ClientProcess client, FrontDoorHost host, MapMessage request, bool shared) =>
+        Map(client, WireConnection.Attach(client, host.SocketPath).Connection, request, shared);
+
+    private static Mapping Map(ClientProcess client, WireConnection connection, MapMessage request, bool shared)
+    {
         MappedMessage mapped = connection.Ask<MappedMessage>(request);
         using SafeFile memfd = connection.Take<SafeFile>(0);
         ulong address = client.Run($"mapfd {client.Give(memfd)} 0 {Length} {(shared ? 1 : 0)} {(shared ? 3 : 1)}");

@@ -73,6 +73,39 @@ public sealed class ImageRestoreTests : RestoreTest
         TestSupport.Eventually.True(() => !Store.Names.Contains(name), "the source to leave the store");
     }
 
+    [Fact]
+    public void Object_that_is_kept_by_permission_is_filled_by_the_next_manager_for_all_clones()
+    {
+        LayeredSource source = Make(out _, out _);
+        SharedImage image = SharedImage.Create(source, 0, 4 * PageBytes, writable: false, "object", byPermission: true);
+        (ServedClient one, ulong atOne) = Map(image);
+        (ServedClient two, ulong atTwo) = Map(image);
+        Assert.Equal(1, one.Client.ReadByte(atOne));
+        image.Dispose();
+        RestoreReport report = Restart();
+        Assert.Empty(report.Failures);
+        SharedImage restored = Assert.Single(RestoredImages).Image;
+        Assert.True(restored.CanFill);
+        (one, two) = (Again(one, report), Again(two, report));
+        Assert.Equal((2, 1), (one.Client.ReadByte(atOne + Page), one.Client.ReadByte(atOne + (2 * Page))));
+        Assert.Equal((2, 1), (two.Client.ReadByte(atTwo + Page), two.Client.ReadByte(atTwo + (2 * Page))));
+
+        // Mapped and not copied: what the second one reads was made for the first.
+        Assert.Equal(0, two.Status().CopiedBytes);
+        using SafeFd descriptor = restored.HandOut(writable: false);
+        Assert.Equal(0b100_000_000u, FileIo.Stat(descriptor).Mode & 0b111_111_111);
+    }
+
+    private (ServedClient Client, ulong Address) Map(SharedImage image)
+    {
+        ServedClient client = Serve();
+        using SafeFd descriptor = image.HandOut(writable: false);
+        int number = client.Client.Give(descriptor);
+        ulong at = client.Client.Run($"mapfd {number} 0 {4 * Page} 0 3");
+        Assert.Null(client.TryRegister(at, 4 * Page, modes: UffdRegisterModes.Missing | UffdRegisterModes.Minor, image: image).Error);
+        return (client, at);
+    }
+
     private LayeredSource Make(out string below, out string diff)
     {
         below = Write("below", (0, 1), (1, 1), (2, 1));
