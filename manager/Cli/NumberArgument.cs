@@ -12,9 +12,11 @@ internal static class NumberArgument
     /// <summary>A parser for an option that need not be there.</summary>
     public static Func<ArgumentResult, long?> OptionalParser(long least, long most) => result => Parse(result, result.Tokens.Single().Value, least, most);
 
+    /// <summary>A parser for an option that may be given several times.</summary>
+    public static Func<ArgumentResult, long[]> ManyParser(long least, long most) => result => [.. result.Tokens.Select(token => Parse(result, token.Value, least, most))];
+
     /// <summary>A parser for ids of sessions.</summary>
-    public static Func<ArgumentResult, long[]> IdsParser { get; } =
-        result => [.. result.Tokens.Select(token => Parse(result, token.Value, 0, long.MaxValue))];
+    public static Func<ArgumentResult, long[]> IdsParser { get; } = ManyParser(0, long.MaxValue);
 
     private static long Parse(ArgumentResult result, string text, long least, long most)
     {

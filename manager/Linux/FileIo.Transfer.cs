@@ -61,6 +61,22 @@ public static unsafe partial class FileIo
             return Write(lease, (nuint)buffer, from.Length, offset, out written);
     }
 
+    /// <summary>pwrite(2) until the whole span is written.</summary>
+    /// <returns>ENOSPC, EIO, EBADF not open for writing; a part may be written then.</returns>
+    public static Errno WriteAll(SafeFd fd, ReadOnlySpan<byte> from, long offset)
+    {
+        while (!from.IsEmpty)
+        {
+            Errno errno = Write(fd, from, offset, out int written);
+            if (errno != Errno.OK)
+                return errno;
+            from = from[written..];
+            offset += written;
+        }
+
+        return Errno.OK;
+    }
+
     /// <summary>fallocate(2).</summary>
     /// <returns>ENOSPC, EOPNOTSUPP, EPERM sealed.</returns>
     public static Errno Fallocate(SafeFd fd, FallocateMode mode, long offset, long length)

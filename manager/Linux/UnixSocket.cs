@@ -12,6 +12,7 @@ public static unsafe partial class UnixSocket
     [CName("SO_PEERCRED")] private const int PeerCred = 17;
     [CName("SO_RCVTIMEO")] private const int ReceiveTimeout = 20;
     [CName("SO_SNDTIMEO")] private const int SendTimeout = 21;
+    [CName("AT_EMPTY_PATH")] private const int EmptyPath = 0x1000;
     [CName("SO_PEERPIDFD")] private const int PeerPidFd = 77;
 
     /// <summary>
@@ -35,9 +36,7 @@ public static unsafe partial class UnixSocket
 
             if (errno != Errno.OK)
                 throw new SyscallException(errno, "bind", path);
-            if ((group is not null || owner is not null) && Chown(address.Path, owner ?? uint.MaxValue, group ?? uint.MaxValue) < 0)
-                throw LastError.Exception("chown", path);
-            FileIo.ChangeMode(address.Path, mode);
+            SetAccess(path, address, mode, group, owner);
             using FdLease lease = socket.Lease();
             if (Listen(lease.Fd, backlog) < 0)
                 throw LastError.Exception("listen", path);
@@ -157,6 +156,18 @@ public static unsafe partial class UnixSocket
         return result < 0 ? LastError.Get() : Errno.OK;
     }
 
+    // Whoever may write in the directory could put a link to another file into the place of the socket meanwhile: what is changed is the file that was looked at.
+    private static void SetAccess(string path, UnixAddress address, uint mode, uint? group, uint? owner)
+    {
+        using SafeFile file = FileIo.Open(address.Path, OpenFlags.Path | OpenFlags.NoFollow);
+        if (!FileIo.Stat(file).IsSocket)
+            throw new SyscallException(Errno.EEXIST, "bind", path);
+        using FdLease lease = file.Lease();
+        if ((group is not null || owner is not null) && ChownAt(lease.Fd, "", owner ?? uint.MaxValue, group ?? uint.MaxValue, EmptyPath) < 0)
+            throw LastError.Exception("fchownat", path);
+        FileIo.ChangeMode($"/proc/self/fd/{lease.Fd}", mode);
+    }
+
     private static void RemoveStale(string path, UnixAddress address, UnixSocketType type)
     {
         if (FileIo.TryStat(address.Path, out FileStatus status) == Errno.OK && !status.IsSocket)
@@ -196,8 +207,8 @@ public static unsafe partial class UnixSocket
     private static partial int SetSockOpt(int fd, int level, int name, void* value, uint length);
 
     // uint.MaxValue is (uid_t)-1 and (gid_t)-1: leave it as it is.
-    [LibraryImport(Libc.Name, EntryPoint = "chown", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int Chown(string path, uint owner, uint group);
+    [LibraryImport(Libc.Name, EntryPoint = "fchownat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int ChownAt(int directory, string path, uint owner, uint group, int flags);
 
     [LibraryImport(Libc.Name, EntryPoint = "unlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Unlink(string path);

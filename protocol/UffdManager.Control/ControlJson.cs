@@ -60,4 +60,8 @@ namespace UffdManager.Control;
 [JsonSerializable(typeof(LatencySlotDto))]
 [JsonSerializable(typeof(BundleManifestDto))]
 [JsonSerializable(typeof(BundleFileDto))]
+[JsonSerializable(typeof(SnapshotListDto))]
+[JsonSerializable(typeof(SnapshotDto))]
+[JsonSerializable(typeof(SnapshotMatchDto))]
+[JsonSerializable(typeof(SnapshotDefinitionDto))]
 public sealed partial class ControlJson : JsonSerializerContext;

@@ -177,6 +177,15 @@ internal static class Samples
         Problem = problem,
     };
 
+    public static SnapshotListDto Snapshots { get; } = new()
+    {
+        Snapshots =
+        [
+            Snapshot("web") with { Origin = "runtime", MaxVms = 64, Uid = 1500, Sessions = [7, 9], HandedOver = 12, Refused = 3, Match = new SnapshotMatchDto { Uids = [1500], Cgroups = ["/vms"], Pids = [4711] } },
+            Snapshot("worker") with { State = "failed", Problem = "bind(/run/vms/worker.sock): EEXIST File exists", Policy = "image" },
+        ],
+    };
+
     public static TopFrameDto Frame { get; } = new()
     {
         At = "2026-01-31T12:00:01.5Z",
@@ -314,6 +323,28 @@ internal static class Samples
         MaxTimeSeconds = 10,
         MaxPagesInFlight = 1024,
         RecordTimeSeconds = 2.5,
+    };
+
+    public static SnapshotDto Snapshot(string name) => new()
+    {
+        Name = name,
+        Origin = "configuration",
+        State = "listening",
+        Problem = null,
+        Image = $"{name}/mem.bin",
+        Tenant = "default",
+        Policy = null,
+        Socket = $"/run/vms/{name}.sock",
+        Uid = null,
+        Gid = null,
+        Mode = "0660",
+        TimeoutSeconds = 10,
+        MaxVms = 0,
+        Match = new SnapshotMatchDto { Uids = [], Cgroups = [], Pids = [] },
+        Sessions = [],
+        Attaching = 0,
+        HandedOver = 0,
+        Refused = 0,
     };
 
     public static PolicyDto Policy(string name) => new()

@@ -23,6 +23,7 @@ internal static class CompletionQuery
         ValueKind.Tenant => "tenants",
         ValueKind.Policy => "policies",
         ValueKind.Image => "images",
+        ValueKind.Snapshot => "snapshots",
         _ => throw new ArgumentOutOfRangeException(nameof(kind)),
     };
 
@@ -68,6 +69,9 @@ internal static class CompletionQuery
             case "images":
                 ImageListDto images = (await client.GetAsync("v1/images", Documents.Types.ImageListDto, cancel)).Value;
                 return images.Images.Select(image => (image.Name, $"{Units.Bytes(image.Bytes)}, {image.State}"));
+            case "snapshots":
+                SnapshotListDto snapshots = (await client.GetAsync("v1/snapshots", Documents.Types.SnapshotListDto, cancel)).Value;
+                return snapshots.Snapshots.Select(snapshot => (snapshot.Name, $"{snapshot.Image} at {snapshot.Socket}"));
             case "regions" when session is not null:
                 RegionListDto regions = (await client.GetAsync(
                     new Query("sessions", session, "regions").With("limit", Most).ToString(), Documents.Types.RegionListDto, cancel)).Value;

@@ -26,4 +26,7 @@ internal enum ValueKind
 
     /// <summary>Name of an image, asked from the manager.</summary>
     Image,
+
+    /// <summary>Name of a snapshot, asked from the manager.</summary>
+    Snapshot,
 }

@@ -40,12 +40,16 @@ internal static class ConfigurationRules
 
     public static bool CheckName(SettingsReader reader, string section, string name)
     {
-        if (name.Length <= LongestName && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
+        if (IsName(name))
             return true;
 
         reader.Fail($"{section}.{name}", $"is not a usable name; allowed are 1 to {LongestName} of the characters a-z, A-Z, 0-9, - and _");
         return false;
     }
+
+    /// <summary>Whether a text can be the name of something.</summary>
+    public static bool IsName(string name) =>
+        name.Length is > 0 and <= LongestName && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
 
     public static void Check(SettingsReader reader, ManagerConfiguration configuration)
     {

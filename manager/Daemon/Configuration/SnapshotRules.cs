@@ -14,7 +14,7 @@ internal static class SnapshotRules
                 reader.Fail($"{path}.socket", "must be neither listen.socket nor control.socket: they speak different protocols");
             if (snapshot.Socket.Path.Length > 0 && !sockets.TryAdd(snapshot.Socket.Path, (name, snapshot.Socket)) && sockets[snapshot.Socket.Path].Socket != snapshot.Socket)
                 reader.Fail($"{path}.socket", $"is that of snapshots.{sockets[snapshot.Socket.Path].Name}, which gives another owner, mode or timeout");
-            foreach (string claim in Claims(snapshot.Match))
+            foreach (string claim in snapshot.Match.Claims)
             {
                 if (!claims.TryAdd($"{snapshot.Socket.Path} {claim}", name))
                     reader.Fail($"{path}.match", $"{claim} of that socket belongs to snapshots.{claims[$"{snapshot.Socket.Path} {claim}"]} already");
@@ -40,8 +40,4 @@ internal static class SnapshotRules
         if (!mayUse || (snapshot.Policy.Length > 0 && !configuration.Policies.ContainsKey(snapshot.Policy)))
             reader.Fail($"{path}.policy", $"\"{snapshot.Policy}\" is not allowed; allowed are policies that tenants.{snapshot.Tenant} may use");
     }
-
-    private static IEnumerable<string> Claims(SnapshotMatchOptions match) => match.IsEverybody
-        ? ["everybody"]
-        : match.Uids.Select(uid => $"uid {uid}").Concat(match.Cgroups.Select(cgroup => $"cgroup {cgroup.TrimEnd('/')}"));
 }

@@ -41,6 +41,7 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<IControlRoutes, ImageRoutes>();
         services.AddSingleton<IControlRoutes, ImageWarmingRoutes>();
         services.AddSingleton<IControlRoutes, TopRoutes>();
+        services.AddSingleton<IControlRoutes, SnapshotRoutes>();
         services.AddSingleton<BundleWriter>();
         services.AddSingleton<IControlRoutes, BundleRoutes>();
         services.AddHostedService<ControlService>();

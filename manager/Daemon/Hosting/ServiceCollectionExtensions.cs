@@ -123,8 +123,10 @@ internal static class ServiceCollectionExtensions
             provider.GetRequiredService<IDrainGate>(),
             () => new FirecrackerDecoder(),
             provider.GetRequiredService<SnapshotSessions>(),
+            provider.GetRequiredService<IDescriptorStore>(),
             configuration.Listen.MaxConnections),
-        configuration.Snapshots);
+        configuration.Snapshots,
+        InheritedSnapshots.From(provider.GetRequiredService<InheritedDescriptors>().TakeNamed(SnapshotKeeper.Prefix)));
 
     private static EngineOptions EngineOptions(EngineSettings settings)
     {

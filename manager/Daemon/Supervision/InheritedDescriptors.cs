@@ -128,6 +128,11 @@ internal sealed class InheritedDescriptors : IDisposable
     public IReadOnlyList<StoredDescriptor> TakeStored() =>
         Take(inherited => IsOfEngine(inherited.Name));
 
+    /// <summary>Takes out what is named alike; the caller owns it.</summary>
+    /// <param name="prefix">How the names begin.</param>
+    public IReadOnlyList<StoredDescriptor> TakeNamed(string prefix) =>
+        Take(inherited => inherited.Name.StartsWith(prefix, StringComparison.Ordinal));
+
     /// <summary>Takes out all that is left: belongs to nothing that is known. The caller owns it.</summary>
     public IReadOnlyList<StoredDescriptor> TakeForeign() => Take(_ => true);
 

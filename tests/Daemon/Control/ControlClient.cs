@@ -15,8 +15,13 @@ internal sealed class ControlClient : IDisposable
     private readonly HttpClient _http;
 
     public ControlClient(DaemonProcess daemon)
+        : this(Path.Combine(Path.GetDirectoryName(daemon.SocketPath)!, "control.sock"))
     {
-        SocketPath = Path.Combine(Path.GetDirectoryName(daemon.SocketPath)!, "control.sock");
+    }
+
+    public ControlClient(string socketPath)
+    {
+        SocketPath = socketPath;
         _http = new HttpClient(new SocketsHttpHandler { ConnectCallback = async (_, cancel) => new NetworkStream(await ConnectAsync(cancel), ownsSocket: true) })
         {
             BaseAddress = new Uri("http://localhost"),

@@ -7,7 +7,10 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 /// The front door of microVMs that are restored from a snapshot: stands in for the page fault handler that the VMM expects at a socket. One socket for a snapshot, or for several that
 /// are told apart by who connects.
 /// </summary>
-internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionary<string, SnapshotOptions> snapshots) : IFrontDoor, IDisposable
+/// <param name="services">What it works with.</param>
+/// <param name="snapshots">Those of the configuration.</param>
+/// <param name="inherited">What an earlier manager stored; taken over.</param>
+internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionary<string, SnapshotOptions> snapshots, InheritedSnapshots inherited) : IFrontDoor, IDisposable
 {
     internal const string DoorName = "snapshot";
 
@@ -15,6 +18,9 @@ internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionar
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
 
     private readonly SnapshotLoop _loop = new(services);
+    // What was complete in the last moment; the next manager has the connections, and begins anew with what was not.
+    private static readonly TimeSpan s_lastVms = TimeSpan.FromMilliseconds(40);
+
     private bool _started;
     private bool _disposed;
 
@@ -26,7 +32,7 @@ internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionar
     {
         _loop.Start();
         _started = true;
-        _ = Apply(snapshots);
+        _ = _loop.BeginAsync(inherited, snapshots);
     }
 
     /// <summary>Serves the snapshots of another configuration from now on.</summary>
@@ -37,7 +43,16 @@ internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionar
     public Task StopAsync(CancellationToken cancellationToken) => _started ? _loop.StopAsync(s_patience).WaitAsync(cancellationToken) : Task.CompletedTask;
 
     /// <inheritdoc/>
-    public Task HandOverAsync() => _started ? _loop.StopAsync(s_patience) : Task.CompletedTask;
+    public Task HandOverAsync() => _started ? _loop.HandOverAsync(s_lastVms) : Task.CompletedTask;
+
+    /// <summary>See <see cref="SnapshotLoop.ViewAsync"/>.</summary>
+    public Task<IReadOnlyList<SnapshotView>> ViewAsync() => _loop.ViewAsync();
+
+    /// <summary>See <see cref="SnapshotLoop.ServeAsync"/>.</summary>
+    public Task<(SnapshotView View, bool IsNew)> ServeAsync(string? name, SnapshotOptions options) => _loop.ServeAsync(name, options);
+
+    /// <summary>See <see cref="SnapshotLoop.StopServingAsync"/>.</summary>
+    public Task<SnapshotView> StopServingAsync(string name) => _loop.StopServingAsync(name);
 
     /// <inheritdoc/>
     public Task PingAsync() => _started ? _loop.PingAsync() : Task.CompletedTask;
@@ -50,6 +65,7 @@ internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionar
             return;
 
         _disposed = true;
+        inherited.Dispose();
         _loop.Dispose();
     }
 }

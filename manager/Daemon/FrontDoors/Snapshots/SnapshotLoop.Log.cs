@@ -39,11 +39,23 @@ internal sealed partial class SnapshotLoop
             LogAcceptFailed(Services.Logger, error, suppressed);
     }
 
+    /// <summary>Tells that a socket will not outlive this process, though others do.</summary>
+    public void LogNotKept(string socket) => LogSocketNotKept(Services.Logger, socket);
+
     [LoggerMessage(2100, LogLevel.Information, "Snapshot {Snapshot}: image {Image} of tenant {Tenant} is served at {Socket}")]
     private static partial void LogOpened(ILogger logger, string snapshot, string image, string tenant, string socket);
 
     [LoggerMessage(2101, LogLevel.Error, "Snapshot {Snapshot} is not served: cannot listen on {Socket}: {Error}. Mend the cause and have the configuration read again")]
     private static partial void LogNotOpened(ILogger logger, string snapshot, string socket, string error);
+
+    [LoggerMessage(2108, LogLevel.Information, "Snapshot {Snapshot}: image {Image} of tenant {Tenant} goes on being served at {Socket}")]
+    private static partial void LogAdopted(ILogger logger, string snapshot, string image, string tenant, string socket);
+
+    [LoggerMessage(2109, LogLevel.Warning, "Sockets of the manager before: {Problem}")]
+    private static partial void LogProblem(ILogger logger, string problem);
+
+    [LoggerMessage(2110, LogLevel.Warning, "The socket {Socket} will not outlive this process: the service manager has no room for its descriptors")]
+    private static partial void LogSocketNotKept(ILogger logger, string socket);
 
     [LoggerMessage(2102, LogLevel.Information, "Snapshot {Snapshot} is not served at {Socket} any more; its VMs go on")]
     private static partial void LogRemoved(ILogger logger, string snapshot, string socket);

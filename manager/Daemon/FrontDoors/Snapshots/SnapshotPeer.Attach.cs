@@ -42,6 +42,8 @@ internal sealed partial class SnapshotPeer
         }
 
         entry.Attaching--;
+        if (refusal is null)
+            entry.HandedOver++;
         _loop.Services.Telemetry.RequestCompleted(
             SnapshotDoor.DoorName, tenant.Name, Request, refusal is null ? "ok" : "refused", _loop.Services.Time.GetElapsedTime(began));
         if (refusal is { } reason)
@@ -53,6 +55,8 @@ internal sealed partial class SnapshotPeer
     private async Task<(HandOverRefusal Reason, string Text)?> TryTakeAsync(MemoryHandOver handOver, SnapshotEntry entry, TenantGrant tenant)
     {
         SnapshotServices services = _loop.Services;
+        if (_isInherited && services.Engine.Sessions().Any(IsOfThisProcess))
+            return null;
         if (services.Drain is { IsDraining: true })
             return (HandOverRefusal.Draining, "the manager is being drained and takes no new VMs: use another one, or end the drain");
         int most = entry.Options.MaxVms;
@@ -100,11 +104,12 @@ internal sealed partial class SnapshotPeer
     }
 
     // The manager before this one may have been killed between the session and the end of the connection.
+    private bool IsOfThisProcess(Session session) => session.Pid == _process.Pid && session.ProcessStartTime == _process.StartTime;
+
     private bool IsServedAlready(EngineError? error) =>
         error is { Kind: EngineErrorKind.Conflict, Holder: { Length: 0, SessionId: not 0 } holder }
         && _loop.Services.Engine.FindSession(holder.SessionId) is { } session
-        && session.Pid == _process.Pid
-        && session.ProcessStartTime == _process.StartTime;
+        && IsOfThisProcess(session);
 
     private static HandOverRefusal ReasonOf(EngineErrorKind? kind) => kind switch
     {
@@ -117,6 +122,7 @@ internal sealed partial class SnapshotPeer
     {
         if (_isClosed)
             return;
+        _isLeaving = false;
 
         UnixSocket.StopReceiving(_socket);
 

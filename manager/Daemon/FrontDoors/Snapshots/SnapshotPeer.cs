@@ -19,6 +19,9 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     private readonly SnapshotSocket _listener;
     private readonly SafeSocketFd _socket;
     private readonly PeerProcess _process;
+    private readonly long _number;
+    private readonly bool _isStored;
+    private readonly bool _isInherited;
     private readonly ulong _key;
     private readonly List<byte> _bytes = [];
     private readonly List<HandedKind> _kinds = [];
@@ -30,11 +33,22 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     private bool _isLetIn;
     private bool _isWatched;
     private bool _isAttaching;
+    private bool _isLeaving;
     private bool _isClosed;
 
     /// <summary>Takes the socket and the process over.</summary>
-    public SnapshotPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd socket, PeerProcess process)
+    /// <param name="loop">The front door's thread.</param>
+    /// <param name="listener">Where it came in.</param>
+    /// <param name="socket">The connection.</param>
+    /// <param name="process">Who connected.</param>
+    /// <param name="number">Under which it is stored.</param>
+    /// <param name="isStored">Whether the next manager would find it.</param>
+    /// <param name="isInherited">Whether an earlier manager had accepted it.</param>
+    public SnapshotPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd socket, PeerProcess process, long number, bool isStored, bool isInherited)
     {
+        _number = number;
+        _isStored = isStored;
+        _isInherited = isInherited;
         _loop = loop;
         _listener = listener;
         _socket = socket;
@@ -57,7 +71,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
             return;
         }
 
-        _entry = _listener.Find(_process.Identity);
+        _entry = _listener.Find(_process);
         if (_entry is null)
         {
             TurnAway(PeerRefusal.UnknownPeer, HandOverRefusal.NotAllowed, "no snapshot of this socket is meant for it");
@@ -106,14 +120,21 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         Refuse(HandOverRefusal.Failed, "the manager failed; its log says why");
     }
 
-    /// <summary>The manager ends: what is complete is carried to its end, the rest refused.</summary>
-    public void Leave()
+    /// <summary>The manager ends for good: what is complete is carried to its end, the rest refused.</summary>
+    public void Stop()
     {
         if (!_isAttaching)
             Refuse(HandOverRefusal.Draining, "the manager is stopping");
     }
 
-    /// <summary>The time for <see cref="Leave"/> is over.</summary>
+    /// <summary>Another manager goes on: what is complete is carried to its end, the rest left to that one.</summary>
+    public void LeaveToSuccessor()
+    {
+        _isLeaving = _isStored;
+        Stop();
+    }
+
+    /// <summary>The time for <see cref="Stop"/> or <see cref="LeaveToSuccessor"/> is over.</summary>
     public void LeaveNow() => Refuse(HandOverRefusal.Draining, "the manager is stopping");
 
     /// <summary>Closes the connection and what came over it.</summary>
@@ -129,6 +150,8 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 
         // Never here: close(2) of a file of a file system that the peer serves waits for the peer.
         _loop.Blocking.Close(TenantName, _descriptors);
+        if (!_isLeaving)
+            _loop.Keeper.RemovePeer(_listener.Number, _number);
         _socket.Dispose();
         _process.Dispose();
         _place?.Dispose();
@@ -185,7 +208,16 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     {
         if (_isClosed)
             return;
+        if (_isLeaving)
+        {
+            // All that came is in the socket still: the next manager decides about it, as if this one had never looked.
+            Dispose();
+            return;
+        }
+
         UnixSocket.StopReceiving(_socket);
+        if (_entry is not null)
+            _entry.Refused++;
         if (Drain())
         {
             // First the process, then the descriptors: in the other order it could read zeros in between.

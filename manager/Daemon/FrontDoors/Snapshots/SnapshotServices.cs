@@ -3,6 +3,7 @@ using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Engine;
+using UffdManager.Engine.State;
 
 namespace UffdManager.Daemon.FrontDoors.Snapshots;
 
@@ -17,6 +18,7 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 /// <param name="Drain">Tells when new VMs are to be refused; null for never.</param>
 /// <param name="NewDecoder">Reads the messages of one connection.</param>
 /// <param name="Sessions">Which session belongs to which snapshot.</param>
+/// <param name="Store">Keeps sockets and connections for the next manager.</param>
 /// <param name="MaxConnections">Connections of all sockets together.</param>
 internal sealed record SnapshotServices(
     FaultEngine Engine,
@@ -29,4 +31,5 @@ internal sealed record SnapshotServices(
     IDrainGate? Drain,
     Func<IHandOverDecoder> NewDecoder,
     SnapshotSessions Sessions,
+    IDescriptorStore Store,
     int MaxConnections);

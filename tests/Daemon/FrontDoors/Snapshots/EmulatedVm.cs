@@ -43,6 +43,9 @@ internal sealed class EmulatedVm : IDisposable
     public static EmulatedVm Boot(SnapshotHost host, string kind = "anon", ulong length = SnapshotHost.ImageBytes, ulong features = EventRemove, int modes = 1) =>
         new(host.SocketPath, ClientProcess.Start(), kind, length, features, modes);
 
+    /// <summary>Starts one for a socket.</summary>
+    public static EmulatedVm Boot(string socket, ulong length) => new(socket, ClientProcess.Start(), "anon", length, EventRemove, 1);
+
     public string Message(string version = "1.12", ulong offset = 0, ulong page = Page) => $"[{DecoderInput.Region(version, Start, Length, offset, page)}]";
 
     /// <summary>Connects as the VM.</summary>

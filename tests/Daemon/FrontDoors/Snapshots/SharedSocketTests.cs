@@ -62,8 +62,8 @@ public sealed class SharedSocketTests
             Socket = new Daemon.Configuration.SnapshotSocketOptions { Path = "/run/fc.sock", Mode = 0, Timeout = TimeSpan.Zero },
             Match = new Daemon.Configuration.SnapshotMatchOptions { Uids = [uid], Cgroups = [cgroup] },
             MaxVms = 0,
-        });
-        Assert.Equal(fits, entry.Fits(new Daemon.Tenancy.PeerIdentity(1, peerUid, 0, peerCgroup)) > 0);
+        }, isConfigured: true);
+        Assert.Equal(fits, entry.Fits(new Daemon.Tenancy.PeerIdentity(1, peerUid, 0, peerCgroup), startTime: 1) > 0);
     }
 
     [Fact]

@@ -8,6 +8,7 @@ using UffdManager.Daemon.Tests.Configuration;
 using UffdManager.Daemon.Tests.Images;
 using UffdManager.Engine;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.State;
 using UffdManager.TestSupport;
 using Xunit;
 
@@ -35,8 +36,9 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
         Tenants = new TenantCatalog(configuration);
         _door = new SnapshotDoor(
             new SnapshotServices(
-                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, MaxConnections: 64),
-            configuration.Snapshots);
+                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, NullDescriptorStore.Instance, MaxConnections: 64),
+            configuration.Snapshots,
+            InheritedSnapshots.From([]));
     }
 
     /// <summary>Contents of the image.</summary>
@@ -84,6 +86,22 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
         Eventually.True(() => Log.Text.Split("2103 VM killed").Length > reasons.Length, "the kills in the log");
         Assert.Equal(reasons, Telemetry.Kills.Select(kill => kill.ToString()));
     }
+
+    /// <summary>Serves one more, at run time.</summary>
+    public Task<(SnapshotView View, bool IsNew)> ServeAsync(string? name, string socket, string image = "mem.bin", string tenant = "vms", SnapshotMatchOptions? match = null, uint mode = 0b110_110_000) =>
+        _door.ServeAsync(name, new SnapshotOptions
+        {
+            Image = image,
+            Tenant = tenant,
+            Policy = "",
+            Socket = new SnapshotSocketOptions { Path = Path.Combine(Folder, socket), Mode = mode, Timeout = TimeSpan.FromSeconds(2) },
+            Match = match ?? new SnapshotMatchOptions { Uids = [], Cgroups = [] },
+            MaxVms = 0,
+        });
+
+    public Task<SnapshotView> StopServingAsync(string name) => _door.StopServingAsync(name);
+
+    public async Task<string[]> ListAsync() => [.. (await _door.ViewAsync()).Select(view => $"{view.Name} {view.HandedOver}/{view.Refused}{(view.Problem is null ? "" : " failed")}")];
 
     public async Task StopDoorAsync()
     {

@@ -1,0 +1,162 @@
+using UffdManager.Daemon.Tests.Control;
+using UffdManager.Daemon.Tests.FrontDoors.Snapshots;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Daemon.Tests.Supervision;
+
+/// <summary>One manager follows another: sockets for snapshots, VMs on their way in and VMs that are served go on.</summary>
+[Collection(SupervisionCollection.Name)]
+public sealed class SnapshotSuccessionTests : IDisposable
+{
+    private const int Kill = 9;
+    private const int Interrupt = 2;
+    private const int Terminate = 15;
+
+    private readonly TempDirectory _images = new();
+    private readonly SupervisedFolder _folder;
+    private readonly FakeServiceManager _manager = new();
+    private readonly byte[] _image = new byte[64 * 4096];
+
+    public SnapshotSuccessionTests()
+    {
+        new Random(11).NextBytes(_image);
+        _images.WriteFile("mem.bin", _image);
+        _folder = new SupervisedFolder($$"""
+            {
+              "policies": { "vm": { "source": { "kind": "client" } } },
+              "tenants": { "vms": { "default": true, "defaultPolicy": "vm", "sourceDirectories": ["{{_images.Path}}"] } },
+              "snapshots": { "web": { "image": "mem.bin", "tenant": "vms", "socket": "{{Configured}}", "timeout": "60s" } }
+            }
+            """);
+    }
+
+    private string Configured => _images.Combine("web.sock");
+
+    private string AtRunTime => _images.Combine("run.sock");
+
+    public void Dispose()
+    {
+        _manager.Dispose();
+        _folder.Dispose();
+        _images.Dispose();
+    }
+
+    [Theory]
+    [InlineData(Kill)]
+    [InlineData(Terminate)]
+    public async Task Vms_and_sockets_of_the_configuration_and_of_run_time_go_on(int signal)
+    {
+        using EmulatedVm served = Boot(AtRunTime);
+        using EmulatedVm waiting = Boot(AtRunTime);
+        using EmulatedVm configured = Boot(Configured);
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            first.WaitForLog("keeps the descriptors");
+            await ServeAsync();
+            served.HandOver();
+            Assert.Equal(_image[0], served.Client.ReadByte(served.Start));
+            first.End(signal);
+        }
+
+        // Nobody is there now: who connects waits, and so does who faults.
+        PendingReply fault = served.Client.Begin($"read {served.Start + EmulatedVm.Page}", 1);
+        waiting.HandOver("1.1");
+        configured.HandOver();
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        Assert.Equal(_image[EmulatedVm.Page], (byte)fault.AwaitValue());
+        served.AssertHolds(_image);
+        waiting.AssertHolds(_image);
+        configured.AssertHolds(_image);
+        second.WaitForLog("goes on being served at");
+        using ControlClient control = new(_folder.Control);
+        System.Text.Json.JsonElement run = await control.AskAsync("GET /v1/snapshots/run");
+        Assert.Equal(("runtime", "listening", 2), (run.GetProperty("origin").GetString(), run.GetProperty("state").GetString(), run.GetProperty("sessions").GetArrayLength()));
+        using EmulatedVm later = Boot(AtRunTime);
+        later.HandOver().AssertHolds(_image);
+    }
+
+    [Theory]
+    [InlineData(Kill)]
+    [InlineData(Terminate)]
+    public void Vm_whose_message_was_half_read_is_served_by_the_next_manager(int signal)
+    {
+        using EmulatedVm vm = Boot(Configured);
+        string message = vm.Message();
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            first.WaitForLog("keeps the descriptors");
+            vm.Connect();
+            Assert.Equal(Errno.OK, vm.Send(message[..20], vm.Uffd));
+            Eventually.True(() => _manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal)), "the connection in the store");
+            first.End(signal);
+        }
+
+        Assert.False(vm.Client.HasExited);
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        Assert.Equal(Errno.OK, vm.Send(message[20..]));
+        vm.AssertHolds(_image);
+        Eventually.True(() => !_manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal)), "the connection to leave the store");
+    }
+
+    [Theory]
+    [InlineData("attach-recorded")]
+    [InlineData("attach-stored")]
+    public void Manager_that_is_killed_in_the_middle_of_an_attach_is_followed_by_one_that_completes_it(string point)
+    {
+        using EmulatedVm vm = Boot(Configured);
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager, environment: new Dictionary<string, string> { ["UFFD_MANAGER_CRASH_AT"] = $"{point}:1" }))
+        {
+            vm.HandOver("1.1");
+            first.WaitForExit();
+        }
+
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        vm.AssertHolds(_image);
+        Eventually.True(() => !_manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal)), "the connection to leave the store");
+        Assert.False(vm.Client.HasExited);
+    }
+
+    [Fact]
+    public void Vm_whose_socket_the_next_configuration_does_not_have_is_killed()
+    {
+        using EmulatedVm vm = Boot(Configured);
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            vm.Connect();
+            Assert.Equal(Errno.OK, vm.Send("[", vm.Uffd));
+            Eventually.True(() => _manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal)), "the connection in the store");
+            first.End(Kill);
+        }
+
+        _folder.Configure(SupervisedFolder.Everybody);
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        vm.AssertKilled();
+        second.WaitForLog("VM killed at its hand-over");
+        Assert.False(File.Exists(Configured));
+        Assert.DoesNotContain(_manager.Names, name => name.StartsWith("snapshot-", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Orderly_stop_leaves_nothing_in_the_store_and_no_socket()
+    {
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            await ServeAsync();
+            Assert.Equal(4, _manager.Names.Count(name => name.StartsWith("snapshot-", StringComparison.Ordinal)));
+            Assert.Equal(0, first.End(Interrupt).ExitCode);
+        }
+
+        Eventually.True(() => _manager.Names.Count == 0, "an empty store");
+        Assert.Empty(Directory.GetFiles(_images.Path, "*.sock"));
+    }
+
+    private EmulatedVm Boot(string socket) => EmulatedVm.Boot(socket, (ulong)_image.Length);
+
+    private async Task ServeAsync()
+    {
+        using ControlClient control = new(_folder.Control);
+        await control.AskAsync("POST /v1/snapshots", System.Net.HttpStatusCode.Created, $$"""{ "name": "run", "image": "mem.bin", "tenant": "vms", "socket": "{{AtRunTime}}" }""");
+    }
+}
