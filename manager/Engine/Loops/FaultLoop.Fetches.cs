@@ -167,7 +167,11 @@ internal sealed partial class FaultLoop
         if (ticket.Result != Errno.OK)
         {
             session.Counters.Fetches[(int)FetchOutcome.Failed]++;
-            RetryOrJudge(ticket);
+            if (ticket.Batch is null)
+            {
+                RetryOrJudge(ticket);
+            }
+
             return;
         }
 

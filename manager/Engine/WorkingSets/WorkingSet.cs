@@ -47,7 +47,8 @@ internal sealed class WorkingSet(WorkingSetLibrary library, TraceKey key, string
                 library.Worked();
             }
 
-            Volatile.Write(ref _working, 0);
+            // A full fence: the look at the queue must not come before.
+            Interlocked.Exchange(ref _working, 0);
         }
         while (!_requests.IsEmpty && Interlocked.Exchange(ref _working, 1) == 0);
     }

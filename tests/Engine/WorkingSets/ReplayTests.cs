@@ -283,6 +283,19 @@ public sealed class ReplayTests : EngineTest
     }
 
     [Fact]
+    public void Source_that_fails_ends_the_replay_and_nothing_else()
+    {
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
+        source.FailNext(1);
+        source.Release();
+        Eventually.True(() => it.Session.Jobs.Count == 0, "the end of the replay");
+        foreach (ulong page in Wanted)
+            it.AssertHolds(at + (page * Page), Page, source, (long)(page * Page));
+        EndRun(it);
+        Assert.Equal(1, CountersOf(Alice).Runs(ReplayOutcome.Failed));
+    }
+
+    [Fact]
     public void Replay_leaves_half_of_what_may_be_in_flight_and_a_thread_to_the_faults()
     {
         Options = Options with { FetchThreads = 2, FetchConcurrencyPerTenant = 2 };
