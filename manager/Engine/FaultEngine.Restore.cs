@@ -110,6 +110,10 @@ public sealed partial class FaultEngine
     {
         // Who is not in the store cannot be handed over.
         await Task.WhenAll(_registry.All.Where(session => _keeper.IsKept && !session.IsStored).Select(session => EndAsync(session, EndMode.Stop))).ConfigureAwait(false);
+
+        // While the loops still serve: whoever faults does not wait for what is kept for later runs, and the process ends soon after them.
+        await Task.WhenAll(_loops.Select(loop => RunAsync(loop, it => it.ConcludeRuns()))).ConfigureAwait(false);
+        await Task.Run(() => WorkingSets.WaitForRest(s_learningPatience)).ConfigureAwait(false);
         _keeper.Leave();
         await Task.WhenAll(_loops.Select(loop => RunAsync(loop, it => it.Retire()))).ConfigureAwait(false);
     }

@@ -449,6 +449,17 @@ internal sealed partial class FaultLoop
         }
     }
 
+    /// <summary>Learns from all runs as far as they went.</summary>
+    public bool ConcludeRuns()
+    {
+        foreach (WorkingSetRun run in _runs.ToArray())
+        {
+            Conclude(run);
+        }
+
+        return true;
+    }
+
     private void ConcludeRuns(Session session)
     {
         foreach (WorkingSetRun run in session.Runs.ToArray())

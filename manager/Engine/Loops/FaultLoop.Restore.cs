@@ -1,7 +1,6 @@
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.State;
-using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -88,13 +87,6 @@ internal sealed partial class FaultLoop
     {
         _stopping = true;
         _isHandingOver = true;
-
-        // While there is still time to keep what was learnt: the process ends soon.
-        foreach (WorkingSetRun run in _runs.ToArray())
-        {
-            Conclude(run);
-        }
-
         return true;
     }
 
