@@ -64,8 +64,10 @@ public sealed class FileSource : PageSource
     /// <summary>Size of the file when it was opened; pages past the end are unavailable, the rest of the last page reads as zeros.</summary>
     public override long Length { get; }
 
-    /// <inheritdoc/>
-    public override SourceIdentity? Identity => new SourceIdentity(Status.Device, Status.Inode, Status.Size, Status.ModifiedNanoseconds);
+    /// <summary>Null for a file without a name, a memfd among them: no later run can have it.</summary>
+    public override SourceIdentity? Identity => Location is null || Location.EndsWith(" (deleted)", StringComparison.Ordinal)
+        ? null
+        : new SourceIdentity(Status.Device, Status.Inode, Status.Size, Status.ModifiedNanoseconds);
 
     /// <inheritdoc/>
     public override string? Location { get; }

@@ -296,6 +296,17 @@ public sealed class ReplayTests : EngineTest
     }
 
     [Fact]
+    public void File_without_a_name_is_nothing_to_learn_about()
+    {
+        FileSource named = RandomFile((long)Page, 20, out byte[] contents);
+        Assert.NotNull(named.Identity);
+        string path = Temp.WriteFile("gone", contents);
+        SafeFile file = FileIo.Open(path, OpenFlags.ReadOnly);
+        File.Delete(path);
+        Assert.Null(Own(new FileSource(file, "gone")).Identity);
+    }
+
+    [Fact]
     public void Replay_leaves_half_of_what_may_be_in_flight_and_a_thread_to_the_faults()
     {
         Options = Options with { FetchThreads = 2, FetchConcurrencyPerTenant = 2 };
