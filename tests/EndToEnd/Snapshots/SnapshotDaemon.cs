@@ -32,6 +32,8 @@ internal sealed class SnapshotDaemon : IAsyncDisposable
             DaemonProcess process = await DaemonProcess.StartAsync(
                 SnapshotConfiguration.For([.. images.Select((image, i) => (image, Path.Combine(place, $"snapshot{i}.sock")))], policy),
                 new Dictionary<string, string> { ["UFFD_MANAGER__control__socket"] = directory.Combine("control.sock") });
+            for (int i = 0; i < images.Count; i++)
+                await process.WaitForLogAsync($"snapshot{i}.sock");
             return new SnapshotDaemon(directory, process);
         }
         catch

@@ -45,41 +45,48 @@ static void *repeat(void *argument)
 	return NULL;
 }
 
+/* Guests of a few huge pages have no chunks. */
+static uint64_t chunk_pages(const struct guest *guest)
+{
+	return guest->pages >= 4 * CHUNK ? CHUNK : 1;
+}
+
 static void vcpu_step(struct thread *thread)
 {
 	uint64_t choice = next_random(&thread->random);
 	uint64_t page = (choice >> 8) % thread->guest->pages;
 
 	/* Every fourth chunk is never written, so that the snapshot's contents never run out. */
-	if (choice % 256 < 64 && page / CHUNK % 4 != 0)
+	if (choice % 256 < 64 && page / chunk_pages(thread->guest) % 4 != 0)
 		guest_write(thread->guest, page);
 	else
 		guest_read(thread->guest, page, false);
 }
 
-/* A page of a chunk of that kind; the first page if the guest is too small to have one. */
-static uint64_t page_in(struct thread *thread, unsigned int kind)
+/* The first page of a chunk of that kind; any page if the guest is too small to have one. */
+static uint64_t chunk_of(struct thread *thread, unsigned int kind)
 {
-	uint64_t groups = thread->guest->pages / (4 * CHUNK);
+	uint64_t chunk = chunk_pages(thread->guest);
+	uint64_t groups = thread->guest->pages / (4 * chunk);
 
 	if (groups == 0)
 		return next_random(&thread->random) % thread->guest->pages;
-	return (next_random(&thread->random) % groups * 4 + kind) * CHUNK +
-	       next_random(&thread->random) % CHUNK;
+	return (next_random(&thread->random) % groups * 4 + kind) * chunk;
 }
 
 static void balloon_step(struct thread *thread)
 {
-	uint64_t page = page_in(thread, CHUNK_BALLOON);
+	uint64_t chunk = chunk_pages(thread->guest);
+	uint64_t at = next_random(&thread->random) % chunk;
+	uint64_t most = chunk - at < 16 ? chunk - at : 16;
 
-	guest_give_up(thread->guest, page, 1 + next_random(&thread->random) % 16);
+	guest_give_up(thread->guest, chunk_of(thread, CHUNK_BALLOON) + at,
+		      1 + next_random(&thread->random) % most);
 }
 
 static void reporting_step(struct thread *thread)
 {
-	uint64_t page = page_in(thread, CHUNK_REPORTED) / CHUNK * CHUNK;
-
-	guest_give_up(thread->guest, page, CHUNK);
+	guest_give_up(thread->guest, chunk_of(thread, CHUNK_REPORTED), chunk_pages(thread->guest));
 }
 
 static void hotplug_step(struct thread *thread)
