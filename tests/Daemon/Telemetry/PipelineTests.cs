@@ -139,7 +139,8 @@ public partial class PipelineTests
         string[] lines = await host.ScrapeAsync();
         Assert.DoesNotContain(lines, l => l.Contains("otel_metric_overflow", StringComparison.Ordinal));
         Assert.Equal(Instruments.MaxTenants + 1, lines.Count(l => l.StartsWith("uffd_manager_sessions{", StringComparison.Ordinal)));
-        Assert.Equal((Instruments.MaxTenants + 1) * 30, lines.Count(l => l.StartsWith("uffd_manager_faults_total{", StringComparison.Ordinal)));
+        int series = Enum.GetValues<FaultKind>().Length * Enum.GetValues<FaultOutcome>().Length;
+        Assert.Equal((Instruments.MaxTenants + 1) * series, lines.Count(l => l.StartsWith("uffd_manager_faults_total{", StringComparison.Ordinal)));
         Assert.Contains("uffd_manager_fault_duration_seconds_count{kind=\"minor\",tenant=\"(other)\"} 50", lines);
         Assert.Contains("uffd_manager_connections{door=\"native\",tenant=\"(other)\"} 50", lines);
         Assert.Equal("tenant7", labels.Of("tenant7"));
