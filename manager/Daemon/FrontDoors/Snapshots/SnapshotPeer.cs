@@ -9,18 +9,22 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 /// The process of a VM, from its connection to its session or its end. Belongs to the front door's thread.
 /// </summary>
 /// <remarks>
-/// <para>What comes is looked at and left in the socket until the VM is a session: the connection alone is enough to begin anew.</para>
+/// <para>What comes is looked at and left in the socket until the VM is a session: the connection alone is enough to begin anew. Only a message that comes in pieces is taken once it is longer than <see cref="MostLookedAt"/> bytes.</para>
 /// <para>The VMM expects no answer. Once its message is in the socket it takes its memory for served; so who has sent anything and cannot be served is killed, or it would wait for
 /// its first page for ever. Who has sent nothing yet loses the connection, and its message fails.</para>
 /// </remarks>
 internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 {
+    // What is only looked at stays charged to the sender, some 800 bytes for each piece however small, and it may have 200 KiB out: who sends byte by byte would
+    // wait for room for ever. So many bytes are at most so many pieces.
+    private const int MostLookedAt = 128;
+
     private readonly SnapshotLoop _loop;
     private readonly SnapshotSocket _listener;
     private readonly SafeSocketFd _socket;
     private readonly PeerProcess _process;
     private readonly long _number;
-    private readonly bool _isStored;
+    private bool _isStored;
     private readonly bool _isInherited;
     private readonly ulong _key;
     private readonly List<byte> _bytes = [];
@@ -30,6 +34,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     private SnapshotEntry? _entry;
     private TenantGrant? _tenant;
     private IDisposable? _place;
+    private bool _isTaking;
     private bool _isLetIn;
     private bool _isWatched;
     private bool _isAttaching;
@@ -162,9 +167,17 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     private bool TryPeek()
     {
         int before = _descriptors.Count;
-        Errno errno = UnixSocket.Peek(_socket, _loop.ReceiveBuffer, _descriptors, out ReceivedMessage received);
+        Errno errno = _isTaking
+            ? UnixSocket.Receive(_socket, _loop.ReceiveBuffer, _descriptors, dontWait: true, out ReceivedMessage received)
+            : UnixSocket.Peek(_socket, _loop.ReceiveBuffer, _descriptors, out received);
         if (errno == Errno.EAGAIN)
+        {
+            // A message that was sent in one piece has been complete before this.
+            if (!_isTaking && _bytes.Count >= MostLookedAt)
+                TakeWhatWasSeen();
             return false;
+        }
+
         if (errno != Errno.OK || received.EndOfStream)
         {
             if (_bytes.Count > 0)
@@ -188,6 +201,23 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
             return true;
         Take(step.HandOver);
         return false;
+    }
+
+    // From here on the connection alone is not enough to begin anew: it is not left to the next manager, and closed with this one, which a sender in the middle
+    // of its message finds out.
+    private void TakeWhatWasSeen()
+    {
+        _isTaking = true;
+        _isStored = false;
+        _loop.Keeper.RemovePeer(_listener.Number, _number);
+        using DescriptorSet again = new();
+        for (int left = _bytes.Count; left > 0;)
+        {
+            Errno errno = UnixSocket.Receive(_socket, _loop.ReceiveBuffer.AsSpan(0, Math.Min(left, _loop.ReceiveBuffer.Length)), again, dontWait: true, out ReceivedMessage received);
+            if (errno != Errno.OK || received.Length == 0)
+                throw new SyscallException(errno, "recvmsg", "what was there a moment ago");
+            left -= received.Length;
+        }
     }
 
     private bool Break(ProtocolErrorReason reason, string text)
@@ -218,7 +248,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         UnixSocket.StopReceiving(_socket);
         if (_entry is not null)
             _entry.Refused++;
-        if (Drain())
+        if (Drain() || _bytes.Count > 0)
         {
             // First the process, then the descriptors: in the other order it could read zeros in between.
             Errno errno = _process.Kill();

@@ -50,6 +50,20 @@ public sealed class HandOverTests
     }
 
     [Fact]
+    public async Task Message_of_more_pieces_than_a_socket_holds_is_served()
+    {
+        await using SnapshotHost host = await SnapshotHost.StartAsync();
+        using EmulatedVm vm = EmulatedVm.Boot(host).Connect();
+        byte[] message = System.Text.Encoding.UTF8.GetBytes(vm.Message().Replace("[{", "[{\"labels\":\"" + new string(']', 1000) + "\",", StringComparison.Ordinal));
+
+        Assert.Equal(Errno.OK, vm.Send(message.AsSpan(0, 1), vm.Uffd));
+        for (int i = 1; i < message.Length; i++)
+            Assert.Equal(Errno.OK, vm.Send(message.AsSpan(i, 1)));
+
+        vm.AssertHolds(host.Image);
+    }
+
+    [Fact]
     public async Task Descriptor_that_comes_with_a_later_byte_is_found()
     {
         await using SnapshotHost host = await SnapshotHost.StartAsync();

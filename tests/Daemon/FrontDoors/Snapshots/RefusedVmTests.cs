@@ -22,6 +22,7 @@ public sealed class RefusedVmTests
         { "64 KiB without an end", nameof(HandOverRefusal.BadMessage), "longer than 65536" },
         { "overlap", nameof(HandOverRefusal.BadMessage), "overlap" },
         { "huge numbers", nameof(HandOverRefusal.BadMessage), "beyond the address space" },
+        { "many pieces and silence", nameof(HandOverRefusal.Incomplete), "did not come within 0.3 s" },
         { "half a message", nameof(HandOverRefusal.Incomplete), "in the middle of its message" },
         { "half a message and silence", nameof(HandOverRefusal.Incomplete), "did not come within 0.3 s" },
         { "past the file", nameof(HandOverRefusal.BadMemory), "has 4194304 bytes" },
@@ -207,6 +208,11 @@ public sealed class RefusedVmTests
             case "half a message":
                 vm.Send(vm.Message()[..20], vm.Uffd);
                 vm.Disconnect();
+                break;
+            case "many pieces and silence":
+                vm.Send("[", vm.Uffd);
+                for (int i = 0; i < 500; i++)
+                    vm.Send(" ");
                 break;
             case "half a message and silence":
                 vm.Send(vm.Message()[..20], vm.Uffd);
