@@ -9,6 +9,7 @@ public abstract class PageSource : IDisposable
 {
     private const int MaximumDescription = 300;
 
+    private readonly Lock _keepGate = new();
     private int _references = 1;
     private long _storeId;
     private DescriptorKeeper? _keeper;
@@ -130,6 +131,10 @@ public abstract class PageSource : IDisposable
     }
 
     /// <summary>Stores the descriptor, once, for as long as the source lives. Any thread.</summary>
+    /// <remarks>
+    /// Two fault loops may come with the first region of a source at once. Whoever returns finds it stored; and it is stored under one name only,
+    /// because a service manager keeps an open file once, under the name that it heard first: to take another one back could take the only one.
+    /// </remarks>
     internal void Keep(DescriptorKeeper keeper)
     {
         IReadOnlyList<SafeFd> descriptors = Descriptors;
@@ -138,15 +143,14 @@ public abstract class PageSource : IDisposable
             return;
         }
 
-        long id = keeper.StoreSource([.. descriptors]);
-        if (Interlocked.CompareExchange(ref _storeId, id, 0) == 0)
+        // The store does not wait for anything, so neither does a loop that comes second.
+        lock (_keepGate)
         {
-            _keeper = keeper;
-        }
-        else
-        {
-            // Another fault loop was quicker.
-            keeper.RemoveSource(id);
+            if (StoreId == 0)
+            {
+                _keeper = keeper;
+                Volatile.Write(ref _storeId, keeper.StoreSource([.. descriptors]));
+            }
         }
     }
 

@@ -28,6 +28,7 @@ public sealed class SharedImage : IDisposable
     private readonly ImageMemory _state;
     private readonly PageSource _source;
     private readonly long _sourceOffset;
+    private readonly Lock _keepGate = new();
     private int _references = 1;
     private DescriptorKeeper? _keeper;
     private long _storeId;
@@ -179,16 +180,19 @@ public sealed class SharedImage : IDisposable
     /// <summary>Stores it for the next manager, once, for as long as it lives. Any thread.</summary>
     internal void Keep(DescriptorKeeper keeper)
     {
-        long id = keeper.NextId();
-        if (Interlocked.CompareExchange(ref _storeId, id, 0) != 0)
+        if (StoreId != 0)
         {
             return;
         }
 
-        _source.Keep(keeper);
-        _state.Write(new ImageDocument(id, Id, Name, Length, Writable, _sourceOffset, _source.IsZero ? null : _source.Describe(), OwnerTag));
-        keeper.StoreImage(id, _memfd, _state.Memfd);
-        _keeper = keeper;
+        // Whoever returns finds it stored, also if another fault loop has begun with it.
+        lock (_keepGate)
+        {
+            if (StoreId == 0)
+            {
+                KeepOnce(keeper);
+            }
+        }
     }
 
     /// <summary>Goes on under the number that an earlier manager had stored it under.</summary>
@@ -246,6 +250,16 @@ public sealed class SharedImage : IDisposable
         {
             CloseAndTell();
         }
+    }
+
+    private void KeepOnce(DescriptorKeeper keeper)
+    {
+        long id = keeper.NextId();
+        _source.Keep(keeper);
+        _state.Write(new ImageDocument(id, Id, Name, Length, Writable, _sourceOffset, _source.IsZero ? null : _source.Describe(), OwnerTag));
+        keeper.StoreImage(id, _memfd, _state.Memfd);
+        _keeper = keeper;
+        Volatile.Write(ref _storeId, id);
     }
 
     private void CloseAndTell()

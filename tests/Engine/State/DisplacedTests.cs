@@ -183,7 +183,9 @@ public sealed class DisplacedTests : RestoreTest
             Assert.Equal((x, y), (read[0].From, read[0].To));
             Assert.Equal((z, x), (read[1].From, read[1].To));
             end(loop, session, new Moves { OfA = read[0], OfB = read[1] });
-            return true;
+
+            // The last thing that the loop does.
+            return loop.Retire();
         });
         session.Loop.Post(stop);
         Assert.True(stopped.Wait(Eventually.DefaultDeadline), "the fault loop does not come by");
@@ -193,11 +195,9 @@ public sealed class DisplacedTests : RestoreTest
         PendingReply ofB = client.Client.Begin($"mremap {z} {_lengthOfB} {_lengthOfB} {x}", 2);
         Eventually.True(() => ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _) && !ProcessInfo.TryFindMapping(client.Client.Pid, z, out _, out _), "the second move");
 
-        // It is the next thing that the loop does.
-        Task handOver = Engine.HandOverAsync();
+        Engine.Keeper.Leave();
         goesOn.Set();
         Assert.True(stop.Task.Finish());
-        handOver.Finish();
         DropEngine();
         return [ofA, ofB];
     }
