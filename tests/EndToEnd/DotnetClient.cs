@@ -36,7 +36,7 @@ public sealed class DotnetClient : IAsyncDisposable
 
     /// <summary>Whether a thread of it waits for a page at this moment.</summary>
     public bool WaitsForPage =>
-        Directory.EnumerateDirectories($"/proc/{Pid}/task").Any(task => File.ReadAllText(Path.Combine(task, "wchan")) == "handle_userfault");
+        Directory.EnumerateDirectories($"/proc/{Pid}/task").Any(WaitsInKernel);
 
     /// <summary>Starts the program.</summary>
     public static DotnetClient Start()
@@ -121,6 +121,19 @@ public sealed class DotnetClient : IAsyncDisposable
         {
             if (_pending.TryRemove(id, out TaskCompletionSource<Reply>? waiting))
                 waiting.SetException(new EndOfStreamException($"the client died over it: {why}"));
+        }
+    }
+
+    // A thread of the runtime may end while it is looked at.
+    private static bool WaitsInKernel(string task)
+    {
+        try
+        {
+            return File.ReadAllText(Path.Combine(task, "wchan")) == "handle_userfault";
+        }
+        catch (IOException)
+        {
+            return false;
         }
     }
 
