@@ -21,9 +21,10 @@ public sealed class WatchdogTests(SurvivalSource source)
         await manager.AwaitLivesAsync(2);
         await first.AwaitProgressAsync();
         await second.AwaitProgressAsync();
-        LoadResult result = await first.FinishAsync();
-        await second.FinishAsync();
-        Assert.InRange(result.Stall, TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(15));
+
+        // One of the loops has stood still: who lives on the other was away only while the manager was.
+        LoadResult[] results = [await first.FinishAsync(), await second.FinishAsync()];
+        Assert.InRange(results.Max(result => result.Stall), TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(15));
         Assert.Equal(0, await manager.StopAsync());
     }
 
