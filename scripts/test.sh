@@ -83,6 +83,25 @@ needs_root() {
     esac
 }
 
+# failed_tests LOG: of what `dotnet test` printed, a line for each failed test: its name, what it says, and where. They are printed again at
+# the very end, because often the end is all that is kept of a run.
+failed_tests() {
+    awk '
+        function flush() {
+            if (name != "") print name ": " substr(text, 1, 400) (place == "" ? "" : " (" place ")")
+            name = ""
+        }
+        /^  Failed / { flush(); name = $0; sub(/^  Failed /, "", name); sub(/ \[[^\[]*\]$/, "", name); text = ""; place = ""; part = ""; next }
+        name == "" { next }
+        /^  Error Message:/ { part = "text"; next }
+        /^  Stack Trace:/ { part = "stack"; next }
+        /^  (Passed|Skipped|Standard) / || /^(Passed|Failed)! / { flush(); next }
+        part == "text" { sub(/^ +/, ""); if ($0 != "") text = text (text == "" ? "" : " | ") $0 }
+        part == "stack" && place == "" && match($0, /[^\/]*\.cs:line [0-9]+/) { place = substr($0, RSTART, RLENGTH) }
+        END { flush() }
+    ' "$1"
+}
+
 # skip_project FILE NAME: counts what is not run, so that nobody takes the rest for the whole.
 skip_project() {
     local count
@@ -97,14 +116,15 @@ skip_project() {
 
 # run_project FILE NAME: one test project; counts from its trx file, because only that survives every way to end.
 run_project() {
-    local project=$1 name=$2 trx=$results/$2.trx rc=0 total executed ok bad
+    local project=$1 name=$2 trx=$results/$2.trx log=$results/$2.log rc=0 total executed ok bad test
     say "testing $name"
     rm -f "$trx"
     timeout --kill-after=30s "$project_timeout" \
         dotnet test "$project" -c "$configuration" --no-build --nologo \
         --logger 'console;verbosity=minimal' --logger "trx;LogFileName=$trx" \
         --blame --blame-hang-timeout "$hang_timeout" --blame-hang-dump-type none \
-        --results-directory "$results/$name" </dev/null || rc=$?
+        --results-directory "$results/$name" </dev/null >"$log" 2>&1 || rc=$?
+    cat "$log"
 
     read -r total executed ok bad < <(
         sed -n 's/.*<Counters total="\([0-9]*\)" executed="\([0-9]*\)" passed="\([0-9]*\)" failed="\([0-9]*\)".*/\1 \2 \3 \4/p' \
@@ -117,6 +137,9 @@ run_project() {
     add "$ok" "$bad" $((total - executed))
     if [ "$bad" -gt 0 ]; then
         failures+=("$name: $bad of $total tests")
+        while read -r test; do
+            failures+=("$name: $test")
+        done < <(failed_tests "$log")
     elif [ "$rc" -ne 0 ]; then
         fail "$name: the test host did not end in order (exit code $rc); the first tests to look at are in $results/$name"
     fi
@@ -127,7 +150,7 @@ run_project() {
 
 # run_counted NAME COMMAND...: a test program that ends with a line `N passed, N failed, N skipped` of its own.
 run_counted() {
-    local name=$1 log=$results/$1.log rc=0 ok bad left
+    local name=$1 log=$results/$1.log rc=0 ok bad left test
     shift
     say "testing $name"
     # Not through a pipe: a process that a test left behind would hold it open, and we would wait for that process.
@@ -143,6 +166,9 @@ run_counted() {
     add "$ok" "$bad" "$left"
     if [ "$bad" -gt 0 ]; then
         failures+=("$name: $bad tests")
+        while read -r test; do
+            failures+=("$name: $test")
+        done < <(grep -E -A 3 '^FAIL(ED)?\b' "$log" | cut -c 1-400 | head -n 20)
     elif [ "$rc" -ne 0 ]; then
         fail "$name: exit code $rc"
     fi
