@@ -66,7 +66,8 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
                 Warm(chunk);
             }
 
-            Volatile.Write(ref _running, 0);
+            // A full fence: the look at the queue must not come before.
+            Interlocked.Exchange(ref _running, 0);
         }
         while (!_wanted.IsEmpty && Interlocked.Exchange(ref _running, 1) == 0);
 
