@@ -134,7 +134,7 @@ internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache
     {
         LayeredSource? source = image.Source;
         string? missing = image.MissingBase is { } name ? $"image {name}, which it is a diff upon, is not there" : null;
-        string? problem = missing ?? change ?? (source?.ChangedFile is { } file ? $"{file} is not what it was when the image was added" : null);
+        string? problem = missing ?? change ?? ImageChain.ProblemOf(image.Layers)?.Message ?? (source?.ChangedFile is { } file ? $"{file} is not what it was when the image was added" : null);
         return new ImageDto
         {
             Name = image.Definition.Name,

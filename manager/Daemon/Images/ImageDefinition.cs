@@ -18,6 +18,9 @@ internal sealed record ImageDefinition
     /// <summary>Name of the image that the file is a diff upon; null for a file that stands alone.</summary>
     public string? Base { get; init; }
 
+    /// <summary>What the file is a diff upon, by its contents (<see cref="ImageChain.IdentityOf"/>); null without a base.</summary>
+    public string? BaseIdentity { get; init; }
+
     /// <summary>A page of which a diff has any byte is that diff's.</summary>
     public required int PageBytes { get; init; }
 

@@ -44,8 +44,16 @@ internal sealed class ImageFolder(string directory)
         return found;
     }
 
-    /// <summary>Remembers an image; one of the same name is replaced.</summary>
-    /// <exception cref="ImageException">It cannot be written.</exception>
+    /// <summary>Looks whether an image can be remembered under a name: a file that is there, and could not be read, may be an image of another build.</summary>
+    /// <exception cref="ImageException">There is a file of this name.</exception>
+    public void CheckIsFree(string name)
+    {
+        if (Path.Exists(PathOf(name)))
+            throw Taken(name);
+    }
+
+    /// <summary>Remembers an image.</summary>
+    /// <exception cref="ImageException">It cannot be written, or there is a file of its name.</exception>
     public void Save(ImageDefinition definition)
     {
         string path = PathOf(definition.Name);
@@ -59,8 +67,12 @@ internal sealed class ImageFolder(string directory)
                 file.Flush(flushToDisk: true);
             }
 
-            File.Move(temporary, path, overwrite: true);
+            File.Move(temporary, path, overwrite: false);
             SyncDirectory();
+        }
+        catch (IOException) when (File.Exists(temporary) && Path.Exists(path))
+        {
+            throw Taken(definition.Name);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or SyscallException)
         {
@@ -96,9 +108,16 @@ internal sealed class ImageFolder(string directory)
         string name = Path.GetFileName(path)[..^Suffix.Length];
         return definition.Version is 0 or > ImageDefinition.CurrentVersion ? throw new JsonException($"it is of version {definition.Version}")
             : definition.Name != name || !ImageName.IsValid(name) ? throw new JsonException($"it is the file of \"{definition.Name}\"")
+            : (definition.Base is null) != (definition.BaseIdentity is null) ? throw new JsonException("it does not say which contents it is a diff upon")
             : definition.PageBytes is not (4096 or (2 << 20)) || definition.Bytes <= 0 ? throw new JsonException("its numbers are not those of an image")
             : definition;
     }
+
+    private ImageException Taken(string name) => new(
+        ImageFault.Conflict,
+        $"{PathOf(name)} is there, and is not an image that this daemon has read: it is left alone",
+        "see the log of the daemon's start for what is wrong with it; mend it and restart the daemon, or move it away",
+        Errno.EEXIST);
 
     private string PathOf(string name) => Path.Combine(directory, name + Suffix);
 

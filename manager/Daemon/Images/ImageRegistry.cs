@@ -1,6 +1,3 @@
-using System.Globalization;
-using System.Security.Cryptography;
-using System.Text;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Engine.Images;
@@ -71,6 +68,7 @@ internal sealed class ImageRegistry : IDisposable
                 throw Unknown(name);
             if (Find(wanted.Name) is not null)
                 throw new ImageException(ImageFault.Conflict, $"there is an image {wanted.Name} already", $"'uffdctl image remove {wanted.Name}' first, or take another name", Errno.EEXIST);
+            _folder.CheckIsFree(wanted.Name);
 
             (FileStatus status, string header) = ImageFileOpener.Examine(wanted.Path, wanted.MayUseAnyFile ? null : _options.SourceDirectories);
             ImageDefinition definition = new()
@@ -79,6 +77,7 @@ internal sealed class ImageRegistry : IDisposable
                 Name = wanted.Name,
                 Path = wanted.Path,
                 Base = wanted.Base,
+                BaseIdentity = below is null ? null : ImageChain.IdentityOf(below.Layers),
                 PageBytes = wanted.PageBytes ?? below?.Definition.PageBytes ?? 4096,
                 Direct = wanted.Direct,
                 Inode = status.Inode,
@@ -139,14 +138,14 @@ internal sealed class ImageRegistry : IDisposable
         {
             entry = _images.GetValueOrDefault(name) ?? throw Unknown(name);
             reading = Read(entry);
-            if (reading.MissingBase is { } missing)
-                throw new ImageException(ImageFault.Conflict, $"image {name} is a diff upon image {missing}, which is not there", $"add {missing} again", Errno.ENOENT);
+            if (ImageChain.ProblemOf(reading.Layers) is { } problem)
+                throw problem;
             source = (LayeredSource?)entry.Source?.AddReference();
         }
 
         source ??= Share(entry, Make(reading.Layers));
         if (source.FindChange() is not { } changed)
-            return new OpenedImage(source, IdentityOf(reading.Layers));
+            return new OpenedImage(source, ImageChain.IdentityOf(reading.Layers));
         source.Dispose();
         throw ImageFileOpener.Changed(reading.Layers.First(layer => layer.Path == changed).Name, changed);
     }
@@ -160,7 +159,7 @@ internal sealed class ImageRegistry : IDisposable
             return;
         lock (_gate)
         {
-            if (_images.TryGetValue(fields[0], out Entry? entry) && entry.Source is null && IdentityOf(Read(entry).Layers) == fields[1])
+            if (_images.TryGetValue(fields[0], out Entry? entry) && entry.Source is null && ImageChain.IdentityOf(Read(entry).Layers) == fields[1])
                 entry.Source = (LayeredSource)source.AddReference();
         }
     }
@@ -178,8 +177,8 @@ internal sealed class ImageRegistry : IDisposable
 
     private static void Check(ImageDefinition definition, ImageReading? below, List<ImageDefinition> layers)
     {
-        if (below?.MissingBase is { } missing)
-            throw new ImageException(ImageFault.Conflict, $"image {below.Definition.Name} is a diff upon image {missing}, which is not there", $"add {missing} again");
+        if (below is not null && ImageChain.ProblemOf(below.Layers) is { } problem)
+            throw problem;
         if (layers.Count > MaximumLayers)
             throw new ImageException(ImageFault.Invalid, $"an image has at most {MaximumLayers} files, and this one would have {layers.Count}", "merge some of the diffs into one file");
         if (definition.PageBytes is not (4096 or (2 << 20)))
@@ -209,7 +208,7 @@ internal sealed class ImageRegistry : IDisposable
         ImageDefinition image = definitions[^1];
         try
         {
-            return new LayeredSource(layers, image.PageBytes, _cache, $"image {image.Name}") { OwnerTag = OwnerTag.Write(image.Name, IdentityOf(definitions)) };
+            return new LayeredSource(layers, image.PageBytes, _cache, $"image {image.Name}") { OwnerTag = OwnerTag.Write(image.Name, ImageChain.IdentityOf(definitions)) };
         }
         catch (ArgumentException unusable)
         {
@@ -242,14 +241,6 @@ internal sealed class ImageRegistry : IDisposable
         while (layers[0].Base is { } name && layers.Count < MaximumLayers && _images.TryGetValue(name, out Entry? below))
             layers.Insert(0, below.Definition);
         return new ImageReading(entry.Definition, layers, entry.Source);
-    }
-
-    private static string IdentityOf(IReadOnlyList<ImageDefinition> layers)
-    {
-        StringBuilder text = new();
-        foreach (ImageDefinition layer in layers)
-            text.Append(CultureInfo.InvariantCulture, $"{layer.Inode}:{layer.Bytes}:{layer.ModifiedNanoseconds}:{layer.HeaderSha256}:{layer.PageBytes};");
-        return $"{ImageName.Prefix}{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())).AsSpan(0, 16))}";
     }
 
     private static ImageException Unknown(string name) => new(ImageFault.NotFound, $"there is no image \"{name}\"", "'uffdctl image list' has those there are", Errno.ENOENT);

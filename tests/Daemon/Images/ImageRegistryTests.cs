@@ -190,6 +190,64 @@ public sealed class ImageRegistryTests : IDisposable
         Refused(() => next.Open("diff"), ImageFault.Conflict, "image base, which is not there");
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Diff_is_served_upon_the_contents_that_it_was_made_upon_and_no_others(bool isTheSame)
+    {
+        string file = Write("base", 8);
+        using (ImageRegistry registry = Registry.In(Folder))
+        {
+            registry.Add(Addition("base", file));
+            registry.Add(Addition("diff", Write("diff", 8), "base"));
+            registry.Add(Addition("second", Write("second", 8), "diff"));
+        }
+
+        File.Delete(Path.Combine(Folder, "base.json"));
+        using ImageRegistry next = Registry.In(Folder);
+        next.Add(Addition("base", isTheSame ? file : Write("today", 8)));
+        if (isTheSame)
+        {
+            next.Open("second").Dispose();
+            return;
+        }
+
+        Refused(() => next.Open("diff"), ImageFault.Conflict, "image diff was added as a diff upon other contents than those that image base has now");
+        Refused(() => next.Open("second"), ImageFault.Conflict, "image diff was added as a diff upon other contents");
+        Refused(() => next.Add(Addition("third", Write("third", 8), "diff")), ImageFault.Conflict, "image diff was added as a diff upon other contents");
+        Assert.Null(next.Find("third"));
+    }
+
+    [Fact]
+    public void File_of_an_image_that_cannot_be_read_is_not_written_over()
+    {
+        Directory.CreateDirectory(Folder);
+        string remembered = Path.Combine(Folder, "clean.json");
+        File.WriteAllText(remembered, "{ \"version\": 99 }");
+        using ImageRegistry registry = Registry.In(Folder);
+        Assert.Single(registry.Problems);
+        Refused(() => registry.Add(Addition("clean", Write("memory", 8))), ImageFault.Conflict, $"{remembered} is there");
+        Assert.Equal("{ \"version\": 99 }", File.ReadAllText(remembered));
+        File.Move(remembered, remembered + ".old");
+        registry.Add(Addition("clean", _directory.Combine("memory")));
+    }
+
+    [Fact]
+    public void Diff_that_does_not_say_upon_which_contents_is_not_read()
+    {
+        using (ImageRegistry registry = Registry.In(Folder))
+        {
+            registry.Add(Addition("base", Write("base", 8)));
+            registry.Add(Addition("diff", Write("diff", 8), "base"));
+        }
+
+        string remembered = Path.Combine(Folder, "diff.json");
+        File.WriteAllText(remembered, File.ReadAllText(remembered).Replace("baseIdentity", "somethingElse", StringComparison.Ordinal));
+        using ImageRegistry next = Registry.In(Folder);
+        Assert.Contains("which contents it is a diff upon", Assert.Single(next.Problems), StringComparison.Ordinal);
+        Assert.Equal(["base"], next.All().Select(image => image.Definition.Name));
+    }
+
     [Fact]
     public void Directory_that_cannot_be_written_is_told_and_nothing_is_added()
     {
