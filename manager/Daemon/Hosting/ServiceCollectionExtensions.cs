@@ -49,7 +49,7 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton(configuration.Images);
         services.AddSingleton(_ => new ChunkCache(configuration.Images.CacheBytes));
         services.AddSingleton<ImageRegistry>();
-        services.AddSingleton<PolicyCatalog>();
+        services.AddSingleton(provider => PolicyCatalog.AtStart(configuration, provider.GetRequiredService<ImageRegistry>()));
         services.AddSingleton<IPolicyCatalog>(provider => provider.GetRequiredService<PolicyCatalog>());
         services.AddSingleton<SourceCatalog>();
         services.AddSingleton<ISourceCatalog>(provider => provider.GetRequiredService<SourceCatalog>());

@@ -18,6 +18,7 @@ internal sealed partial class Restorer(
     SystemdDescriptorStore store,
     ServiceManager serviceManager,
     TenantCatalog tenants,
+    PolicyCatalog policies,
     SourceCatalog sources,
     ImageRegistry registry,
     ImageCatalog images,
@@ -57,6 +58,8 @@ internal sealed partial class Restorer(
         inherited.TellProblemsTo(LogProblem);
         foreach (string problem in registry.Problems.Take(MaxLines))
             LogImageProblem(problem);
+        foreach (string policy in policies.Missing.Take(MaxLines))
+            LogMissing(policy);
         if (result.Report is not { } report)
             return;
         LogRestored(report.Sessions.Count, report.Gone, report.Failures.Count, report.Foreign, result.Duration.TotalMilliseconds);
@@ -142,6 +145,9 @@ internal sealed partial class Restorer(
 
     [LoggerMessage(1067, LogLevel.Warning, "Images: {Problem}, ignoring it")]
     private partial void LogImageProblem(string problem);
+
+    [LoggerMessage(1068, LogLevel.Warning, "Starting without contents: {Policy}; whoever uses the policy meets its onUnavailable until the image is mended and the configuration reloaded")]
+    private partial void LogMissing(string policy);
 
     [LoggerMessage(1066, LogLevel.Warning, "Descriptors that came in: {Problem}")]
     private partial void LogProblem(string problem);

@@ -26,11 +26,19 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
     private readonly List<(PageSource Source, WeakReference<Policy> Policy)> _retired = [];
     private Dictionary<string, Entry> _policies = new(StringComparer.OrdinalIgnoreCase);
 
+    /// <summary>Opens what the policies of a configuration need.</summary>
+    /// <exception cref="ConfigurationException">Something of it cannot be opened.</exception>
     public PolicyCatalog(ManagerConfiguration configuration, ImageRegistry images)
+        : this(configuration, images, missing: null)
+    {
+    }
+
+    private PolicyCatalog(ManagerConfiguration configuration, ImageRegistry images, List<string>? missing)
     {
         _images = images;
+        Missing = missing ?? [];
         List<ConfigurationError> errors = [];
-        Prepared prepared = Prepare(configuration, errors);
+        Prepared prepared = PrepareAll(configuration, errors, missing);
         if (errors.Count > 0)
         {
             prepared.Discard();
@@ -39,6 +47,16 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
 
         Commit(prepared);
     }
+
+    /// <summary>
+    /// The catalog of a daemon that begins. An image that somebody has touched, or whose file system is not there yet, must not keep it from serving everybody else: the policy
+    /// that takes its contents from it has none until a reload finds the image, its verdict falls, and <see cref="Missing"/> says so.
+    /// </summary>
+    /// <exception cref="ConfigurationException">Something else cannot be opened.</exception>
+    public static PolicyCatalog AtStart(ManagerConfiguration configuration, ImageRegistry images) => new(configuration, images, missing: []);
+
+    /// <summary>For the log: the policies whose image could not be opened at the start, and why.</summary>
+    public IReadOnlyList<string> Missing { get; }
 
     /// <summary>The policies of the configuration, in no order.</summary>
     public IEnumerable<(PolicyOptions Options, PolicyGrant Grant)> All => Volatile.Read(ref _policies).Values.Select(entry => (entry.Options, entry.Grant));
@@ -57,7 +75,9 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
     /// <summary>Opens what a new configuration needs, without using it yet.</summary>
     /// <param name="configuration">The new configuration.</param>
     /// <param name="errors">Gets an error for each image that cannot be opened.</param>
-    public Prepared Prepare(ManagerConfiguration configuration, List<ConfigurationError> errors)
+    public Prepared Prepare(ManagerConfiguration configuration, List<ConfigurationError> errors) => PrepareAll(configuration, errors, missing: null);
+
+    private Prepared PrepareAll(ManagerConfiguration configuration, List<ConfigurationError> errors, List<string>? missing)
     {
         Dictionary<string, Entry> old = Volatile.Read(ref _policies);
         Prepared prepared = new();
@@ -70,6 +90,15 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
             {
                 bool isImage = options.Source.Kind == PolicySourceKind.Image;
                 source = isImage ? TryOpenImage(options.Source.Image!, out identity, out string? problem) : TryOpen(options.Source.Path!, out identity, out problem);
+                if (source is null && isImage && missing is not null)
+                {
+                    missing.Add($"policy {name} takes its contents from image {options.Source.Image}, which cannot be used: {problem}");
+                    source = new LostSource($"image {options.Source.Image}, which could not be used when the manager began");
+
+                    // No object of anybody else is one of these contents.
+                    identity = $"{ImageName.Prefix}{options.Source.Image}, lost";
+                }
+
                 if (source is null)
                 {
                     errors.Add(new ConfigurationError(

@@ -20,7 +20,7 @@ internal sealed partial class FaultLoop
     public void BeginPrefetch(Session session, Region region, bool isResumed = false)
     {
         PrefetchPolicy policy = region.Policy.Prefetch;
-        if (session.State != SessionState.Serving || (region.Flags & RegionFlags.Mailbox) != 0 || ReferenceEquals(region.Source, LostSource.Instance))
+        if (session.State != SessionState.Serving || (region.Flags & RegionFlags.Mailbox) != 0 || region.Source is LostSource)
         {
             return;
         }

@@ -3,35 +3,39 @@ using UffdManager.Linux;
 namespace UffdManager.Engine.Sources;
 
 /// <summary>
-/// What a range contains whose contents nobody knows any more: it was adopted from an earlier manager, and its client did not register it again.
-/// Every page of it is unavailable, so that the policy's verdict falls, and never zeros.
+/// Contents that nobody knows: of a range that was adopted from an earlier manager and that its client did not register again, or of a file that cannot be
+/// opened. Every page is unavailable, so that the policy's verdict falls, and never zeros.
 /// </summary>
-internal sealed class LostSource : PageSource
+/// <param name="description">For logs and status.</param>
+public sealed class LostSource(string description) : PageSource
 {
-    private LostSource()
-    {
-    }
+    /// <summary>That of adopted ranges.</summary>
+    public static LostSource Instance { get; } = new("a range that its client did not register again after the manager had restarted");
 
-    public static LostSource Instance { get; } = new();
+    /// <inheritdoc/>
+    public override string Description => description;
 
-    public override string Description => "a range that its client did not register again after the manager had restarted";
+    /// <inheritdoc/>
 
     public override long Length => long.MaxValue;
 
     private protected override bool IsImmortal => true;
 
+    /// <inheritdoc/>
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
     {
         page = default;
         return SourceAnswer.Slow;
     }
 
+    /// <inheritdoc/>
     public override Errno Fetch(long offset, int length, nuint buffer, out SourcePages page)
     {
         page = default;
         return Errno.ENXIO;
     }
 
+    /// <inheritdoc/>
     protected override void Close()
     {
     }

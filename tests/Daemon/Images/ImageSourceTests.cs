@@ -100,6 +100,37 @@ public sealed class ImageSourceTests : IDisposable
     }
 
     [Fact]
+    public void Touched_image_does_not_keep_the_daemon_from_starting_and_is_used_as_soon_as_it_is_mended()
+    {
+        string file = _directory.Combine("clean.mem");
+        File.SetLastWriteTimeUtc(file, DateTime.UnixEpoch);
+        using PolicyCatalog catalog = PolicyCatalog.AtStart(Policy("clean"), _registry);
+        Assert.Contains("policy p takes its contents from image clean, which cannot be used: " + file, Assert.Single(catalog.Missing), StringComparison.Ordinal);
+        PageSource lost = Find(catalog).Policy.Source!;
+        Assert.NotEqual("", Find(catalog).SourceIdentity);
+        Assert.Equal(SourceAnswer.Slow, lost.TryGet(0, 4096, 0, out _));
+        Assert.Equal(Errno.ENXIO, lost.Fetch(0, 4096, 0, out _));
+
+        // Whoever reloads or checks is told, and nothing is taken.
+        List<ConfigurationError> errors = [];
+        catalog.Prepare(Policy("clean"), errors).Discard();
+        Assert.Contains("\"clean\" cannot be used", Assert.Single(errors).ToString(), StringComparison.Ordinal);
+        _registry.Remove("clean");
+        _registry.Add(new ImageAddition("clean", file, Base: null, PageBytes: null, Direct: false, MayUseAnyFile: true));
+        errors.Clear();
+        catalog.Commit(catalog.Prepare(Policy("clean"), errors));
+        Assert.Empty(errors);
+        Assert.IsType<LayeredSource>(Find(catalog).Policy.Source);
+    }
+
+    [Fact]
+    public void Other_errors_end_the_start_as_ever()
+    {
+        ManagerConfiguration configuration = Layers.LoadValid(Layers.Minimal, """{ "policies": { "p": { "source": { "kind": "file", "path": "/nonexistent" } } } }""");
+        Assert.Throws<ConfigurationException>(() => PolicyCatalog.AtStart(configuration, _registry).Dispose());
+    }
+
+    [Fact]
     public void Reload_keeps_a_policy_whose_image_is_the_same_and_replaces_one_whose_image_is_another()
     {
         using PolicyCatalog catalog = new(Policy("clean"), _registry);
@@ -111,9 +142,9 @@ public sealed class ImageSourceTests : IDisposable
         catalog.Commit(catalog.Prepare(Policy("clean"), []));
         Assert.NotSame(before, Find(catalog));
         Assert.Equal(2, Find(catalog).Policy.Version);
-
-        static PolicyGrant Find(PolicyCatalog catalog) => catalog.All.Single(policy => policy.Grant.Policy.Name == "p").Grant;
     }
+
+    private static PolicyGrant Find(PolicyCatalog catalog) => catalog.All.Single(policy => policy.Grant.Policy.Name == "p").Grant;
 
     [Theory]
     [InlineData("""{ "kind": "image" }""", "policies.p.source.image")]
