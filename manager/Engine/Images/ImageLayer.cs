@@ -103,6 +103,14 @@ public class ImageLayer : IDisposable
         return IsUnchanged() ? Errno.OK : Errno.ESTALE;
     }
 
+    /// <summary>The next byte of data; -1 when none follows. May wait.</summary>
+    /// <exception cref="SyscallException">The file cannot be searched.</exception>
+    internal virtual long SeekData(long from) => FileIo.SeekData(_file, from);
+
+    /// <summary>The next hole, or the end; -1 behind the end. May wait.</summary>
+    /// <exception cref="SyscallException">The file cannot be searched.</exception>
+    internal virtual long SeekHole(long from) => FileIo.SeekHole(_file, from);
+
     /// <summary>Whether the file is still what it was when it was opened.</summary>
     internal bool IsUnchanged()
     {

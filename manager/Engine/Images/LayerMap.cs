@@ -1,15 +1,16 @@
-using UffdManager.Engine.Sources;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Images;
 
 /// <summary>
-/// Which layer has which page: of each page the newest layer that has data there (SEEK_DATA), and nothing where no layer has any. Read once, when the image is
-/// opened, so that zeros are told without any system call. Immutable.
+/// Which layer has which page: of each page the newest layer that has data there (SEEK_DATA), and nothing where no layer has any. Read once,
+/// so that zeros are told without any system call. Immutable.
 /// </summary>
 internal sealed class LayerMap
 {
-    /// <summary>More pieces than this are 100 MiB of lists, and an image that nobody made on purpose.</summary>
+    /// <summary>
+    /// More pieces than this, in all layers together, are 200 MiB of lists and many seconds of system calls, and an image that nobody made on purpose.
+    /// </summary>
     private const int MaximumRuns = 4 << 20;
 
     private readonly LayerRun[] _runs;
@@ -25,14 +26,16 @@ internal sealed class LayerMap
     /// <summary>Looks at the files; may wait for the disk.</summary>
     /// <param name="layers">From the base upwards.</param>
     /// <param name="pageBytes">A page of which a layer has any byte is that layer's; a power of two.</param>
-    /// <exception cref="ArgumentException">A file says nothing of its holes, or has too many.</exception>
+    /// <param name="maximumRuns">Pieces that the layers may have together.</param>
+    /// <exception cref="ArgumentException">A file says nothing of its holes, or there are too many.</exception>
     /// <exception cref="SyscallException">A file cannot be searched.</exception>
-    public static LayerMap Read(IReadOnlyList<ImageLayer> layers, int pageBytes)
+    public static LayerMap Read(IReadOnlyList<ImageLayer> layers, int pageBytes, int maximumRuns = MaximumRuns)
     {
-        List<LayerRun> runs = ReadRuns(layers[0], 0, pageBytes);
+        int left = maximumRuns;
+        List<LayerRun> runs = ReadRuns(layers[0], 0, pageBytes, ref left);
         for (int i = 1; i < layers.Count; i++)
         {
-            List<LayerRun> above = ReadRuns(layers[i], i, pageBytes);
+            List<LayerRun> above = ReadRuns(layers[i], i, pageBytes, ref left);
             CheckTellsHoles(layers[i], above);
             runs = Overlay(runs, above);
         }
@@ -123,23 +126,24 @@ internal sealed class LayerMap
         }
     }
 
-    private static List<LayerRun> ReadRuns(ImageLayer layer, int index, int pageBytes)
+    private static List<LayerRun> ReadRuns(ImageLayer layer, int index, int pageBytes, ref int left)
     {
         List<LayerRun> runs = [];
         long end = (long)PageSize.AlignUp((ulong)layer.Length, (ulong)PageSize.Base);
         long at = 0;
-        while ((at = FileIo.SeekData(layer.File, at)) >= 0 && at < layer.Length)
+        while ((at = layer.SeekData(at)) >= 0 && at < layer.Length)
         {
-            long hole = FileIo.SeekHole(layer.File, at);
+            long hole = layer.SeekHole(at);
             long stop = hole < 0 ? layer.Length : hole;
             LayerRun run = new((long)PageSize.AlignDown((ulong)at, (ulong)pageBytes), Math.Min(end, (long)PageSize.AlignUp((ulong)stop, (ulong)pageBytes)), index);
             if (runs.Count > 0 && runs[^1].End >= run.Start)
             {
                 runs[^1] = runs[^1] with { End = run.End };
             }
-            else if (runs.Count == MaximumRuns)
+            else if (left-- == 0)
             {
-                throw new ArgumentException($"{layer.Description} has more than {MaximumRuns} pieces of data between its holes: copy it without holes", nameof(layer));
+                throw new ArgumentException(
+                    $"{layer.Description} and the files below it have more than {MaximumRuns} pieces of data between their holes: make one file without holes of them", nameof(layer));
             }
             else
             {

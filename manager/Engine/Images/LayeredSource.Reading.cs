@@ -22,6 +22,11 @@ public sealed partial class LayeredSource
     public Errno Warm(long offset, long length, Func<long, bool> progress)
     {
         ArgumentNullException.ThrowIfNull(progress);
+        if (TrySearch() is var searched and not Errno.OK)
+        {
+            return searched;
+        }
+
         long end = Math.Min(_end, length > _end - offset ? _end : offset + length);
         long at = (long)PageSize.AlignDown((ulong)offset, ChunkStore.ChunkBytes);
         while (at < end)
@@ -64,7 +69,7 @@ public sealed partial class LayeredSource
     public long CachedBytes()
     {
         long chunks = 0;
-        for (int chunk = 0; ChunkStore.OffsetOf(chunk) < _end; chunk++)
+        for (int chunk = 0; _contents is not null && ChunkStore.OffsetOf(chunk) < _end; chunk++)
         {
             chunks += Store.IsFilled(chunk) ? 1 : 0;
         }
@@ -205,9 +210,9 @@ public sealed partial class LayeredSource
         }
 
         long end = offset + length;
-        for (int i = _map.FirstAfter(offset); i < _map.Count && _map[i].Start < end; i++)
+        for (int i = Map.FirstAfter(offset); i < Map.Count && Map[i].Start < end; i++)
         {
-            LayerRun run = _map[i];
+            LayerRun run = Map[i];
             long from = Math.Max(run.Start, offset);
             long to = Math.Min(run.End, end);
             Errno errno = _layers[run.Layer].Read(target + (nuint)(from - offset), (int)(to - from), from);

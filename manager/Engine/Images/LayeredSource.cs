@@ -24,7 +24,6 @@ public sealed partial class LayeredSource : PageSource
     private const int MaximumChunks = 64;
 
     private readonly IReadOnlyList<ImageLayer> _layers;
-    private readonly LayerMap _map;
     private readonly ChunkCache _cache;
     private readonly long _end;
     private readonly int _pageBytes;
@@ -40,6 +39,11 @@ public sealed partial class LayeredSource : PageSource
     /// <exception cref="ArgumentException">The files do not make an image: a diff that is shorter than what it is upon, or whose holes nobody knows.</exception>
     /// <exception cref="SyscallException">A file cannot be examined; no descriptors or memory.</exception>
     public LayeredSource(IReadOnlyList<ImageLayer> layers, int pageBytes, ChunkCache cache, string description)
+        : this(layers, pageBytes, cache, description, searchNow: true)
+    {
+    }
+
+    private LayeredSource(IReadOnlyList<ImageLayer> layers, int pageBytes, ChunkCache cache, string description, bool searchNow)
     {
         ArgumentNullException.ThrowIfNull(layers);
         ArgumentNullException.ThrowIfNull(cache);
@@ -55,8 +59,7 @@ public sealed partial class LayeredSource : PageSource
             Length = layers[^1].Length;
             Identity = IdentityOf(layers, pageBytes);
             _end = (long)PageSize.AlignUp((ulong)Length, (ulong)PageSize.Base);
-            _map = LayerMap.Read(layers, pageBytes);
-            Store = new ChunkStore(_map, _end);
+            _contents = searchNow ? ImageContents.Read(layers, pageBytes, _end) : null;
         }
         catch
         {
@@ -79,8 +82,8 @@ public sealed partial class LayeredSource : PageSource
     /// <summary>Path of the newest file.</summary>
     public override string? Location => _layers[^1].Description;
 
-    /// <summary>Bytes that some layer has; the rest are zeros.</summary>
-    public long DataBytes => _map.DataBytes;
+    /// <summary>Bytes that some layer has; the rest are zeros. Null while its files have not been searched.</summary>
+    public long? DataBytes => _contents?.Map.DataBytes;
 
     /// <summary>Times that pages were found in the cache, since the image was opened.</summary>
     public long Hits => Interlocked.Read(ref _hits);
@@ -94,8 +97,6 @@ public sealed partial class LayeredSource : PageSource
     /// <summary>Whether every file is read past the page cache.</summary>
     public bool IsDirect => _layers.All(layer => layer.IsDirect);
 
-    internal ChunkStore Store { get; }
-
     /// <inheritdoc/>
     private protected override IReadOnlyList<SafeFd> Descriptors => [.. _layers.Select(layer => layer.File)];
 
@@ -103,14 +104,14 @@ public sealed partial class LayeredSource : PageSource
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
     {
         page = default;
-        if (offset + length > _end)
+        if (offset + length > _end || _contents is null)
         {
             return SourceAnswer.Slow;
         }
 
         int first = ChunkStore.ChunkOf(offset);
         int count = ChunkStore.ChunkOf(offset + length - 1) - first + 1;
-        if (Store.MayHaveZeros(first) && (count == 1 && Store.IsAllZero(first) || _map.IsZero(offset, offset + length)))
+        if (Store.MayHaveZeros(first) && (count == 1 && Store.IsAllZero(first) || Map.IsZero(offset, offset + length)))
         {
             return SourceAnswer.Zero;
         }
@@ -135,6 +136,11 @@ public sealed partial class LayeredSource : PageSource
         if (offset >= _end)
         {
             return Errno.ENXIO;
+        }
+
+        if (TrySearch() is var searched and not Errno.OK)
+        {
+            return searched;
         }
 
         int bytes = (int)Math.Min(length, _end - offset);
@@ -173,22 +179,23 @@ public sealed partial class LayeredSource : PageSource
     {
         long end = offset + length;
         run = length;
-        int index = _map.FirstAfter(offset);
-        if (offset >= _end)
+        if (offset >= _end || _contents is null)
         {
             return false;
         }
 
-        if (index == _map.Count || _map[index].Start > offset)
+        int index = Map.FirstAfter(offset);
+
+        if (index == Map.Count || Map[index].Start > offset)
         {
-            run = Math.Min(index == _map.Count ? _end : _map[index].Start, Math.Min(end, _end)) - offset;
+            run = Math.Min(index == Map.Count ? _end : Map[index].Start, Math.Min(end, _end)) - offset;
             return true;
         }
 
-        long stop = _map[index].End;
-        while (++index < _map.Count && _map[index].Start - stop < ChunkStore.ChunkBytes)
+        long stop = Map[index].End;
+        while (++index < Map.Count && Map[index].Start - stop < ChunkStore.ChunkBytes)
         {
-            stop = _map[index].End;
+            stop = Map[index].End;
         }
 
         run = Math.Min(stop, end) - offset;
@@ -223,7 +230,7 @@ public sealed partial class LayeredSource : PageSource
     protected override void Close()
     {
         _cache.Forget(this);
-        Store.Dispose();
+        _contents?.Dispose();
         CloseLayers(_layers);
     }
 

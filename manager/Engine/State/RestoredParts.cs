@@ -178,7 +178,8 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
             throw;
         }
 
-        return new LayeredSource(layers, wanted.PageBytes, cache, document.Description);
+        // Its files are searched by whoever needs the first page: all clients of all tenants wait for the end of the restore.
+        return LayeredSource.Unsearched(layers, wanted.PageBytes, cache, document.Description);
     }
 
     private static bool IsTheSame(SafeFile file, LayerDocument layer)

@@ -32,6 +32,21 @@ public sealed class ImageRestoreTests : RestoreTest
     }
 
     [Fact]
+    public void Restore_searches_no_file_before_somebody_needs_a_page()
+    {
+        LayeredSource source = Make(out _, out _);
+        ServedClient client = Serve();
+        ulong at = client.MapRegistered(4 * Page, source);
+        Assert.Equal(1, client.Client.ReadByte(at));
+        RestoreReport report = Restart();
+        client = Again(client, report);
+        LayeredSource restored = Assert.IsType<LayeredSource>(Assert.Single(RestoredSources).Source);
+        Assert.Null(restored.DataBytes);
+        Assert.Equal(2, client.Client.ReadByte(at + Page));
+        Assert.Equal(3 * PageBytes, restored.DataBytes);
+    }
+
+    [Fact]
     public void Layer_that_changed_while_nobody_looked_fails_closed()
     {
         LayeredSource source = Make(out _, out string diff);

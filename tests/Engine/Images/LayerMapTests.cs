@@ -109,6 +109,16 @@ public sealed class LayerMapTests : ImageTest
     }
 
     [Fact]
+    public void Pieces_are_counted_over_all_layers()
+    {
+        using ScriptedLayer below = Open(WriteSparse(64 * PageBytes, new Dictionary<long, byte> { [0] = 7, [10] = 7, [20] = 7 }));
+        using ScriptedLayer diff = Open(WriteSparse(64 * PageBytes, new Dictionary<long, byte> { [0] = 7, [30] = 7, [40] = 7 }));
+        Assert.Equal(5, LayerMap.Read([below, diff], PageBytes, maximumRuns: 6).Count);
+        ArgumentException refused = Assert.Throws<ArgumentException>(() => LayerMap.Read([below, diff], PageBytes, maximumRuns: 5));
+        Assert.Contains("pieces of data between their holes", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Empty_file_and_directory_are_no_layers()
     {
         Assert.Throws<ArgumentException>(() => Open(WriteSparse(0, new Dictionary<long, byte>())));

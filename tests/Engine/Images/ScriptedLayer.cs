@@ -10,6 +10,7 @@ internal sealed class ScriptedLayer(SafeFile file, string description) : ImageLa
     private readonly ManualResetEventSlim _gate = new(initialState: true);
     private int _reads;
     private int _failures;
+    private int _searches;
     private long _bytes;
 
     public int Reads => Volatile.Read(ref _reads);
@@ -19,7 +20,13 @@ internal sealed class ScriptedLayer(SafeFile file, string description) : ImageLa
 
     public Errno Failure { get; set; } = Errno.EIO;
 
-    /// <summary>From now on reads hang until <see cref="Release"/>.</summary>
+    /// <summary>Times that the file was searched from its beginning.</summary>
+    public int Searches => Volatile.Read(ref _searches);
+
+    /// <summary>So many searches fail.</summary>
+    public int FailingSearches { get; set; }
+
+    /// <summary>From now on reads and searches hang until <see cref="Release"/>.</summary>
     public void Hold() => _gate.Reset();
 
     public void Release() => _gate.Set();
@@ -40,6 +47,22 @@ internal sealed class ScriptedLayer(SafeFile file, string description) : ImageLa
 
         Interlocked.Add(ref _bytes, length);
         return base.Read(buffer, length, offset);
+    }
+
+    internal override long SeekData(long from)
+    {
+        if (from == 0)
+        {
+            Interlocked.Increment(ref _searches);
+            _gate.Wait();
+            if (FailingSearches > 0)
+            {
+                FailingSearches--;
+                throw new SyscallException(Failure, "lseek", Description);
+            }
+        }
+
+        return base.SeekData(from);
     }
 
     protected override void Dispose(bool disposing)
