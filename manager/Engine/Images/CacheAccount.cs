@@ -32,13 +32,17 @@ internal sealed class CacheAccount(string name)
         (_left.Remove(chunk) ? _main : _small).Enqueue(chunk);
     }
 
-    /// <summary>Takes the chunk out that is wanted least, and claims it (<see cref="ChunkStore.TryBeginEvict"/>); false when all are in use.</summary>
-    public bool TryTakeVictim(out CachedChunk victim)
+    /// <summary>Takes the chunk out that is wanted least, and claims it (<see cref="ChunkStore.TryBeginEvict"/>).</summary>
+    /// <param name="looks">So many chunks may be looked at; less by those that were. The queues go round, so that the next search begins where this one ended.</param>
+    /// <param name="victim">What was taken out.</param>
+    /// <returns>False when there is none among them: all are in use, or wanted.</returns>
+    public bool TryTakeVictim(ref int looks, out CachedChunk victim)
     {
-        // Each goes round at most once for every time that it was wanted, which is counted up to three.
-        for (int looks = 5 * (_small.Count + _main.Count); looks > 0; looks--)
+        bool skipSmall = false;
+        for (; looks > 0 && _small.Count + _main.Count > 0; looks--)
         {
-            bool fromSmall = _small.Count > 0 && (_main.Count == 0 || _small.Count * SmallShare >= _small.Count + _main.Count);
+            bool fromSmall = _small.Count > 0 && (_main.Count == 0 || (!skipSmall && _small.Count * SmallShare >= _small.Count + _main.Count));
+            skipSmall = false;
             victim = (fromSmall ? _small : _main).Dequeue();
             if (fromSmall ? victim.Source.Store.TakeTouches(victim.Chunk) > 1 : victim.Source.Store.TakeTouch(victim.Chunk))
             {
@@ -46,10 +50,13 @@ internal sealed class CacheAccount(string name)
             }
             else if (!victim.Source.Store.TryBeginEvict(victim.Chunk))
             {
+                // Where all newcomers are in use the others have to do.
                 (fromSmall ? _small : _main).Enqueue(victim);
+                skipSmall = fromSmall;
             }
             else
             {
+                looks--;
                 if (fromSmall)
                 {
                     Remember(victim);

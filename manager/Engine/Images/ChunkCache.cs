@@ -12,6 +12,9 @@ public sealed class ChunkCache
     /// <summary>Limit of a cache that nobody configured, bytes.</summary>
     public const long DefaultLimit = 1L << 30;
 
+    // For one chunk's room. Every fetch thread of every tenant waits for the lock meanwhile; who finds none reads past the cache.
+    private const int MaximumLooks = 128;
+
     // Guards the fields below; no memory is given back and no file read under it.
     private readonly Lock _lock = new();
     private readonly Dictionary<TenantUsage, CacheAccount> _accounts = [];
@@ -54,11 +57,12 @@ public sealed class ChunkCache
     /// <summary>Makes room for one chunk.</summary>
     /// <param name="payer">Who is charged.</param>
     /// <param name="mayEvict">Whether others may be given up for it.</param>
-    /// <returns>False when there is none: what could be given up is in use.</returns>
+    /// <returns>False when there is none: what could be given up is in use, as far as was looked.</returns>
     internal bool TryReserve(Tenant payer, bool mayEvict)
     {
         List<CachedChunk>? victims = null;
         bool isReserved = false;
+        int looks = MaximumLooks;
         lock (_lock)
         {
             CacheAccount account = AccountOf(payer);
@@ -70,7 +74,7 @@ public sealed class ChunkCache
                     _bytes += ChunkStore.ChunkBytes;
                     isReserved = true;
                 }
-                else if (mayEvict && over.TryTakeVictim(out CachedChunk victim))
+                else if (mayEvict && over.TryTakeVictim(ref looks, out CachedChunk victim))
                 {
                     over.Bytes -= ChunkStore.ChunkBytes;
                     over.Evictions++;

@@ -11,6 +11,9 @@ internal sealed class ReplayBatch
 {
     public const int MaximumPieces = 256;
 
+    // What a piece keeps in memory for as long as it waits to be installed may be more than it needs, up to this; the copy costs a microsecond or ten.
+    private const int CopiedBytes = 64 * 1024;
+
     private readonly ulong[] _addresses = new ulong[MaximumPieces];
     private readonly long[] _offsets = new long[MaximumPieces];
     private readonly int[] _lengths = new int[MaximumPieces];
@@ -84,6 +87,10 @@ internal sealed class ReplayBatch
                 source.Release(in pages);
                 source.WillNeed(_offsets[i], _lengths[i]);
             }
+            else if (answer == SourceAnswer.Ready)
+            {
+                LetGo(source, at, ref _pages[i]);
+            }
         }
 
         at = buffer;
@@ -95,8 +102,23 @@ internal sealed class ReplayBatch
                 Count = i;
                 return errno;
             }
+
+            LetGo(source, at, ref _pages[i]);
         }
 
         return Errno.OK;
+    }
+
+    // Hundreds of small pieces would each keep a large chunk of a cache from being given up until the loop has come to them.
+    private static void LetGo(PageSource source, nuint buffer, ref SourcePages pages)
+    {
+        if (pages.Pin == 0 || pages.Length > CopiedBytes)
+        {
+            return;
+        }
+
+        NativePages.AsSpan(pages.Address, pages.Length).CopyTo(NativePages.AsSpan(buffer, pages.Length));
+        source.Release(in pages);
+        pages = new SourcePages(buffer, pages.Length);
     }
 }
