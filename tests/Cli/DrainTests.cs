@@ -88,7 +88,7 @@ public sealed class DrainTests : IDisposable
     public async Task Signal_ends_the_waiting_and_says_that_draining_goes_on(string signal, int code)
     {
         Stream().Write(Samples.Drain(2), ControlJson.Default.DrainProgressDto);
-        using Process process = Uffdctl.Start([.. Uffdctl.Program, "drain", "--socket", _control.SocketPath]);
+        using Process process = Uffdctl.Start([.. Uffdctl.WithSignals, .. Uffdctl.Program, "drain", "--socket", _control.SocketPath]);
         Assert.Equal("2 sessions left (default 2), 1s", await process.StandardOutput.ReadLineAsync());
         using (var kill = Process.Start("kill", ["-s", signal, $"{process.Id}"]))
             await kill.WaitForExitAsync();

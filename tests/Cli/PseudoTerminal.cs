@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using System.Text.RegularExpressions;
 using Xunit;
 
 namespace UffdManager.Cli.Tests;
@@ -8,7 +9,11 @@ namespace UffdManager.Cli.Tests;
 /// Runs uffdctl in a terminal of its own, made by script(1): what it writes is read here, what is typed here it reads. The shell around it says how it ended
 /// and whether the terminal is as it was.
 /// </summary>
-internal sealed class PseudoTerminal : IDisposable
+/// <remarks>
+/// script(1) stops reading the terminal 10 ms after the shell has ended, come what may later from a busy kernel. So the shell waits for a last line of input
+/// when it has said everything, and is given it when that was read.
+/// </remarks>
+internal sealed partial class PseudoTerminal : IDisposable
 {
     private readonly Process _process;
     private readonly StringBuilder _text = new();
@@ -18,9 +23,13 @@ internal sealed class PseudoTerminal : IDisposable
     public PseudoTerminal(string[] arguments, int columns = 100, int rows = 30, Dictionary<string, string>? environment = null)
     {
         string line = string.Join(' ', Uffdctl.Program.Concat(arguments).Select(Quote));
-        string shell = $"stty cols {columns} rows {rows}; before=$(stty -g); {line}; code=$?; "
-            + "[ \"$before\" = \"$(stty -g)\" ] && terminal=restored || terminal=changed; echo; echo \"ended with $code, $terminal\"; exit $code";
-        _process = Uffdctl.Start(["script", "--quiet", "--return", "--echo", "never", "--command", shell, "/dev/null"], environment);
+
+        // A key that interrupts the program reaches its shell too. With a trap every shell waits for the program's own end; without one some do not.
+        string shell = $"trap : INT; stty cols {columns} rows {rows}; before=$(stty -g); {line}; code=$?; "
+            + "[ \"$before\" = \"$(stty -g)\" ] && terminal=restored || terminal=changed; echo; echo \"ended with $code, $terminal\"; read -r over; exit $code";
+        _process = Uffdctl.Start(
+            [.. Uffdctl.WithSignals, "script", "--quiet", "--return", "--echo", "never", "--command", shell, "/dev/null"],
+            new(environment ?? []) { ["SHELL"] = "/bin/sh" });
         _reading = ReadAsync();
     }
 
@@ -49,7 +58,7 @@ internal sealed class PseudoTerminal : IDisposable
         long begin = Stopwatch.GetTimestamp();
         while (Text.IndexOf(text, Math.Min(after, Text.Length), StringComparison.Ordinal) < 0)
         {
-            if (Stopwatch.GetElapsedTime(begin) > Uffdctl.Deadline || _process.HasExited)
+            if (Stopwatch.GetElapsedTime(begin) > Uffdctl.Deadline || LastLine().IsMatch(Text) || _process.HasExited)
                 Assert.Fail($"\"{text}\" was not written; this was:\n{Text.Replace("\e", "<ESC>", StringComparison.Ordinal)}");
             await Task.Delay(10); // lint: allowed, pace of a poll with a deadline
         }
@@ -59,8 +68,11 @@ internal sealed class PseudoTerminal : IDisposable
     public async Task<int> EndAsync()
     {
         using CancellationTokenSource deadline = new(Uffdctl.Deadline);
+        while (!LastLine().IsMatch(Text) && !_process.HasExited)
+            await Task.Delay(10, deadline.Token); // lint: allowed, pace of a poll with a deadline
+        Type("\n");
         await _process.WaitForExitAsync(deadline.Token);
-        await _reading;
+        await _reading.WaitAsync(deadline.Token);
         return _process.ExitCode;
     }
 
@@ -103,6 +115,9 @@ internal sealed class PseudoTerminal : IDisposable
 
         return false;
     }
+
+    [GeneratedRegex(@"\nended with \d+, \w+\r?\n", RegexOptions.None, 1000)]
+    private static partial Regex LastLine();
 
     private static string Quote(string word) => $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 

@@ -85,8 +85,14 @@ public sealed class TopTests : IDisposable
     [Fact]
     public async Task Manager_that_hangs_between_pictures_exits_75()
     {
-        Frame();
-        Uffdctl command = await Uffdctl.RunAsync(_control, "top", "--batch", "--interval", "100ms", "--request-timeout", "500ms");
+        Uffdctl command = await Uffdctl.RunInTimeAsync(
+            () =>
+            {
+                FakeControl control = new();
+                control.AnswerStream("GET /v1/top").Write(Samples.Frame, ControlJson.Default.TopFrameDto);
+                return control;
+            },
+            command => command.Output.Contains("TENANT", StringComparison.Ordinal), "top", "--batch", "--interval", "100ms");
         Assert.Equal(75, command.ExitCode);
         Assert.Contains("TENANT", command.Output, StringComparison.Ordinal);
     }
@@ -196,5 +202,6 @@ public sealed class TopTests : IDisposable
 
     private FakeStream Frame() => _frames.Write(Samples.Frame, ControlJson.Default.TopFrameDto);
 
-    private PseudoTerminal Start() => new(["top", "--socket", _control.SocketPath], columns: 150);
+    // No pause of the test, however long, is one of the manager.
+    private PseudoTerminal Start() => new(["top", "--socket", _control.SocketPath, "--request-timeout", "60s"], columns: 150);
 }

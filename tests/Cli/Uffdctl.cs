@@ -12,9 +12,35 @@ internal sealed record Uffdctl(int ExitCode, string Output, string Error)
     /// <summary>The program as an argument vector.</summary>
     public static string[] Program { get; } = ["dotnet", Path.Combine(AppContext.BaseDirectory, "uffdctl.dll")];
 
+    /// <summary>
+    /// Before a command that is to be interrupted: whoever runs the tests in the background, or below nohup, may ignore the signal, and what is ignored
+    /// at the start of a program stays so.
+    /// </summary>
+    public static string[] WithSignals { get; } = ["env", "--default-signal=INT,QUIT,TERM,HUP"];
+
     public static Task<Uffdctl> RunAsync(params string[] arguments) => RunAsync(arguments, []);
 
     public static Task<Uffdctl> RunAsync(FakeControl control, params string[] arguments) => RunAsync([.. arguments, "--socket", control.SocketPath], []);
+
+    /// <summary>
+    /// Lets a short --request-timeout pass, which holds for asking and being answered as well as for what the test wants to see end. Where the machine is
+    /// too busy for the former, it is tried with a longer one.
+    /// </summary>
+    /// <param name="start">Makes the manager, a new one for each attempt.</param>
+    /// <param name="isInTime">Whether the program has come as far as the test needs.</param>
+    /// <param name="arguments">The command line without socket and timeout.</param>
+    public static async Task<Uffdctl> RunInTimeAsync(Func<FakeControl> start, Func<Uffdctl, bool> isInTime, params string[] arguments)
+    {
+        int milliseconds = 400;
+        while (true)
+        {
+            using FakeControl control = start();
+            Uffdctl command = await RunAsync(control, [.. arguments, "--request-timeout", $"{milliseconds}ms"]);
+            milliseconds *= 3;
+            if (isInTime(command) || milliseconds > Deadline.TotalMilliseconds)
+                return command;
+        }
+    }
 
     public static async Task<Uffdctl> RunAsync(string[] arguments, Dictionary<string, string> environment, string directory = "/", string[]? command = null)
     {

@@ -133,6 +133,7 @@ public sealed class HostileClientTests : EngineTest
         PendingReply storm = it.Client.Begin($"storm {at} {Page} 50", 1);
         Eventually.True(() => CountersOf(Alice).Faults(FaultKind.Missing, FaultOutcome.Duplicate) > 500, "the storm");
         bystander.AssertZero(bystander.MapRegistered(MiB), MiB);
+        source.WaitForFetches(1);
         Assert.Equal((1, 1), (source.Entered, it.Status().PagesInFlight));
         Assert.Equal(0, it.Status().Deferrals);
         Assert.False(storm.IsCompleted);

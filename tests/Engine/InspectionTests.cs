@@ -16,10 +16,13 @@ public sealed class InspectionTests : EngineTest
     public void Map_tells_the_state_of_every_page()
     {
         ScriptedSource source = Scripted(16 * Page);
-        ServedClient it = Serve(policy: Named with { OnUnavailable = Verdict.Poison, Deadline = TimeSpan.FromMilliseconds(100) });
+        ServedClient it = Serve(policy: Named with { OnUnavailable = Verdict.Poison, Deadline = TimeSpan.FromHours(1) });
         ulong at = it.MapRegistered(16 * Page, source);
         it.AssertHolds(at, 4 * Page, source);
         it.Client.Run($"madvise {at} {Page} 4");
+
+        // Of a page beyond the end nobody waits to hear more: it is judged at once.
+        source.Failure = Errno.ENXIO;
         source.FailAlways();
         Assert.Equal(ClientReply.Sigbus, it.Client.Try($"read {at + (8 * Page)}").Signal);
         source.FailNext(0);

@@ -149,12 +149,10 @@ public sealed class SmokeTests : EngineTest
     {
         ServedClient it = Serve(policy: Zero);
         ulong before = (ulong)Engine.Loops().Sum(loop => (long)loop.PageTableBytes);
-        long began = MonotonicClock.NowNanoseconds;
-        ulong at = it.MapRegistered(1UL << 40);
-        long took = MonotonicClock.NowNanoseconds - began;
+        ulong at = 0;
+        AssertQuick(() => at = it.MapRegistered(1UL << 40));
         it.Client.Run($"touch {at} {1UL << 40} {1UL << 35}");
         ulong after = (ulong)Engine.Loops().Sum(loop => (long)loop.PageTableBytes);
-        Assert.True(took < 500_000_000, $"{took} ns");
         Assert.True(after - before <= 2 * MiB, $"{after - before} bytes of page tables");
         Assert.Equal(32, it.Status().Faults);
     }
@@ -271,15 +269,17 @@ public sealed class SmokeTests : EngineTest
     {
         ServedClient it = Serve(policy: Zero);
         ulong at = it.MapRegistered(16 * Page);
+        long began = MonotonicClock.NowNanoseconds;
         it.Client.Run($"touch {at} {16 * Page}");
         FaultSample[] samples = new FaultSample[100];
-        int count = Engine.DrainFaultSamples(samples);
+        int count = DrainSamples(samples);
+        long most = MonotonicClock.NowNanoseconds - began;
         Assert.Equal(16, count);
         Assert.All(samples[..count], sample =>
         {
             Assert.Equal("alice", Engine.TenantName(sample.Tenant));
             Assert.Equal((FaultKind.Missing, FaultOutcome.Zeroed), (sample.Kind, sample.Outcome));
-            Assert.InRange(sample.DurationNanoseconds, 0, 1_000_000_000);
+            Assert.InRange(sample.DurationNanoseconds, 0, most);
         });
         Assert.Equal(16, CountersOf(Alice).Faults(FaultKind.Missing, FaultOutcome.Zeroed));
     }

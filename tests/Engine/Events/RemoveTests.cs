@@ -58,11 +58,8 @@ public sealed class RemoveTests : EngineTest
         ulong middle = at + (Terabyte / 2);
         it.AssertHolds(middle, 2 * Page, source, (long)Terabyte / 2);
         ulong before = (ulong)Engine.Loops().Sum(loop => (long)loop.PageTableBytes);
-        long began = MonotonicClock.NowNanoseconds;
-        it.Client.Run($"madvise {at + Page} {Terabyte - (2 * Page)} {DontNeed}");
-        long took = MonotonicClock.NowNanoseconds - began;
+        AssertQuick(() => it.Client.Run($"madvise {at + Page} {Terabyte - (2 * Page)} {DontNeed}"));
         ulong after = (ulong)Engine.Loops().Sum(loop => (long)loop.PageTableBytes);
-        Assert.True(took < 500_000_000, $"{took} ns");
         Assert.True(after - before <= 2 * MiB, $"{after - before} bytes of page tables");
         it.AssertZero(middle, 2 * Page);
         it.AssertZero(at + Page, Page);

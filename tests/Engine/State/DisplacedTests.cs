@@ -178,11 +178,10 @@ public sealed class DisplacedTests : RestoreTest
         {
             stopped.Set();
             Assert.True(goesOn.Wait(Eventually.DefaultDeadline));
-            Span<UffdMessage> read = stackalloc UffdMessage[2];
-            Assert.Equal(2, Userfaultfd.Read(session.Lease, read, out _));
-            Assert.Equal((x, y), (read[0].From, read[0].To));
-            Assert.Equal((z, x), (read[1].From, read[1].To));
-            end(loop, session, new Moves { OfA = read[0], OfB = read[1] });
+            Moves moves = new() { OfA = Next(session), OfB = Next(session) };
+            Assert.Equal((x, y), (moves.OfA.From, moves.OfA.To));
+            Assert.Equal((z, x), (moves.OfB.From, moves.OfB.To));
+            end(loop, session, moves);
 
             // The last thing that the loop does.
             return loop.Retire();
@@ -192,6 +191,9 @@ public sealed class DisplacedTests : RestoreTest
         PendingReply ofA = client.Client.Begin($"mremap {x} {Length} {Length} {y}", 1);
         Eventually.True(() => Userfaultfd.IsChanging(session.Lease), "the first move");
         Eventually.True(() => !ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _), "the first move to have left its place");
+
+        // Its message is queued after the move, when the thread has let go of the address space.
+        Eventually.True(() => FdPoll.WaitReadable(session.Lease, TimeSpan.Zero), "the message of the first move");
         PendingReply ofB = client.Client.Begin($"mremap {z} {_lengthOfB} {_lengthOfB} {x}", 2);
         Eventually.True(() => ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _) && !ProcessInfo.TryFindMapping(client.Client.Pid, z, out _, out _), "the second move");
 
@@ -200,6 +202,13 @@ public sealed class DisplacedTests : RestoreTest
         Assert.True(stop.Task.Finish());
         DropEngine();
         return [ofA, ofB];
+    }
+
+    private static UffdMessage Next(Session session)
+    {
+        UffdMessage[] read = new UffdMessage[1];
+        Eventually.True(() => Userfaultfd.Read(session.Lease, read, out _) == 1, "the message of a move");
+        return read[0];
     }
 
     private void AssertMoved(ServedClient client, ulong x, ulong y)

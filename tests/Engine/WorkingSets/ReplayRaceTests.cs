@@ -60,8 +60,12 @@ public sealed class ReplayRaceTests : WorkingSetTest
     public void Batch_on_its_way_stands_for_no_address()
     {
         ServedClient it = ServeHeldReplay(out ScriptedSource source, out _);
-        Assert.NotEmpty(it.Session.Tickets);
-        Assert.All(it.Session.Tickets, ticket => Assert.True(ticket.Batch is not null && ticket.Start > ulong.MaxValue / 2 && ticket.End > ticket.Start));
+        using (new HeldLoop(it.Session))
+        {
+            Assert.NotEmpty(it.Session.Tickets);
+            Assert.All(it.Session.Tickets, ticket => Assert.True(ticket.Batch is not null && ticket.Start > ulong.MaxValue / 2 && ticket.End > ticket.Start));
+        }
+
         source.Release();
     }
 

@@ -92,7 +92,9 @@ public sealed class ReplayTests : WorkingSetTest
         Eventually.True(() => it.Status().ResidentBytes == (long)Image, "the rest of the image");
         Assert.Equal(1, Traces.Saves);
         Assert.Equal(ClientProcess.Hash(contents), it.Client.HashRange(at, Image));
-        Assert.Equal(1, it.Status().Faults);
+
+        // None where the client was so late that the page was there.
+        Assert.InRange(it.Status().Faults, 0, 1);
     }
 
     // An image of its own each time, as for clients that come one after the other: what the first has filled, the second has to fill again.

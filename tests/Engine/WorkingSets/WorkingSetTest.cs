@@ -17,7 +17,12 @@ public abstract class WorkingSetTest : EngineTest
 
     protected WorkingSetTest() => Options = Options with { FaultLoops = 1, TraceStore = Traces };
 
-    private protected static Policy Replay { get; } = Named with { Name = "replay", Prefetch = new PrefetchPolicy { Mode = PrefetchMode.Replay } };
+    // Runs end when the tests end them, however busy the machine is.
+    private protected static Policy Replay { get; } = Named with
+    {
+        Name = "replay",
+        Prefetch = new PrefetchPolicy { Mode = PrefetchMode.Replay, RecordTime = TimeSpan.FromHours(1), MaximumTime = TimeSpan.FromHours(1) },
+    };
 
     // Every fourth page of the first half, and a stretch of 64.
     private protected static ulong[] Wanted { get; } = [.. Enumerable.Range(0, 256).Select(i => (ulong)i * 4), .. Enumerable.Range(1500, 64).Select(i => (ulong)i)];
