@@ -145,10 +145,10 @@ internal sealed partial class FaultLoop
     // Of a child that was refused nothing is known, not even the size of its pages: EINVAL says that it was not the base page.
     private static InstallOutcome Stop(Session session, ulong address)
     {
-        Errno errno = Userfaultfd.Poison(session.Lease, PageSize.AlignDown(address, (ulong)PageSize.Base), (ulong)PageSize.Base).Errno;
+        Errno errno = PoisonOverMark(session, PageSize.AlignDown(address, (ulong)PageSize.Base), (ulong)PageSize.Base);
         if (errno == Errno.EINVAL)
         {
-            errno = Userfaultfd.Poison(session.Lease, PageSize.AlignDown(address, ScratchBytes), ScratchBytes).Errno;
+            errno = PoisonOverMark(session, PageSize.AlignDown(address, ScratchBytes), ScratchBytes);
         }
 
         return InstallOutcomes.From(errno);

@@ -26,7 +26,13 @@ internal sealed partial class FaultLoop
         // The zero page costs no memory, but the first write then takes a second fault in the kernel: it is for single reads. In a
         // write-protected region it would leave a moment in which a write goes unseen.
         bool shared = length == region.PageBytes && !fault.IsWrite && !MustProtect(fault.Session, region, start + length) && HasZeroPage(region);
-        InstallOutcome outcome = Fill(fault.Session, region, fault.Page, start, length, shared ? 0 : _zeros, FaultCopyMode(in fault, start, length), out ulong installed);
+        UffdCopyModes mode = FaultCopyMode(in fault, start, length);
+        InstallOutcome outcome = Fill(fault.Session, region, fault.Page, start, length, shared ? 0 : _zeros, mode, out ulong installed);
+        if (shared && outcome == InstallOutcome.AlreadyPresent && MayHaveMark(region))
+        {
+            outcome = Fill(fault.Session, region, fault.Page, start, length, _zeros, mode, out installed);
+        }
+
         AddZeroed(fault.Session, (long)installed);
         Charge(fault.Session, installed);
         Conclude(in fault, start, outcome, FaultOutcome.Zeroed);
@@ -49,7 +55,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        UffdResult result = Userfaultfd.Poison(fault.Session.Lease, fault.Page, fault.Region.PageBytes);
+        UffdResult result = PoisonOverMark(fault.Session, fault.Region, fault.Page);
         InstallOutcome outcome = InstallOutcomes.From(result.Errno);
         switch (outcome)
         {

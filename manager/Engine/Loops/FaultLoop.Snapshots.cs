@@ -223,19 +223,18 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Progress;
         }
 
-        snapshot.ArmCursor = region.End;
         if ((region.Flags & RegionFlags.Mailbox) == 0)
         {
-            failure = TryAddWriteProtect(session, region);
-            if (failure is not null)
+            if (TryAddWriteProtect(session, region, out failure) is var step and not WriteProtectStep.Done)
             {
-                return WriteProtectStep.Failed;
+                return step;
             }
 
             session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.None, RegionFlags.None, UffdRegisterModes.WriteProtect);
             CheckRecorded(session);
         }
 
+        snapshot.ArmCursor = region.End;
         return WriteProtectStep.Progress;
     }
 

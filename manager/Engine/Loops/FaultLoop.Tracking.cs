@@ -207,44 +207,56 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Progress;
         }
 
-        job.Cursor = region.End;
         if ((region.Flags & RegionFlags.Mailbox) != 0 || region.IsTracked)
         {
+            job.Cursor = region.End;
             return WriteProtectStep.Progress;
         }
 
-        failure = TryAddWriteProtect(session, region);
-        if (failure is not null)
+        if (TryAddWriteProtect(session, region, out failure) is var step and not WriteProtectStep.Done)
         {
-            return WriteProtectStep.Failed;
+            return step;
         }
 
+        job.Cursor = region.End;
         session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.Tracked, RegionFlags.None, UffdRegisterModes.WriteProtect);
         CheckRecorded(session);
         return WriteProtectStep.Progress;
     }
 
     // Registers a region for write protection besides what it is registered for. The record follows the kernel: a mode too many there means nothing.
-    private static EngineResult? TryAddWriteProtect(Session session, Region region)
+    private static WriteProtectStep TryAddWriteProtect(Session session, Region region, out EngineResult? failure)
     {
+        failure = null;
         if ((region.Modes & UffdRegisterModes.Missing) == 0 && (session.Features & (UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)) == 0)
         {
-            return new EngineResult(new EngineError(
+            failure = new EngineResult(new EngineError(
                 EngineErrorKind.Kernel,
                 Errno.EOPNOTSUPP,
                 $"first touches of 0x{region.Start:x}+0x{region.Length:x} are not reported (its mode is not missing), and the userfaultfd was made without WP_UNPOPULATED: writes would go unseen"));
+            return WriteProtectStep.Failed;
         }
 
         if ((region.Modes & UffdRegisterModes.WriteProtect) != 0)
         {
-            return null;
+            return WriteProtectStep.Done;
         }
 
         Errno errno = Userfaultfd.Register(session.Uffd, region.Start, region.Length, region.Modes | UffdRegisterModes.WriteProtect, out _);
-        return errno == Errno.OK
-            ? null
-            : new EngineResult(new EngineError(
-                EngineErrorKind.Kernel, errno, $"UFFDIO_REGISTER 0x{region.Start:x}+0x{region.Length:x} for write protection: {errno.Describe()}; this kernel cannot protect that memory"));
+        if (errno == Errno.OK)
+        {
+            return WriteProtectStep.Done;
+        }
+
+        if (Userfaultfd.IsChanging(session.Lease))
+        {
+            // Unlike everything that fills, a registration is not refused for that: the range may be gone already, and its event still to come.
+            return WriteProtectStep.TryAgain;
+        }
+
+        failure = new EngineResult(new EngineError(
+            EngineErrorKind.Kernel, errno, $"UFFDIO_REGISTER 0x{region.Start:x}+0x{region.Length:x} for write protection: {errno.Describe()}; this kernel cannot protect that memory"));
+        return WriteProtectStep.Failed;
     }
 
     private static WriteProtectStep ArmSlice(StartTrackingCommand job, Region region, out EngineResult? failure)
