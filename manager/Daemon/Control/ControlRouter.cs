@@ -84,6 +84,9 @@ internal sealed partial class ControlRouter : IHttpApplication<HttpContext>
         }
     }
 
+    /// <summary>The sessions leave: what is not found here may live on in the successor.</summary>
+    internal static ProblemException Stopping() => new(ProblemKind.Unavailable, "the daemon stops", "ask its successor");
+
     private async Task RouteAsync(HttpContext context)
     {
         ControlPeer peer = context.Features.Get<ControlPeer>() ?? throw new InvalidOperationException("the connection has no peer");
@@ -141,7 +144,7 @@ internal sealed partial class ControlRouter : IHttpApplication<HttpContext>
             case TimeoutException:
                 return new ProblemException(ProblemKind.Unavailable, "a fault loop does not answer", "GET /v1/status and the log say more; a restart helps if it stays");
             case ObjectDisposedException or OperationCanceledException:
-                return new ProblemException(ProblemKind.Unavailable, "the daemon stops", "ask its successor");
+                return Stopping();
             default:
                 LogFailed(failure, context.Request.Method, context.Request.Path);
                 return new ProblemException(ProblemKind.Internal, $"{failure.GetType().Name}: {failure.Message}", "please report it, with the log");

@@ -54,7 +54,7 @@ internal sealed partial class SessionRoutes(Inspector inspector, ControlLimits l
             LogNotKilled(session.Id, session.Pid, request.Peer, error.Text);
             throw error.Kind == EngineErrorKind.Kernel
                 ? new ProblemException(ProblemKind.Kernel, error.Text, "give the daemon CAP_KILL, or kill the process yourself")
-                : session.State == SessionState.Ended ? NoSession(session.Id)
+                : session.State == SessionState.Ended ? NoSession(inspector, session.Id)
                 : new ProblemException(ProblemKind.Conflict, error.Text, "ask again in a moment, or kill the process yourself");
         }
 
@@ -99,9 +99,11 @@ internal sealed partial class SessionRoutes(Inspector inspector, ControlLimits l
     }
 
     /// <summary>The session that the path of a request names.</summary>
-    internal static Session Find(Inspector inspector, ControlRequest request) => inspector.Find(request.SessionId(0)) ?? throw NoSession(request.SessionId(0));
+    internal static Session Find(Inspector inspector, ControlRequest request) => inspector.Find(request.SessionId(0)) ?? throw NoSession(inspector, request.SessionId(0));
 
-    internal static ProblemException NoSession(long id) => new(ProblemKind.NotFound, $"there is no session {id}", "it may have ended; GET /v1/sessions lists those that live");
+    internal static ProblemException NoSession(Inspector inspector, long id) => inspector.IsStopping
+        ? ControlRouter.Stopping()
+        : new ProblemException(ProblemKind.NotFound, $"there is no session {id}", "it may have ended; GET /v1/sessions lists those that live");
 
     private Session Find(ControlRequest request) => Find(inspector, request);
 

@@ -121,9 +121,9 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
         }
     }
 
-    private static ProblemException Problem(Session session, EngineError error) => error.Errno switch
+    private ProblemException Problem(Session session, EngineError error) => error.Errno switch
     {
-        Errno.ESRCH => SessionRoutes.NoSession(session.Id),
+        Errno.ESRCH => SessionRoutes.NoSession(inspector, session.Id),
         Errno.EBUSY => new ProblemException(ProblemKind.Conflict, error.Text, "ask again when that is over"),
         Errno.ECANCELED => new ProblemException(ProblemKind.Conflict, $"the snapshot came to nothing: {error.Text}", "the session goes on; try again"),
         Errno.EINVAL or Errno.ENOENT => new ProblemException(ProblemKind.BadRequest, error.Text),

@@ -84,14 +84,14 @@ internal sealed partial class TrackingRoutes(FaultEngine engine, Inspector inspe
         UntrackedBytes = (long)status.UntrackedBytes,
     };
 
-    private static void Check(Session session, EngineResult result)
+    private void Check(Session session, EngineResult result)
     {
         if (result.Error is not { } error)
             return;
         throw error switch
         {
             { Errno: Errno.ENOENT, Kind: EngineErrorKind.State } => NotTracked(session),
-            { Errno: Errno.ESRCH } => SessionRoutes.NoSession(session.Id),
+            { Errno: Errno.ESRCH } => SessionRoutes.NoSession(inspector, session.Id),
             { Kind: EngineErrorKind.State } => new ProblemException(ProblemKind.Conflict, error.Text, "GET the tracking of the session shows how it is"),
             { Kind: EngineErrorKind.Limit } => new ProblemException(ProblemKind.Unavailable, error.Text),
             _ => new ProblemException(ProblemKind.Kernel, error.Text, "the session goes on as before, untracked"),

@@ -10,6 +10,9 @@ internal sealed class Readiness(DrainGate? drain = null) : IReadiness
 
     public bool IsReady => Volatile.Read(ref _phase) == Ready && drain is not { IsDraining: true };
 
+    /// <summary>Whether the stop has begun: from then on sessions are given away or ended, and what is not there may live on in the successor.</summary>
+    public bool IsStopping => Volatile.Read(ref _phase) == Stopping;
+
     public string Reason => Volatile.Read(ref _phase) switch
     {
         Starting => "starting",

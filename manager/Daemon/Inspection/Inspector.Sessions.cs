@@ -18,6 +18,7 @@ internal sealed partial class Inspector
     public async Task<SessionListDto> SessionsAsync(SessionFilter filter, long after, int limit, CancellationToken cancellationToken)
     {
         List<Session> found = [.. engine.Sessions().Where(session => session.Id > after && filter.Fits(session)).OrderBy(session => session.Id).Take(limit + 1)];
+        ThrowIfStopping();
         bool isMore = found.Count > limit;
         if (isMore)
             found.RemoveAt(limit);
@@ -59,7 +60,9 @@ internal sealed partial class Inspector
     public async Task<RegionListDto> RegionsAsync(SessionFilter filter, RegionCursor after, int limit, CancellationToken cancellationToken)
     {
         List<(long Session, RegionInfo Region)> found = [];
-        foreach (Session session in engine.Sessions().Where(session => session.Id >= after.Session && filter.Fits(session)).OrderBy(session => session.Id))
+        List<Session> sessions = [.. engine.Sessions().Where(session => session.Id >= after.Session && filter.Fits(session)).OrderBy(session => session.Id)];
+        ThrowIfStopping();
+        foreach (Session session in sessions)
         {
             ulong from = session.Id == after.Session ? after.From : 0;
             foreach (RegionInfo region in await WithinAsync(engine.RegionsAsync(session, from, limit + 1 - found.Count), cancellationToken))

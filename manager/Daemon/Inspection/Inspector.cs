@@ -37,6 +37,12 @@ internal sealed partial class Inspector(
     /// <summary>`starting`, `ready`, `draining` or `stopping`.</summary>
     public string Phase => readiness.Reason;
 
+    /// <summary>Whether the sessions leave, so that one that is not found may live on in the successor.</summary>
+    public bool IsStopping => readiness.IsStopping;
+
+    // To be called after the sessions have been listed: the stop is marked before the first of them leaves, so a list that was made before the mark is whole.
+    private void ThrowIfStopping() => ObjectDisposedException.ThrowIf(readiness.IsStopping, engine);
+
     private Task<T> WithinAsync<T>(Task<T> answer, CancellationToken cancellationToken) => answer.WaitAsync(s_patience, time, cancellationToken);
 
     /// <summary>The numbers of many sessions, in their order.</summary>

@@ -50,6 +50,18 @@ internal sealed class ControlClient : IDisposable
         return JsonDocument.Parse(text).RootElement;
     }
 
+    /// <summary>Asks again and again, as long as the answer is 200.</summary>
+    public async Task AskUntilRefusedAsync(string request)
+    {
+        HttpStatusCode status;
+        do
+        {
+            using HttpResponseMessage response = await SendAsync(request, body: null);
+            status = response.StatusCode;
+        }
+        while (status == HttpStatusCode.OK);
+    }
+
     /// <summary>Asks for a stream and reads it line by line as it comes.</summary>
     public async IAsyncEnumerable<JsonElement> StreamAsync(string request)
     {

@@ -35,6 +35,9 @@ internal sealed class FakeServiceManager : IDisposable
     /// <summary>Whether it keeps descriptors, from the next message on.</summary>
     public bool Keeps { get; set; }
 
+    /// <summary>Messages at which it stops reading, as <see cref="Pause"/> does; null for none.</summary>
+    public Func<NotifyMessage, bool>? PausesAt { get; set; }
+
     /// <summary>Everything it was told so far.</summary>
     public IReadOnlyList<NotifyMessage> Messages
     {
@@ -139,6 +142,8 @@ internal sealed class FakeServiceManager : IDisposable
                 _messages.Add(message);
             }
 
+            if (PausesAt?.Invoke(message) == true)
+                _mayRead.Reset();
             if (message.Has("FDSTOREREMOVE=1"))
                 Lose(message.Value("FDNAME")!);
         }

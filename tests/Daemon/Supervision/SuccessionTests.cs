@@ -1,3 +1,5 @@
+using System.Net;
+using UffdManager.Daemon.Tests.Control;
 using UffdManager.EndToEnd.Tests;
 using UffdManager.Linux;
 using UffdManager.Protocol;
@@ -103,6 +105,31 @@ public sealed class SuccessionTests : IDisposable
         Assert.Equal(WelcomeFlags.Resumed, Assert.IsType<WelcomeMessage>(early.Receive()).Flags);
         Assert.Equal(77, _client.ReadByte(address));
         Assert.Equal(0, _client.ReadByte(address + Page));
+    }
+
+    [Fact]
+    public async Task Manager_that_has_given_its_sessions_away_says_that_it_stops_and_not_that_there_are_none()
+    {
+        // It waits for the service manager with its last messages, and goes on answering: as long as nobody reads them.
+        using SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager);
+        first.WaitForLog("keeps the descriptors");
+        using ControlClient control = new(_folder.Control);
+        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(_client, _folder.Socket);
+        using (connection)
+        {
+            _manager.WaitForName($"session-{welcome.SessionId}");
+            string request = $"GET /v1/sessions/{welcome.SessionId}";
+            await control.AskAsync(request);
+            _manager.PausesAt = message => message.Has("STOPPING=1");
+            first.Signal(Terminate);
+            Assert.Null(connection.Receive());
+            await control.AskUntilRefusedAsync(request);
+            foreach (string what in (string[])[request, "GET /v1/sessions", "GET /v1/regions", $"GET {request[4..]}/tracking"])
+                Assert.Equal("the daemon stops", (await control.AskAsync(what, HttpStatusCode.ServiceUnavailable)).GetProperty("detail").GetString());
+            _manager.PausesAt = null;
+            _manager.Pause(paused: false);
+            Assert.Equal(0, first.WaitForExit());
+        }
     }
 
     [Fact]

@@ -115,7 +115,7 @@ internal sealed partial class SupervisedDaemon : IDisposable
     public (int ExitCode, TimeSpan Time) End(int signal)
     {
         long began = Stopwatch.GetTimestamp();
-        using (SafePidFd process = PidFd.TryOpen(Pid, out Errno errno) ?? throw new SyscallException(errno, "pidfd_open", $"{Pid}"))
+        using (SafePidFd process = OpenProcess())
         {
             Assert.Equal(Errno.OK, PidFd.SendSignal(process, signal));
             Assert.True(PidFd.WaitForExit(process, s_deadline), $"the daemon does not end; the log:\n{string.Join('\n', _lines)}");
@@ -124,6 +124,13 @@ internal sealed partial class SupervisedDaemon : IDisposable
         TimeSpan time = Stopwatch.GetElapsedTime(began);
         _process.WaitForExit();
         return (_process.ExitCode, time);
+    }
+
+    /// <summary>Sends it a signal and does not wait.</summary>
+    public void Signal(int signal)
+    {
+        using SafePidFd process = OpenProcess();
+        Assert.Equal(Errno.OK, PidFd.SendSignal(process, signal));
     }
 
     /// <summary>Waits for it to end by itself.</summary>
@@ -141,6 +148,8 @@ internal sealed partial class SupervisedDaemon : IDisposable
         _process.WaitForExit();
         _process.Dispose();
     }
+
+    private SafePidFd OpenProcess() => PidFd.TryOpen(Pid, out Errno errno) ?? throw new SyscallException(errno, "pidfd_open", $"{Pid}");
 
     private static void Pass(SafeSocketFd listener, List<SafeFd> descriptors)
     {
