@@ -156,7 +156,7 @@ public sealed partial class FaultEngine
 
         space.Sessions.Add(session);
         loop.Add(session);
-        foreach (Region region in session.Regions.All)
+        foreach (Region region in session.Regions.All.ToArray())
         {
             loop.BeginPrefetch(session, region);
         }

@@ -11,17 +11,22 @@ namespace UffdManager.Daemon.WorkingSets;
 /// <summary>Keeps traces of working sets in files: beside their image where the daemon may write, else in a directory of its own.</summary>
 internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOptions options, ILogger<TraceFiles> logger, TimeProvider time) : ITraceStore
 {
-    /// <summary>Traces in the directory of one's own; beyond them the oldest go.</summary>
+    /// <summary>Traces in the directory of one's own; beyond them the oldest of whoever has most go.</summary>
     public const int MostFiles = 4096;
 
     /// <summary>Bytes of all of them.</summary>
     public const long MostBytes = 256L << 20;
 
+    // A tenant alone must not make the others' go: of files and bytes it may have this part.
+    private const int TenantShare = 4;
+
     // To look through the directory at each save would be most of the work.
     private const int SavesBetweenLooks = 256;
+    private const long BytesBetweenLooks = 64L << 20;
 
     private readonly LogThrottle _troubles = new(time);
     private int _saves;
+    private long _savedBytes;
 
     /// <inheritdoc/>
     public byte[]? TryLoad(in TraceKey key, string? source)
@@ -62,7 +67,8 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
             Errno errno = own?.TryWrite(trace) ?? Errno.ENOENT;
             if (errno != Errno.OK && MayTell(typeof(TracePlace), key))
                 LogNotKept(source, key.Tenant, options.Directory, errno);
-            if (Interlocked.Increment(ref _saves) % SavesBetweenLooks == 0)
+            long saved = Interlocked.Add(ref _savedBytes, trace.Length);
+            if (Interlocked.Increment(ref _saves) % SavesBetweenLooks == 0 || saved / BytesBetweenLooks != (saved - trace.Length) / BytesBetweenLooks)
                 ForgetOldest();
         }
         catch (Exception e) when (e is SyscallException or IOException or UnauthorizedAccessException)
@@ -73,25 +79,48 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
     }
 
     /// <inheritdoc/>
+    public bool Forget(in TraceKey key, string? source)
+    {
+        try
+        {
+            using TracePlace? beside = Beside(key, source);
+            using TracePlace? own = Own(key, make: false);
+            return (beside?.Remove() == Errno.OK) | (own?.Remove() == Errno.OK);
+        }
+        catch (Exception e) when (e is SyscallException or IOException or UnauthorizedAccessException)
+        {
+            if (MayTell(e.GetType(), key))
+                LogTrouble(source, key.Tenant, e.Message);
+            return false;
+        }
+    }
+
+    /// <inheritdoc/>
     public void Rejected(in TraceKey key, string? source, string reason)
     {
         if (MayTell(typeof(TraceKey), key))
             LogRejected(source, key.Tenant, reason);
     }
 
-    /// <summary>Keeps the newest traces of one's own, as many and as much as may lie there.</summary>
+    /// <summary>Keeps the newest traces of each tenant, as many and as much as may lie there of one, and of all.</summary>
     internal void ForgetOldest()
     {
-        FileInfo[] files = new DirectoryInfo(options.Directory).GetFiles("*.trace");
-        int kept = 0;
-        long bytes = 0;
-        foreach (FileInfo file in files.OrderByDescending(file => file.LastWriteTimeUtc))
+        List<Queue<FileInfo>> tenants = [];
+        foreach (IGrouping<string, FileInfo> own in new DirectoryInfo(options.Directory).GetFiles("*.trace").GroupBy(file => TenantOf(file.Name)))
         {
-            bytes += file.Length;
-            if (++kept > MostFiles || bytes > MostBytes)
-                file.Delete();
+            Queue<FileInfo> oldestFirst = new(own.OrderBy(file => file.LastWriteTimeUtc));
+            while (oldestFirst.Count > MostFiles / TenantShare || oldestFirst.Sum(file => file.Length) > MostBytes / TenantShare)
+                oldestFirst.Dequeue().Delete();
+            tenants.Add(oldestFirst);
         }
+
+        while (tenants.Sum(own => own.Count) > MostFiles)
+            tenants.MaxBy(own => own.Count)!.Dequeue().Delete();
+        while (tenants.Sum(own => own.Sum(file => file.Length)) > MostBytes)
+            tenants.MaxBy(own => own.Sum(file => file.Length))!.Dequeue().Delete();
     }
+
+    private static string TenantOf(string name) => name.LastIndexOf('.', name.Length - ".trace".Length - 1) is int end and > 0 ? name[..end] : "";
 
     private TracePlace? Beside(in TraceKey key, string? source)
     {
@@ -115,8 +144,8 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
             return null;
 
         // The file may be anywhere, and any number of tenants may use it: its number says which one it is.
-        byte[] name = SHA256.HashData(Encoding.UTF8.GetBytes($"{key.Tenant}/{key.Source.Device:x}:{key.Source.Inode:x}/{key.PageBytes}"));
-        return new TracePlace(directory, $"{Convert.ToHexStringLower(name.AsSpan(0, 16))}.trace");
+        byte[] name = SHA256.HashData(Encoding.UTF8.GetBytes($"{key.Source.Device:x}:{key.Source.Inode:x}/{key.PageBytes}"));
+        return new TracePlace(directory, $"{key.Tenant}.{Convert.ToHexStringLower(name.AsSpan(0, 16))}.trace");
     }
 
     private bool MayTell(Type kind, in TraceKey key) => _troubles.TryEnter(kind, key.Tenant, out _);

@@ -67,6 +67,9 @@ internal sealed class TracePlace(SafeFile directory, string name) : IDisposable
         return errno;
     }
 
+    /// <summary>Removes the trace; ENOENT when there is none.</summary>
+    public Errno Remove() => FileIo.Unlink(directory, Name);
+
     public void Dispose() => directory.Dispose();
 
     /// <summary>Beside the image, if the file there is still the one that the trace is of; null for not.</summary>

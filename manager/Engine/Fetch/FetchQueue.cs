@@ -1,5 +1,4 @@
 using UffdManager.Engine.Policies;
-using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Fetch;
@@ -176,9 +175,7 @@ internal sealed class FetchQueue : IDisposable
         ticket.StartedAt = MonotonicClock.NowNanoseconds;
         try
         {
-            ticket.Result = ticket.Batch is ReplayBatch batch
-                ? batch.Fetch(ticket.Source, ticket.Buffer, ticket.Session.Tenant)
-                : ticket.Source.Fetch(ticket.Offset, ticket.Length, ticket.Buffer, ticket.Session.Tenant, out ticket.Pages);
+            ticket.Result = ticket.Fetch();
         }
         catch (Exception error) when (error is IOException or SyscallException or ObjectDisposedException or InvalidOperationException)
         {

@@ -72,6 +72,9 @@ internal sealed class FetchTicket
     public Errno Result;
     public SourcePages Pages;
 
+    /// <summary>Bytes at the beginning that were left out, because the source has zeros there.</summary>
+    public int LeftOut;
+
     public Policy Policy => Region.Policy;
 
     /// <summary>Whether it was issued for pages that nobody waited for.</summary>
@@ -82,6 +85,36 @@ internal sealed class FetchTicket
     public ulong End => Start + (ulong)Length;
 
     public int PageCount => Length / PageSize.Base;
+
+    /// <summary>Brings what it is for, on a fetch thread.</summary>
+    public Errno Fetch()
+    {
+        LeftOut = 0;
+        if (Batch is ReplayBatch batch)
+        {
+            return batch.Fetch(Source, Buffer, Session.Tenant);
+        }
+
+        return Job is { LeavesZerosOut: true } && Image is null
+            ? FetchData()
+            : Source.Fetch(Offset, Length, Buffer, Session.Tenant, out Pages);
+    }
+
+    // The first piece that is not zeros.
+    private Errno FetchData()
+    {
+        (long start, long end) = Source.FindData(Offset, Length);
+        long page = (long)Region.PageBytes;
+        LeftOut = (int)((start - Offset) / page * page);
+        if (LeftOut >= Length)
+        {
+            Pages = default;
+            return Errno.OK;
+        }
+
+        long stop = Math.Min((end - Offset + page - 1) / page * page, Length);
+        return Source.Fetch(Offset + LeftOut, (int)(stop - LeftOut), Buffer, Session.Tenant, out Pages);
+    }
 
     /// <summary>Gives back what the last attempt brought. On the loop, while no worker has the ticket.</summary>
     public void ReleasePages()

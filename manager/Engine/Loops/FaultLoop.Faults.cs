@@ -26,6 +26,8 @@ internal sealed partial class FaultLoop
     // Looks that find nothing may take one part in so many of the loop's time.
     private const long LookShare = 50;
 
+    private const ulong PluggedBlock = 2 * 1024 * 1024;
+
     // A client that makes events as fast as we read them must not keep the loop for itself.
     private const int MaximumRounds = 32;
 
@@ -344,8 +346,9 @@ internal sealed partial class FaultLoop
     // What is installed with a page, cut to the region and to neighbours that nobody touched.
     private static (ulong Start, int Length) Window(Session session, Region region, ulong page)
     {
-        if (session.Streams is SequentialStreams streams && region.Policy.Prefetch.Mode == PrefetchMode.Sequential)
+        if (region.Policy.Prefetch.Mode == PrefetchMode.Sequential)
         {
+            SequentialStreams streams = session.Streams ??= new SequentialStreams();
             ulong ahead = streams.WindowAt(page);
             (ulong Start, int Length) window = ahead > region.PageBytes ? WindowAhead(session, region, page, ahead) : WindowAround(session, region, page);
             streams.Installed(window.Start + (ulong)window.Length);
@@ -358,7 +361,10 @@ internal sealed partial class FaultLoop
     private static (ulong Start, int Length) WindowAhead(Session session, Region region, ulong page, ulong size)
     {
         PageState alike = session.Pages.Get(page) & PageState.Dirty;
-        ulong high = Math.Min(page + size, region.End);
+
+        // Memory is plugged into a guest in blocks of at least this size: a window that went on behind it could fill what nobody may touch.
+        ulong block = region.Start + PageSize.AlignDown(page - region.Start, PluggedBlock) + PluggedBlock;
+        ulong high = Math.Min(Math.Min(page + size, region.End), block);
         ulong end = page + region.PageBytes;
         while (end < high && session.Pages.Get(end) == alike)
         {

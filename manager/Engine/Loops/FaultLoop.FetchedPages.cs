@@ -132,6 +132,10 @@ internal sealed partial class FaultLoop
             if (ticket.Job is PopulateJob mapping && mapped == InstallOutcome.Installed)
             {
                 mapping.InstalledBytes += length;
+                if (mapping.Replay is WorkingSets.Replay replay)
+                {
+                    CountPrefetched(replay.Run, length);
+                }
             }
 
             return mapped;

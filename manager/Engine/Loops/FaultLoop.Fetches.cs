@@ -115,7 +115,18 @@ internal sealed partial class FaultLoop
     {
         foreach (FetchTicket ticket in session.Tickets)
         {
-            if (ticket.Batch is null && page >= ticket.Start && page < ticket.End && ticket.Deadline == long.MaxValue)
+            if (ticket.Batch is not null || page < ticket.Start || page >= ticket.End)
+            {
+                continue;
+            }
+
+            if (ticket.Job is not null)
+            {
+                // Asked for ahead, so that nobody has told of a touch.
+                NoteTouch(session, region, page, page, (int)region.PageBytes);
+            }
+
+            if (ticket.Deadline == long.MaxValue)
             {
                 ticket.ReadAt = readAt;
                 ticket.Deadline = DeadlineOf(region.Policy, readAt);
@@ -130,6 +141,12 @@ internal sealed partial class FaultLoop
         _atWorkers--;
         session.Counters.FetchesStarted++;
         session.Counters.FetchWaitNanoseconds += ticket.StartedAt - ticket.QueuedAt;
+        if (ticket.LeftOut > 0 && ticket.Result == Errno.OK && ticket.Phase != FetchPhase.Abandoned && !TryLeaveOut(ticket))
+        {
+            session.Counters.Fetches[(int)FetchOutcome.Fetched]++;
+            return;
+        }
+
         if (ticket.Result == Errno.OK && ticket.Batch is null && !TryTrim(ticket))
         {
             // Asked for again at once it would say the same, for ever; as a failure it meets the backoff and the deadline.
@@ -175,6 +192,27 @@ internal sealed partial class FaultLoop
         {
             Install(ticket, int.MaxValue);
         }
+    }
+
+    // Zeros that nobody has touched stay away: a fault brings them, as it does the pages of memory that a guest has not plugged in, which nobody may touch.
+    // Who came to wait meanwhile faults again. False when nothing else is left.
+    private bool TryLeaveOut(FetchTicket ticket)
+    {
+        int leftOut = Math.Min(ticket.LeftOut, ticket.Length);
+        ulong end = ticket.Start + (ulong)leftOut;
+        ResetInFlight(ticket.Session, ticket.Start, end);
+        if (end == ticket.End)
+        {
+            ticket.Phase = FetchPhase.Installing;
+            Conclude(ticket, FaultOutcome.Stale);
+            return false;
+        }
+
+        ticket.Usage.RemovePagesInFlight(leftOut / PageSize.Base);
+        ticket.Start = end;
+        ticket.Offset += leftOut;
+        ticket.Length -= leftOut;
+        return true;
     }
 
     // Cuts an answer to whole pages of the region; false when not one is left.

@@ -75,8 +75,8 @@ internal sealed partial class FaultLoop
 
         foreach (Region region in parent.Regions.All)
         {
-            // Whoever tracks the parent does not track the child: what is protected there lets its first writer go on.
-            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, region.Generation, region.Flags & ~RegionFlags.Tracked);
+            // Whoever tracks the parent does not track the child: what is protected there lets its first writer go on. And nothing is installed ahead in it.
+            Region copy = region.Derive(region.Start, region.End, region.SourceOffset, region.Generation, region.Flags & ~(RegionFlags.Tracked | RegionFlags.Ahead));
             child.Regions.Add(copy);
         }
 

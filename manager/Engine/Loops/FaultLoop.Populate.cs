@@ -140,6 +140,11 @@ internal sealed partial class FaultLoop
             return true;
         }
 
+        if (job.LeavesZerosOut && LeaveZerosOut(job, region, stop))
+        {
+            return true;
+        }
+
         if (region.Image is not null)
         {
             return ExtendShared(job, region);
@@ -173,6 +178,21 @@ internal sealed partial class FaultLoop
         job.Cursor += (ulong)length;
         Submit(ticket);
         return true;
+    }
+
+    // Where the source knows of zeros at once. Those of a source that has nothing else are what its policy wants.
+    private static bool LeaveZerosOut(PopulateJob job, Region region, ulong stop)
+    {
+        PageSource source = region.Image?.Source ?? region.Source;
+        long offset = region.OffsetOf(job.Cursor);
+        if (source.IsZero || !source.StartsWithZeros(region.Image?.SourceOffsetOf(offset) ?? offset, (long)(stop - job.Cursor), out long run))
+        {
+            return false;
+        }
+
+        ulong zeros = PageSize.AlignDown((ulong)run, region.PageBytes);
+        job.Cursor += zeros;
+        return zeros > 0;
     }
 
     private bool InstallZeroSlice(PopulateJob job, Region region, ulong length)
@@ -283,6 +303,7 @@ internal sealed partial class FaultLoop
         {
             GiveUp(replay);
             replay.Run.ActiveReplays--;
+            replay.Run.Assignment!.GiveBack(Math.Max(0, replay.Plan.Pages - (long)(job.InstalledBytes / replay.Region.PageBytes)));
         }
 
         if (job.Error is null && job.Session.State == SessionState.Serving && HasSuspects(job))
@@ -291,6 +312,7 @@ internal sealed partial class FaultLoop
         }
 
         job.Completion?.TrySetResult(new EngineResult(job.Error, job.InstalledBytes));
+        CheckAhead(job.Session);
     }
 
     // Huge pages whose installation the kernel answered with EEXIST although nothing was there.

@@ -67,9 +67,27 @@ internal sealed partial class FaultLoop
             return false;
         }
 
+        if (run.IsDoubtful)
+        {
+            // What is on its way is installed when it comes.
+            job.DueAt = job.FetchesInFlight == 0 ? run.ReplayEndsAt : 0;
+            return false;
+        }
+
         return replay.Region.Image is null
             ? job.FetchesInFlight < run.MaximumBatches && IssueBatch(job, replay)
             : job.FetchesInFlight < PopulateJob.MaximumFetches && ExtendReplayShared(job, replay);
+    }
+
+    // What held them is over.
+    private void WakeReplays(WorkingSetRun run)
+    {
+        foreach (PopulateJob job in run.Session.Jobs)
+        {
+            job.DueAt = job.Replay?.Run == run ? 0 : job.DueAt;
+        }
+
+        _populateIdle = false;
     }
 
     private bool IsSpent(WorkingSetRun run)
@@ -88,7 +106,7 @@ internal sealed partial class FaultLoop
         if (replay.Waiting is ReplayBatch waiting)
         {
             replay.Waiting = null;
-            _spareBatches.Push(waiting);
+            Keep(waiting);
         }
     }
 
@@ -107,7 +125,7 @@ internal sealed partial class FaultLoop
         }
 
         _ = job.Session.Pages.NextRun(job.Cursor, job.StepEnd, out ulong stop, out PageState state);
-        if (state != PageState.Absent || RegionOf(job.Session, replay.Region, job.Cursor, ref stop) is not Region region)
+        if (!IsAbsent(state) || RegionOf(job.Session, replay.Region, job.Cursor, ref stop) is not Region region)
         {
             job.Cursor = stop;
             return true;

@@ -3,6 +3,8 @@ using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
+using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.WorkingSets;
 
 namespace UffdManager.Engine.Loops;
@@ -12,6 +14,9 @@ internal sealed partial class FaultLoop
 {
     // Pieces of one slice: some 60 us when each is a page of its own.
     private const int SlicePieces = 32;
+
+    // 10 KiB each.
+    private const int MostSpareBatches = 64;
 
     private readonly Stack<ReplayBatch> _spareBatches = new();
 
@@ -33,7 +38,7 @@ internal sealed partial class FaultLoop
         // What waited may have lost its region meanwhile, and with it the source.
         if (batch.Count == 0 || RegionAt(session, replay, batch.AddressOf(0)) is null)
         {
-            _spareBatches.Push(batch);
+            Keep(batch);
             return true;
         }
 
@@ -65,17 +70,23 @@ internal sealed partial class FaultLoop
     {
         ulong cursor = address;
         ulong end = address + (ulong)length;
-        while (!batch.IsFull && session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
+        while (cursor < end && !batch.IsFull && session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
         {
             Region? region = RegionOf(session, replay.Region, cursor, ref stop);
-            if (state == PageState.Absent && region is not null)
+            if (IsAbsent(state) && region is not null)
             {
                 batch.Add(cursor, offset + (long)(cursor - address), (int)(stop - cursor));
             }
 
             cursor = stop;
         }
+
+        // There is no room for more pieces.
+        replay.PutBack((long)(end - cursor));
     }
+
+    // In a range that came while its session is tracked, what nobody has touched is noted as new.
+    private static bool IsAbsent(PageState state) => (state & ~PageState.Dirty) == PageState.Absent;
 
     private static Region? RegionAt(Session session, Replay replay, ulong address)
     {
@@ -131,7 +142,7 @@ internal sealed partial class FaultLoop
             }
 
             Region? region = RegionOf(job.Session, replay.Region, cursor, ref stop);
-            if (region is null || state != PageState.Absent)
+            if (region is null || !IsAbsent(state))
             {
                 batch.Done += (int)(stop - cursor);
                 continue;
@@ -179,6 +190,11 @@ internal sealed partial class FaultLoop
         CountPrefetched(run, installed);
         switch (outcome)
         {
+            case InstallOutcome.AlreadyPresent when region.IsHuge && (session.Pages.Get(start + installed) & PageState.Suspect) != 0:
+                // There is nothing there: the pool is empty, and whatever else was planned would be fetched in vain.
+                _engine.Publish(new HugePoolExhausted(_now, session, start + installed));
+                run.Stop = ReplayStop.Failed;
+                return (int)Math.Max(installed, region.PageBytes);
             case InstallOutcome.Installed or InstallOutcome.AlreadyPresent or InstallOutcome.Stale:
                 return (int)Math.Max(installed, region.PageBytes);
             case InstallOutcome.Changing:
@@ -197,6 +213,14 @@ internal sealed partial class FaultLoop
         {
             ticket.Job!.Replay!.Run.PagesInFlight -= ticket.PageCount;
             ticket.Batch = null;
+            Keep(batch);
+        }
+    }
+
+    private void Keep(ReplayBatch batch)
+    {
+        if (_spareBatches.Count < MostSpareBatches)
+        {
             _spareBatches.Push(batch);
         }
     }

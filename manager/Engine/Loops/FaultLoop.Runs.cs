@@ -12,8 +12,12 @@ internal sealed partial class FaultLoop
 {
     private readonly List<WorkingSetRun> _runs = [];
     private long _nextRunEnd = long.MaxValue;
+    private bool _isLeaving;
 
-    /// <summary>Installs ahead of the faults of a region what its policy says, if the session is served. Called once for each registration.</summary>
+    /// <summary>
+    /// Installs ahead of the faults of a region what its policy says, if the session is served. Called once for each registration; the region may be
+    /// another object afterwards.
+    /// </summary>
     /// <param name="session">Whose region it is.</param>
     /// <param name="region">The region.</param>
     /// <param name="isResumed">Whether an earlier manager served it before, so that what is touched from now on is not all that the run touches.</param>
@@ -25,9 +29,11 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        if (policy.Mode == PrefetchMode.Sequential)
+        if (!isResumed && (policy.Replays || policy.Mode == PrefetchMode.Full))
         {
-            session.Streams ??= new SequentialStreams();
+            session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.Ahead, RegionFlags.None);
+            region = session.Regions.Find(region.Start)!;
+            CheckRecorded(session);
         }
 
         bool isObserved = policy.Replays && TryBeginRun(session, region, policy, isResumed);
@@ -51,7 +57,7 @@ internal sealed partial class FaultLoop
         if (run is null)
         {
             WorkingSet set = _engine.WorkingSets.Enter(key, source.Location);
-            run = new WorkingSetRun(session, set, policy, new TouchLog(_engine.WorkingSets.TouchBytes), _now) { IsResumed = isResumed };
+            run = new WorkingSetRun(session, set, policy, new TouchLog(_engine.WorkingSets.BudgetOf(session.Tenant)), _now) { IsResumed = isResumed };
             session.Runs.Add(run);
             _runs.Add(run);
             _nextRunEnd = Math.Min(_nextRunEnd, run.EndsAt);
@@ -61,7 +67,7 @@ internal sealed partial class FaultLoop
         if (run.Windows.Count < WorkingSetRun.MaximumWindows)
         {
             // What lies beyond is recorded where it is touched, and its absence tells nothing.
-            run.Windows.Add(window);
+            run.Windows.Add(window with { End = Math.Min(window.End, key.Pages) });
             run.Set.Begin(run, region, window, Math.Max(1, FetchBytes / (int)region.PageBytes));
         }
 
@@ -71,22 +77,53 @@ internal sealed partial class FaultLoop
     // For a page that nobody has touched before: what was installed for it, and the page itself.
     private void NoteTouch(in FaultContext fault, ulong start, int length)
     {
-        if (fault.Attempts > 0 || fault.Region.Run is not { IsOver: false } run || run.Session != fault.Session)
+        if (fault.Attempts == 0)
+        {
+            NoteTouch(fault.Session, fault.Region, fault.Page, start, length);
+        }
+    }
+
+    private void NoteTouch(Session session, Region region, ulong touched, ulong start, int length)
+    {
+        if (region.Run is not { IsOver: false } run || run.Session != session)
         {
             return;
         }
 
-        uint first = Replay.PageOf(fault.Region, start);
-        bool noted = run.TryNote(first, length / (int)fault.Region.PageBytes, Replay.PageOf(fault.Region, fault.Page), _now, out TouchKind kind);
+        // A mapping that has grown may show more than its source has.
+        long page = Replay.PageOf(region, touched);
+        long first = Replay.PageOf(region, start);
+        long pages = Math.Min(length / (long)region.PageBytes, run.Set.Key.Pages - first);
+        if (page >= run.Set.Key.Pages)
+        {
+            return;
+        }
+
+        bool wasDoubtful = run.IsDoubtful;
+        bool noted = run.TryNote((uint)first, (int)pages, (uint)page, _now, out TouchKind kind);
         Count(run, kind switch
         {
             TouchKind.Late => ReplayPages.Late,
             TouchKind.Probed => ReplayPages.Probed,
             _ => ReplayPages.Missed,
-        }, kind == TouchKind.Recorded ? 0 : (long)fault.Region.PageBytes / PageSize.Base);
-        if (!noted)
+        }, kind == TouchKind.Recorded ? 0 : (long)region.PageBytes / PageSize.Base);
+        if (wasDoubtful && (!run.IsDoubtful || run.Stop != ReplayStop.None))
         {
-            Conclude(run);
+            WakeReplays(run);
+        }
+
+        if (noted)
+        {
+            return;
+        }
+
+        if (run.Touches.IsFull)
+        {
+            EndObservation(run);
+        }
+        else
+        {
+            run.Forget();
         }
     }
 
@@ -100,7 +137,7 @@ internal sealed partial class FaultLoop
             WorkingSetRun run = _runs[i];
             if (run.EndsAt <= _now)
             {
-                Conclude(run);
+                EndObservation(run);
             }
             else
             {
@@ -123,23 +160,37 @@ internal sealed partial class FaultLoop
         }
 
         run.Set.Conclude(run.Report(_now));
-        if (run.Policy.Mode != PrefetchMode.ReplayThenFull || run.Session.State != SessionState.Serving)
-        {
-            return;
-        }
+    }
 
-        foreach (Region region in run.Session.Regions.All)
+    // Concluded in its time: what its policy wants then is next.
+    private void EndObservation(WorkingSetRun run)
+    {
+        Conclude(run);
+        if (run.Policy.Mode == PrefetchMode.ReplayThenFull && run.Session.State == SessionState.Serving)
         {
-            if (region.Run == run)
+            foreach (Region region in run.Session.Regions.All.Where(region => region.Run == run))
             {
                 Add(new PopulateJob(run.Session, region.Start, region.End, null));
             }
+        }
+
+        CheckAhead(run.Session);
+    }
+
+    // When nothing is left to be installed ahead, a successor has nothing to go on with.
+    private void CheckAhead(Session session)
+    {
+        if (session.State == SessionState.Serving && !_isLeaving && session.Runs.Count == 0 && !session.Jobs.Exists(job => job.LeavesZerosOut))
+        {
+            session.Regions.ChangeFlags(0, ulong.MaxValue, RegionFlags.None, RegionFlags.Ahead);
+            CheckRecorded(session);
         }
     }
 
     /// <summary>Learns from all runs as far as they went.</summary>
     public bool ConcludeRuns()
     {
+        _isLeaving = true;
         foreach (WorkingSetRun run in _runs.ToArray())
         {
             Conclude(run);

@@ -63,7 +63,7 @@ internal sealed partial class FaultLoop
 
         // Faults that the manager before us had read are lost; a wake makes the kernel report them again.
         WakeEverything(session);
-        foreach (Region region in session.Regions.All)
+        foreach (Region region in session.Regions.All.Where(region => (region.Flags & RegionFlags.Ahead) != 0).ToArray())
         {
             BeginPrefetch(session, region, isResumed: true);
         }

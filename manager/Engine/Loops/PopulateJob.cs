@@ -17,6 +17,9 @@ internal sealed class PopulateJob(Session session, ulong start, ulong end, TaskC
 
     public TaskCompletionSource<EngineResult>? Completion { get; } = completion;
 
+    /// <summary>Whether nobody asked for every page: what is known to be zeros is left to its faults. A policy that prefetches does not ask.</summary>
+    public bool LeavesZerosOut => Completion is null;
+
     public ulong Cursor { get; set; } = start;
 
     /// <summary>Where the piece ends that <see cref="Cursor"/> is in, of a replay.</summary>

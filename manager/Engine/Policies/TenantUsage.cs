@@ -17,6 +17,9 @@ public sealed class TenantUsage
 
     internal RateLimiter CopiedBytes { get; } = new();
 
+    /// <summary>Of the logs of what the tenant's runs touch.</summary>
+    internal State.MemoryGauge TouchBytes { get; } = new();
+
     /// <summary>Sessions at this moment.</summary>
     public long Sessions => Volatile.Read(ref _sessions);
 
@@ -82,6 +85,9 @@ public sealed class TenantUsage
         Interlocked.Add(ref _pagesInFlight, -pages);
         Interlocked.Decrement(ref _fetches);
     }
+
+    /// <summary>Gives back a part of what a fetch has in flight.</summary>
+    internal void RemovePagesInFlight(int pages) => Interlocked.Add(ref _pagesInFlight, -pages);
 
     private static bool TryAdd(ref long counter, long amount, long limit)
     {

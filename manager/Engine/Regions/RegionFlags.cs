@@ -18,4 +18,7 @@ public enum RegionFlags
 
     /// <summary>Every change of contents is noted for the operator who tracks the session. Set and cleared by the engine alone.</summary>
     Tracked = 8,
+
+    /// <summary>What its policy installs ahead of the faults is not complete: a successor goes on with it. Set and cleared by the engine alone.</summary>
+    Ahead = 16,
 }

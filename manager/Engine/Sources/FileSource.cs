@@ -17,6 +17,9 @@ public sealed class FileSource : PageSource
     /// <summary>From this many bytes on, the mapping pays for its page-table work.</summary>
     private const int MappedFrom = 128 * 1024;
 
+    // A hole that is shorter is read along with what is around it: its zero pages cost less than one more hand-over between threads.
+    private const long ShortHole = 128 * 1024;
+
     private readonly SafeFile _file;
     private readonly FdLease _lease;
     private readonly nuint _mapping;
@@ -157,6 +160,46 @@ public sealed class FileSource : PageSource
         }
 
         return Complete(offset, done, buffer, out page) ? Errno.OK : Errno.EIO;
+    }
+
+    /// <inheritdoc/>
+    public override (long Start, long End) FindData(long offset, long length)
+    {
+        long limit = offset + length;
+        if (offset >= Length)
+        {
+            return (offset, limit);
+        }
+
+        try
+        {
+            long start = FileIo.SeekData(_file, offset);
+            if (start < 0 || start >= limit)
+            {
+                return (limit, limit);
+            }
+
+            long data = start;
+            while (true)
+            {
+                long hole = FileIo.SeekHole(_file, data);
+                if (hole < 0 || hole >= limit)
+                {
+                    return (start, limit);
+                }
+
+                data = FileIo.SeekData(_file, hole);
+                if (data < 0 || data >= limit || data - hole >= ShortHole)
+                {
+                    return (start, hole);
+                }
+            }
+        }
+        catch (SyscallException)
+        {
+            // It cannot be searched, or not now: what is wrong with it is for the read to say.
+            return (offset, limit);
+        }
     }
 
     /// <inheritdoc/>

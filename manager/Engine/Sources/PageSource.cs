@@ -80,6 +80,12 @@ public abstract class PageSource : IDisposable
         return IsZero;
     }
 
+    /// <summary>Where a range may have anything but zeros, on a fetch thread: may wait. For whoever brings pages that nobody waits for.</summary>
+    /// <param name="offset">Byte offset in the source, page aligned.</param>
+    /// <param name="length">Bytes, above 0.</param>
+    /// <returns>The first piece, within the range; empty at the end of the range when all of it is zeros.</returns>
+    public virtual (long Start, long End) FindData(long offset, long length) => (offset, offset + length);
+
     /// <summary>Starts reading ahead, without waiting; a hint.</summary>
     public virtual void WillNeed(long offset, long length)
     {

@@ -17,6 +17,12 @@ public interface ITraceStore
     /// <param name="trace">Opaque.</param>
     void Save(in TraceKey key, string? source, ReadOnlySpan<byte> trace);
 
+    /// <summary>Keeps nothing for a key any more.</summary>
+    /// <param name="key">What was kept.</param>
+    /// <param name="source">Where the file is, see <see cref="Sources.PageSource.Location"/>.</param>
+    /// <returns>Whether anything was kept.</returns>
+    bool Forget(in TraceKey key, string? source);
+
     /// <summary>What was loaded is not used.</summary>
     /// <param name="key">What was asked for.</param>
     /// <param name="source">Where the file is, see <see cref="Sources.PageSource.Location"/>.</param>

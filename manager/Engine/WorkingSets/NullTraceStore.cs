@@ -19,6 +19,9 @@ public sealed class NullTraceStore : ITraceStore
     }
 
     /// <inheritdoc/>
+    public bool Forget(in TraceKey key, string? source) => false;
+
+    /// <inheritdoc/>
     public void Rejected(in TraceKey key, string? source, string reason)
     {
     }

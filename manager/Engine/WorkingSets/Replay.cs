@@ -49,6 +49,18 @@ internal sealed class Replay(WorkingSetRun run, Region region, ReplayPlan plan)
         return true;
     }
 
+    /// <summary>So many bytes at the end of what was taken last are to be taken again.</summary>
+    public void PutBack(long bytes)
+    {
+        int pages = (int)(bytes / (long)Region.PageBytes);
+        if (_taken == 0 && pages > 0)
+        {
+            _taken = plan.Extents[--_next].Pages;
+        }
+
+        _taken -= pages;
+    }
+
     /// <summary>Where the region shows an offset of the source.</summary>
     public ulong AddressOf(long offset) => _start + (ulong)(offset - _offset);
 
@@ -64,7 +76,7 @@ internal sealed class Replay(WorkingSetRun run, Region region, ReplayPlan plan)
     }
 
     /// <summary>Number in the source of the page at an address of a region.</summary>
-    public static uint PageOf(Region region, ulong address) => (uint)((FirstOffsetOf(region) + (long)(address - region.Start)) / (long)region.PageBytes);
+    public static long PageOf(Region region, ulong address) => (FirstOffsetOf(region) + (long)(address - region.Start)) / (long)region.PageBytes;
 
     private static long FirstOffsetOf(Region region) => region.Image?.SourceOffsetOf(region.SourceOffset) ?? region.SourceOffset;
 }

@@ -1,3 +1,5 @@
+using UffdManager.Engine.Telemetry;
+
 namespace UffdManager.Engine.WorkingSets;
 
 /// <summary>What a run has shown of a working set.</summary>
@@ -20,6 +22,12 @@ internal sealed class RunReport
 
     /// <summary>What the run's regions showed of the source.</summary>
     public required PageWindow[] Windows { get; init; }
+
+    /// <summary>How it went.</summary>
+    public required ReplayOutcome Outcome { get; init; }
+
+    /// <summary>Base pages by <see cref="ReplayPages"/>.</summary>
+    public required long[] Pages { get; init; }
 
     /// <summary>Owned by the report.</summary>
     public required TouchLog Touches { get; init; }

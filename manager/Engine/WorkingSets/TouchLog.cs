@@ -1,5 +1,4 @@
 using System.Buffers;
-using UffdManager.Engine.State;
 
 namespace UffdManager.Engine.WorkingSets;
 
@@ -7,12 +6,9 @@ namespace UffdManager.Engine.WorkingSets;
 /// The touches of one run, in their order. Grows by pieces, the only allocation, once in <see cref="PieceLength"/> faults. Belongs to the fault loop, and to
 /// whoever merges it afterwards.
 /// </summary>
-/// <param name="memory">What all logs have; shared.</param>
-internal sealed class TouchLog(MemoryGauge memory) : IDisposable
+/// <param name="budget">Of the tenant; shared.</param>
+internal sealed class TouchLog(TouchBudget budget) : IDisposable
 {
-    /// <summary>Bytes that all logs may have together.</summary>
-    public const long MaximumMemory = 64 * 1024 * 1024;
-
     private const int PieceLength = 1024;
     private const int TouchBytes = 12;
 
@@ -22,11 +18,20 @@ internal sealed class TouchLog(MemoryGauge memory) : IDisposable
 
     public int Count { get; private set; }
 
+    /// <summary>Whether it has as much as a trace can hold, so that more would tell nothing.</summary>
+    public bool IsFull { get; private set; }
+
     /// <summary>False when there is no room for more: what follows is not known.</summary>
     public bool TryAdd(in Touch touch)
     {
         int at = Count % PieceLength;
-        if (_pages + touch.Pages > Trace.MaximumPages || (at == 0 && !TryGrow()))
+        if (_pages + touch.Pages > Trace.MaximumPages)
+        {
+            IsFull = true;
+            return false;
+        }
+
+        if (at == 0 && !TryGrow())
         {
             return false;
         }
@@ -50,7 +55,7 @@ internal sealed class TouchLog(MemoryGauge memory) : IDisposable
         foreach (Touch[] piece in _pieces)
         {
             ArrayPool<Touch>.Shared.Return(piece);
-            memory.Add(-PieceLength * TouchBytes);
+            budget.Return(PieceLength * TouchBytes);
         }
 
         _pieces.Clear();
@@ -59,12 +64,11 @@ internal sealed class TouchLog(MemoryGauge memory) : IDisposable
 
     private bool TryGrow()
     {
-        if (memory.Bytes >= MaximumMemory)
+        if (!budget.TryTake(PieceLength * TouchBytes))
         {
             return false;
         }
 
-        memory.Add(PieceLength * TouchBytes);
         _pieces.Add(ArrayPool<Touch>.Shared.Rent(PieceLength));
         return true;
     }

@@ -9,6 +9,9 @@ internal sealed record Trace
     /// <summary>One page in so many is left to its fault by a replay: what becomes of it tells what becomes of the others.</summary>
     public const uint ProbeShare = 64;
 
+    /// <summary>Runs, and probes, beyond which a trace does not count.</summary>
+    public const int MaximumCount = 1 << 28;
+
     /// <summary>By page, each at most once.</summary>
     public required TraceEntry[] Entries { get; init; }
 

@@ -92,7 +92,7 @@ internal static class TraceCodec
         }
 
         return reader.U32(out uint runs) && reader.U32(out uint observed) && reader.U32(out uint judged) && reader.U32(out uint touched)
-            && reader.U32(out uint pages) && runs <= int.MaxValue && judged <= int.MaxValue && touched <= judged
+            && reader.U32(out uint pages) && runs <= Trace.MaximumCount && judged <= Trace.MaximumCount && touched <= judged
             && TryReadRuns(ref reader, pages, key.Pages) is TraceEntry[] entries
             ? new Trace
             {

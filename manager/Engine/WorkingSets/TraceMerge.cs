@@ -51,7 +51,7 @@ internal static class TraceMerge
         Trace after = new()
         {
             Entries = [],
-            Runs = (before?.Runs ?? 0) + 1,
+            Runs = Math.Min((before?.Runs ?? 0) + 1, Trace.MaximumCount),
             ObservedMilliseconds = Math.Max(before?.ObservedMilliseconds ?? 0, run.Milliseconds),
         };
         if (before is null || run.Replayed is null)

@@ -1,20 +1,18 @@
-using System.Collections.Concurrent;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Regions;
 
 namespace UffdManager.Engine.WorkingSets;
 
 /// <summary>
-/// What is known of one source's pages. Fault loops leave requests; a thread of the pool works them off in their order, one at a time, and may wait for
+/// What is known of one source's pages. Fault loops leave requests; the tenant's queue works them off in their order, one at a time, and may wait for
 /// the store meanwhile. So nothing here needs a lock.
 /// </summary>
-internal sealed class WorkingSet(WorkingSetLibrary library, TraceKey key, string? location) : IThreadPoolWorkItem
+internal sealed class WorkingSet(WorkingSetLibrary library, WorkQueue work, TraceKey key, string? location)
 {
-    private readonly ConcurrentQueue<Action> _requests = new();
-    private int _working;
     private int _lastRun;
     private bool _isLoaded;
     private Trace? _trace;
+    private WorkingSetTotals _totals = new();
 
     public TraceKey Key { get; } = key;
 
@@ -23,6 +21,9 @@ internal sealed class WorkingSet(WorkingSetLibrary library, TraceKey key, string
 
     /// <summary>The newest state; null while nothing is known. Any thread.</summary>
     public Trace? Known => Volatile.Read(ref _trace);
+
+    /// <summary>What became of its runs. Any thread.</summary>
+    public WorkingSetTotals Totals => Volatile.Read(ref _totals);
 
     /// <summary>Runs under way; changed under the library's lock.</summary>
     public int LiveRuns { get; set; }
@@ -36,31 +37,40 @@ internal sealed class WorkingSet(WorkingSetLibrary library, TraceKey key, string
     /// <summary>Learns from a run that was observed. The report's touches are owned from now on.</summary>
     public void Conclude(RunReport report) => Ask(() => Learn(report));
 
-    /// <inheritdoc/>
-    public void Execute()
+    /// <summary>Loads what the store has, and leaves the set, which the caller has entered.</summary>
+    public Task LookAsync() => DoAsync(() =>
     {
-        do
-        {
-            while (_requests.TryDequeue(out Action? request))
-            {
-                request();
-                library.Worked();
-            }
+        Load();
+        return true;
+    });
 
-            // A full fence: the look at the queue must not come before.
-            Interlocked.Exchange(ref _working, 0);
-        }
-        while (!_requests.IsEmpty && Interlocked.Exchange(ref _working, 1) == 0);
+    /// <summary>Forgets what is known, here and in the store, and leaves the set, which the caller has entered.</summary>
+    /// <returns>Whether anything was known.</returns>
+    public Task<bool> ForgetAsync() => DoAsync(() =>
+    {
+        bool wasKnown = library.Store.Forget(Key, Location) | _trace is not null;
+        _isLoaded = true;
+        Volatile.Write(ref _trace, null);
+        Volatile.Write(ref _totals, new WorkingSetTotals());
+        return wasKnown;
+    });
+
+    private Task<bool> DoAsync(Func<bool> what)
+    {
+        TaskCompletionSource<bool> done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Ask(() =>
+        {
+            bool result = what();
+            library.Left(this);
+            done.SetResult(result);
+        });
+        return done.Task;
     }
 
     private void Ask(Action request)
     {
         library.Asked();
-        _requests.Enqueue(request);
-        if (Interlocked.Exchange(ref _working, 1) == 0)
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-        }
+        work.Add(request);
     }
 
     private void Plan(WorkingSetRun run, Region region, PageWindow window, int longest)
@@ -84,13 +94,16 @@ internal sealed class WorkingSet(WorkingSetLibrary library, TraceKey key, string
         }
 
         ReplayPlan plan = ReplayPlan.Make(assignment.Trace, assignment.Number, window, (run.Policy.MaximumBytes / Key.PageBytes) - assignment.Pages, longest);
-        assignment.Pages += plan.Pages;
+        assignment.Take(plan.Pages);
         run.Session.Loop.Post(new LoopCommand<bool>(loop => loop.BeginReplay(run, new Replay(run, region, plan), assignment)));
     }
 
     private void Learn(RunReport report)
     {
-        if (report.IsWhole)
+        Volatile.Write(ref _totals, _totals.With(report));
+
+        // A run that replayed what is forgotten by now has not seen what that had installed.
+        if (report.IsWhole && (report.Replayed is null || _trace is not null))
         {
             Load();
             Trace learnt = TraceMerge.Apply(_trace, report);

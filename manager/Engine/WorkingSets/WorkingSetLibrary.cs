@@ -1,3 +1,4 @@
+using UffdManager.Engine.Policies;
 using UffdManager.Engine.State;
 using UffdManager.Linux;
 
@@ -15,6 +16,9 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
 
     private readonly Lock _gate = new();
     private readonly Dictionary<TraceKey, WorkingSet> _sets = [];
+
+    // By tenant: as many as the configuration ever had.
+    private readonly Dictionary<string, WorkQueue> _work = new(StringComparer.Ordinal);
     private int _asked;
     private TaskCompletionSource? _rest;
 
@@ -22,6 +26,39 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
 
     /// <summary>Of the touches of all runs.</summary>
     public MemoryGauge TouchBytes { get; } = new();
+
+    /// <summary>The room that a tenant's runs have for their touches.</summary>
+    public TouchBudget BudgetOf(Tenant tenant) => new(TouchBytes, tenant.Usage.TouchBytes);
+
+    /// <summary>What is known of all sources that were used lately.</summary>
+    public IReadOnlyList<WorkingSetReading> Read()
+    {
+        lock (_gate)
+        {
+            return [.. _sets.Values.Where(set => set.LiveRuns > 0 || set.Known is not null).Select(Read)];
+        }
+    }
+
+    /// <summary>What is known of one source, here or in the store; null for nothing.</summary>
+    public async Task<WorkingSetReading?> LookAsync(TraceKey key, string? location)
+    {
+        WorkingSet set = Enter(key, location);
+        await set.LookAsync().ConfigureAwait(false);
+        lock (_gate)
+        {
+            if (set.LiveRuns > 0 || set.Known is not null)
+            {
+                return Read(set);
+            }
+
+            _sets.Remove(key);
+            return null;
+        }
+    }
+
+    /// <summary>Forgets what is known of one source. Runs under way that replay it are not learnt from.</summary>
+    /// <returns>Whether anything was known.</returns>
+    public Task<bool> ForgetAsync(TraceKey key, string? location) => Enter(key, location).ForgetAsync();
 
     /// <summary>The set of a source, for one more run, which ends with <see cref="WorkingSet.Conclude"/>.</summary>
     public WorkingSet Enter(in TraceKey key, string? location)
@@ -31,7 +68,12 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
             if (!_sets.TryGetValue(key, out WorkingSet? set))
             {
                 ForgetOldest();
-                _sets[key] = set = new WorkingSet(this, key, location);
+                if (!_work.TryGetValue(key.Tenant, out WorkQueue? work))
+                {
+                    _work[key.Tenant] = work = new WorkQueue(Worked);
+                }
+
+                _sets[key] = set = new WorkingSet(this, work, key, location);
             }
 
             set.LiveRuns++;
@@ -58,7 +100,26 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
         }
     }
 
-    public void Worked()
+    private static WorkingSetReading Read(WorkingSet set)
+    {
+        Trace? trace = set.Known;
+        return new WorkingSetReading
+        {
+            Key = set.Key,
+            Location = set.Location,
+            KnownPages = trace?.Entries.Length ?? 0,
+            ReplayedPages = trace is { Relearn: false } ? trace.Entries.Count(entry => entry.IsReplayed) : 0,
+            Runs = trace?.Runs ?? 0,
+            Observed = TimeSpan.FromMilliseconds(trace?.ObservedMilliseconds ?? 0),
+            Relearns = trace?.Relearn ?? false,
+            ProbesJudged = trace?.ProbesJudged ?? 0,
+            ProbesTouched = trace?.ProbesTouched ?? 0,
+            LiveRuns = set.LiveRuns,
+            Totals = set.Totals,
+        };
+    }
+
+    private void Worked()
     {
         lock (_gate)
         {

@@ -13,9 +13,10 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
     /// <summary>Registrations of one run that are planned for: VMs have a handful, and who registers without end must not have us plan without end.</summary>
     public const int MaximumWindows = 16;
 
-    // Faults beside the plan before it is judged, and how many of them weigh as much as one that was planned for. What a replay has installed does not
-    // show, but its first faults come before it has installed much: twelve misses in a row leave no doubt, and cost a cold disk a few milliseconds each.
-    private const int EnoughMisses = 12;
+    // Faults beside the plan that weigh as much as one that was planned for. What a replay has installed does not show, so of a good one too the first faults
+    // that are seen are misses: a few in a row make it wait for a probe or a late page that speaks for it, and only many end it.
+    private const int FewMisses = 12;
+    private const int EnoughMisses = 64;
     private const int MissesPerHit = 4;
 
     // The first batch is small, each next one twice as large: what a useless replay has on its way when it is given up stands before the client's own reads.
@@ -30,6 +31,12 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
     public PrefetchPolicy Policy { get; } = policy;
 
     public TouchLog Touches { get; } = touches;
+
+    /// <summary>Whether there was no memory for its touches: nothing is learnt from what is known of them.</summary>
+    public bool IsForgotten { get; private set; }
+
+    /// <summary>Whether its first touches are beside the plan, so that nothing more is asked for until others are not.</summary>
+    public bool IsDoubtful { get; private set; }
 
     /// <summary>Whether an earlier manager has seen its beginning: nothing is learnt from the rest.</summary>
     public bool IsResumed { get; init; }
@@ -134,7 +141,14 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
             Count(kind);
         }
 
-        return Touches.TryAdd(new Touch(first, pages, (uint)Math.Min((now - StartedAt) / 1_000_000, uint.MaxValue)));
+        return IsForgotten || Touches.TryAdd(new Touch(first, pages, (uint)Math.Min((now - StartedAt) / 1_000_000, uint.MaxValue)));
+    }
+
+    /// <summary>Gives the room for its touches back.</summary>
+    public void Forget()
+    {
+        IsForgotten = true;
+        Touches.Dispose();
     }
 
     // A replay that is of use shows in time: one page in ProbeShare that it could have installed faults all the same.
@@ -154,16 +168,32 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
         }
 
         long hits = (ProbeHits * (long)Trace.ProbeShare) + LateHits;
-        if (ActiveReplays > 0 && Stop == ReplayStop.None && Misses >= EnoughMisses && Misses > hits * MissesPerHit)
+        IsDoubtful = Misses >= FewMisses && Misses > hits * MissesPerHit;
+        if (ActiveReplays > 0 && Stop == ReplayStop.None && IsDoubtful && Misses >= EnoughMisses)
         {
             Stop = ReplayStop.Useless;
         }
     }
 
+    private long[] CountPages()
+    {
+        long each = Set.Key.PageBytes / PageSize.Base;
+        long[] pages = new long[Enum.GetValues<ReplayPages>().Length];
+        pages[(int)ReplayPages.Installed] = PrefetchedPages;
+        pages[(int)ReplayPages.Late] = LateHits * each;
+        pages[(int)ReplayPages.Missed] = Misses * each;
+        pages[(int)ReplayPages.Probed] = ProbeHits * each;
+        pages[(int)ReplayPages.Used] = UsedPages ?? 0;
+        pages[(int)ReplayPages.Wasted] = UsedPages is long used ? PrefetchedPages - used : 0;
+        return pages;
+    }
+
     public RunReport Report(long now) => new()
     {
         Number = Number,
-        IsWhole = !IsResumed,
+        IsWhole = !IsResumed && !IsForgotten,
+        Outcome = Outcome,
+        Pages = CountPages(),
         Replayed = Replayed,
         IsReplayUseless = Stop == ReplayStop.Useless,
         Milliseconds = (now - StartedAt) / 1_000_000,

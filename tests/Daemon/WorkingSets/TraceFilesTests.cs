@@ -151,20 +151,56 @@ public sealed class TraceFilesTests : IDisposable
     }
 
     [Fact]
-    public void Oldest_traces_of_ones_own_go_when_there_are_too_many()
+    public void Oldest_traces_of_a_tenant_go_when_it_has_too_many_and_nobody_elses()
     {
         Directory.CreateDirectory(State);
-        for (int i = 0; i < TraceFiles.MostFiles + 3; i++)
-        {
-            string file = Path.Combine(State, $"{i}.trace");
-            File.WriteAllBytes(file, []);
-            File.SetLastWriteTimeUtc(file, DateTime.UnixEpoch.AddHours(i + 1));
-        }
+        Make("old-and-few", 1, hours: 1);
+        Make("greedy", (TraceFiles.MostFiles / 4) + 3, hours: 1000);
+        Files().ForgetOldest();
+        Assert.Equal((TraceFiles.MostFiles / 4) + 1, Names(State).Length);
+        Assert.True(File.Exists(Path.Combine(State, "old-and-few.0.trace")));
+        Assert.False(File.Exists(Path.Combine(State, "greedy.2.trace")));
+        Assert.True(File.Exists(Path.Combine(State, "greedy.3.trace")));
+    }
 
+    [Fact]
+    public void Oldest_traces_of_who_has_most_go_when_all_have_too_many()
+    {
+        Directory.CreateDirectory(State);
+        string[] most = ["a", "b", "c"];
+        foreach (string tenant in most)
+            Make(tenant, TraceFiles.MostFiles / 4, hours: 100);
+        Make("d", (TraceFiles.MostFiles / 4) - 10, hours: 1);
+        Make("e", 40, hours: 1);
         Files().ForgetOldest();
         Assert.Equal(TraceFiles.MostFiles, Names(State).Length);
-        Assert.False(File.Exists(Path.Combine(State, "2.trace")));
-        Assert.True(File.Exists(Path.Combine(State, "3.trace")));
+        Assert.Equal((TraceFiles.MostFiles / 4) - 10, Directory.GetFiles(State, "d.*").Length);
+        Assert.Equal(40, Directory.GetFiles(State, "e.*").Length);
+    }
+
+    [Fact]
+    public void Large_traces_of_a_tenant_go_when_they_take_more_than_its_part_of_the_disk()
+    {
+        Directory.CreateDirectory(State);
+        Make("greedy", 20, hours: 1, bytes: 4 << 20);
+        Make("small", 20, hours: 1);
+        Files().ForgetOldest();
+        Assert.Equal(16, Directory.GetFiles(State, "greedy.*").Length);
+        Assert.Equal(20, Directory.GetFiles(State, "small.*").Length);
+    }
+
+    [Fact]
+    public void Trace_that_is_forgotten_is_gone_from_both_places()
+    {
+        TraceFiles files = Files();
+        Assert.False(files.Forget(Key(), ImagePath));
+        files.Save(Key(), ImagePath, s_trace);
+        Assert.True(files.Forget(Key(), ImagePath));
+        Files(beside: false).Save(Key(), ImagePath, s_trace);
+        Assert.True(files.Forget(Key(), ImagePath));
+        Assert.Null(files.TryLoad(Key(), ImagePath));
+        Assert.Equal(["mem.bin"], Names(Path.GetDirectoryName(ImagePath)!));
+        Assert.Empty(Names(State));
     }
 
     [Fact]
@@ -178,6 +214,17 @@ public sealed class TraceFilesTests : IDisposable
         Assert.Equal([1], files.TryLoad(key, ImagePath));
         Assert.Equal([2], files.TryLoad(key with { Tenant = "other" }, ImagePath));
         Assert.Equal([3], files.TryLoad(key with { PageBytes = 2 << 20 }, ImagePath));
+    }
+
+    private void Make(string tenant, int count, int hours, long bytes = 0)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            string path = Path.Combine(State, $"{tenant}.{i}.trace");
+            using (FileStream file = File.Create(path))
+                file.SetLength(bytes);
+            File.SetLastWriteTimeUtc(path, DateTime.UnixEpoch.AddHours(hours + i));
+        }
     }
 
     private static string[] Names(string directory) => [.. Directory.GetFileSystemEntries(directory).Select(entry => Path.GetFileName(entry)!).Order(StringComparer.Ordinal)];

@@ -31,6 +31,9 @@ public sealed class ScriptedSource(long length, byte seed) : PageSource
     /// <summary>Whether the bytes are in memory, so that the fault loop gets them without a fetch.</summary>
     public bool InMemory { get; set; }
 
+    /// <summary>Says where a range has anything but zeros, as <see cref="PageSource.FindData"/>; counted and held like a fetch. Null: everywhere.</summary>
+    public Func<long, long, (long Start, long End)>? Data { get; set; }
+
     /// <summary>Fetches begun.</summary>
     public int Entered => Volatile.Read(ref _entered);
 
@@ -86,6 +89,15 @@ public sealed class ScriptedSource(long length, byte seed) : PageSource
 
         Interlocked.Increment(ref _left);
         return errno;
+    }
+
+    public override (long Start, long End) FindData(long offset, long length)
+    {
+        if (Data is null)
+            return base.FindData(offset, length);
+        Interlocked.Increment(ref _entered);
+        _gate.Wait();
+        return Data(offset, length);
     }
 
     protected override void Close()

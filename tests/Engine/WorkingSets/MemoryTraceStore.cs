@@ -8,7 +8,15 @@ internal sealed class MemoryTraceStore : ITraceStore
     private readonly Lock _lock = new();
     private readonly Dictionary<(string, ulong, ulong, int), byte[]> _kept = [];
     private readonly List<string> _rejected = [];
+    private readonly TaskCompletionSource _gate = new();
     private int _saves;
+    private int _waiting;
+
+    /// <summary>Whose traces are not kept before <see cref="Release"/>.</summary>
+    public string? Held { get; set; }
+
+    /// <summary>Saves that are held now.</summary>
+    public int Waiting => Volatile.Read(ref _waiting);
 
     public int Saves => Volatile.Read(ref _saves);
 
@@ -29,9 +37,22 @@ internal sealed class MemoryTraceStore : ITraceStore
 
     public void Save(in TraceKey key, string? source, ReadOnlySpan<byte> trace)
     {
+        if (key.Tenant == Held)
+        {
+            Interlocked.Increment(ref _waiting);
+            _gate.Task.Wait();
+            Interlocked.Decrement(ref _waiting);
+        }
+
         lock (_lock)
             _kept[NameOf(key)] = trace.ToArray();
         Interlocked.Increment(ref _saves);
+    }
+
+    public bool Forget(in TraceKey key, string? source)
+    {
+        lock (_lock)
+            return _kept.Remove(NameOf(key));
     }
 
     public void Rejected(in TraceKey key, string? source, string reason)
@@ -39,6 +60,8 @@ internal sealed class MemoryTraceStore : ITraceStore
         lock (_lock)
             _rejected.Add(reason);
     }
+
+    public void Release() => _gate.SetResult();
 
     /// <summary>Does something bad to everything that is kept.</summary>
     public void Spoil(Func<byte[], byte[]> how)

@@ -1,8 +1,10 @@
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
+using UffdManager.Engine.State;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.Tests.Harness;
 using UffdManager.Engine.WorkingSets;
+using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
 using Stopwatch = System.Diagnostics.Stopwatch;
@@ -24,14 +26,89 @@ public sealed class ReplayGuardTests : WorkingSetTest
         Assert.Equal(40 * (long)Page, it.Status().ResidentBytes);
     }
 
-    [Fact]
-    public void Replay_keeps_to_the_pages_in_flight_of_policy_and_tenant()
+    [Theory]
+    [InlineData(24, 16, 8)]
+    [InlineData(6, 8192, 6)]
+    public void Replay_keeps_to_the_pages_in_flight_of_policy_and_tenant(int ofPolicy, int ofTenant, int most)
     {
-        Alice = new Tenant("alice", 1, new TenantLimits { PagesInFlight = 16 });
-        FileSource file = RandomFile((long)Image, 12, out byte[] contents);
-        Policy narrow = Replay with { Prefetch = Replay.Prefetch with { MaximumPagesInFlight = 24 } };
-        Run(file, contents, narrow, Wanted);
-        Assert.InRange(RunPrefetched(file, contents, narrow, Wanted), 0, Wanted.Length * 5 / 100);
+        Alice = new Tenant("alice", 1, new TenantLimits { PagesInFlight = ofTenant });
+        Policy narrow = Replay with { Prefetch = Replay.Prefetch with { MaximumPagesInFlight = ofPolicy } };
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at, narrow);
+        Assert.Equal(most, CountersOf(Alice).PagesInFlight);
+        source.Release();
+        WaitForReplay(it);
+        Assert.InRange(source.Entered, Wanted.Length, int.MaxValue);
+        it.AssertHolds(at, Image / 4, source);
+    }
+
+    [Fact]
+    public void Replay_ends_when_its_time_is_over()
+    {
+        Policy brief = Replay with { Prefetch = Replay.Prefetch with { MaximumTime = TimeSpan.FromMilliseconds(100) } };
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out _, brief);
+        Eventually.True(() => MonotonicClock.NowNanoseconds > it.Session.StartedAt + 100_000_000, "the end of the time");
+        source.Release();
+        WaitForEndOfJobs(it);
+        EndRun(it);
+        Assert.Equal(1, CountersOf(Alice).Runs(ReplayOutcome.Limited));
+        Assert.InRange(CountersOf(Alice).Replayed(ReplayPages.Installed), 1, 40);
+    }
+
+    [Fact]
+    public void Replay_whose_run_begins_elsewhere_waits_until_it_comes_to_the_plan()
+    {
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
+
+        // Faults are served at once, the batch hangs.
+        source.InMemory = true;
+        for (ulong page = 1; page <= 20; page++)
+            it.AssertHolds(at + (page * 4 * Page) + Page, Page, source, (long)((page * 4 * Page) + Page));
+        source.Release();
+        long batch = 32 * (long)Page;
+        Eventually.True(() => it.Status().ResidentBytes == batch + (20 * (long)Page), "the batch that was on its way");
+        Eventually.Never(() => it.Status().ResidentBytes > batch + (20 * (long)Page), TimeSpan.FromMilliseconds(50), "more of a replay in doubt");
+        Assert.NotEmpty(it.Session.Jobs);
+        foreach (ulong page in Wanted.Skip(200).Take(10))
+            it.AssertHolds(at + (page * Page), Page, source, (long)(page * Page));
+        WaitForReplay(it);
+        EndRun(it);
+        Assert.Equal(1, CountersOf(Alice).Runs(ReplayOutcome.Replayed));
+    }
+
+    [Fact]
+    public void Room_for_touches_is_left_for_who_comes_next()
+    {
+        MemoryGauge all = new();
+        List<long> taken = [];
+        for (int tenant = 0; tenant < 4; tenant++)
+        {
+            MemoryGauge own = new();
+            TouchBudget budget = new(all, own);
+            while (budget.TryTake(1 << 20))
+                Assert.InRange(all.Bytes, 1, TouchBudget.MaximumBytes);
+            taken.Add(own.Bytes >> 20);
+        }
+
+        Assert.Equal([32, 16, 8, 4], taken);
+    }
+
+    [Fact]
+    public void Run_without_room_for_its_touches_is_not_learnt_from_and_fills_nothing_early()
+    {
+        FileSource file = RandomFile((long)Image, 20, out byte[] contents);
+        Engine.WorkingSets.TouchBytes.Add(TouchBudget.MaximumBytes);
+        Policy both = Replay with { Prefetch = Replay.Prefetch with { Mode = PrefetchMode.ReplayThenFull, RecordTime = TimeSpan.FromHours(1) } };
+        ServedClient it = Serve(policy: both);
+        ulong at = it.MapRegistered(Image, file);
+        foreach (ulong page in Wanted)
+            AssertPage(it, at + (page * Page), contents, page);
+        Eventually.Never(() => it.Status().ResidentBytes > Wanted.Length * (long)Page, TimeSpan.FromMilliseconds(50), "the rest of the image");
+        it.Client.Kill();
+        Eventually.True(() => Engine.Sessions().Count == 0, "the end of the session");
+        Assert.True(Engine.WorkingSets.WaitForRest(Eventually.DefaultDeadline));
+        Assert.Equal(0, Traces.Saves);
+        Engine.WorkingSets.TouchBytes.Add(-TouchBudget.MaximumBytes);
+        Assert.Equal(Wanted.Length, Run(file, contents, Replay, Wanted));
     }
 
     [Fact]

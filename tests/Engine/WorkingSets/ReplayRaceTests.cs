@@ -11,49 +11,64 @@ namespace UffdManager.Engine.Tests.WorkingSets;
 public sealed class ReplayRaceTests : WorkingSetTest
 {
     [Fact]
-    public void Page_given_back_before_the_replay_reaches_it_reads_as_zeros()
+    public void Page_that_is_given_back_while_its_batch_is_fetched_reads_as_zeros()
     {
-        FileSource file = RandomFile((long)Image, 8, out byte[] contents);
-        Run(file, contents, Replay, Wanted);
-        ServedClient it = Serve(policy: Replay);
-        (ulong at, _) = it.Client.Map("anon", Image);
-        it.Register(at, Image, file);
-
-        // Whether the replay is ahead or behind: what the client gave back stays given back.
+        // The first batch is of the first pages of the plan, all of them below.
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
         it.Client.Run($"madvise {at} {2 * MiB} 4");
+        source.Release();
+        WaitForEndOfJobs(it);
         it.AssertZero(at, 2 * MiB);
-        Assert.Equal(ClientProcess.Hash(contents.AsSpan((int)(2 * MiB))), it.Client.HashRange(at + (2 * MiB), Image - (2 * MiB)));
+        it.AssertHolds(at + (2 * MiB), Image - (2 * MiB), source, 2 * (long)MiB);
     }
 
     [Fact]
-    public void Range_that_is_unregistered_during_its_replay_ends_the_replay()
+    public void Range_that_is_of_another_source_when_its_batch_comes_gets_nothing_of_it()
     {
-        FileSource file = RandomFile((long)Image, 9, out byte[] contents);
-        Run(file, contents, Replay, Wanted);
-        for (int round = 0; round < 20; round++)
-        {
-            ServedClient it = Serve(policy: Replay);
-            ulong at = it.MapRegistered(Image, file);
-            Assert.Null(Engine.UnregisterAsync(it.Session, at, Image).Finish().Error);
-            it.Register(at, Image, ZeroSource.Instance);
-            Assert.Equal(0, it.Client.ReadByte(at + (2047 * Page)));
-            it.Client.Kill();
-        }
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
+        Assert.Null(Engine.UnregisterAsync(it.Session, at, Image).Finish().Error);
+        it.Register(at, Image, ZeroSource.Instance);
+        source.Release();
+        WaitForEndOfJobs(it);
+        Assert.Equal(0, it.Status().ResidentBytes);
+        it.AssertZero(at, Image);
+    }
 
-        _ = contents;
+    [Fact]
+    public void Range_that_shows_another_part_when_its_batch_comes_gets_nothing_of_it()
+    {
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
+        Assert.Null(Engine.UnregisterAsync(it.Session, at, Image).Finish().Error);
+        it.Register(at, Image / 2, source, offset: (long)(Image / 2));
+        source.Release();
+        WaitForEndOfJobs(it);
+        it.AssertHolds(at, Image / 2, source, (long)(Image / 2));
+    }
+
+    [Fact]
+    public void Range_that_moves_away_before_its_batch_comes_holds_what_it_must()
+    {
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
+        (ulong to, _) = it.Client.Map("anon", Image);
+        it.Client.Run($"mremap {at} {Image} {Image} {to}");
+        source.Release();
+        WaitForEndOfJobs(it);
+        it.AssertHolds(to, Image, source);
     }
 
     [Fact]
     public void Client_that_dies_during_its_replay_leaves_nothing_behind()
     {
-        FileSource file = RandomFile((long)Image, 10, out byte[] contents);
-        Run(file, contents, Replay, Wanted);
-        for (int round = 0; round < 20; round++)
-        {
-            ServedClient it = Serve(policy: Replay);
-            it.MapRegistered(Image, file);
-            it.Client.Kill();
-        }
+        ServedClient it = ServeHeldReplay(out ScriptedSource source, out _);
+        Assert.InRange(Engine.WorkingSets.TouchBytes.Bytes, 0, 0);
+        it.Client.Kill();
+        Eventually.True(() => Engine.Sessions().Count == 0, "the end of the session");
+        source.Release();
+        Eventually.True(() => Alice.Usage is { Fetches: 0, PagesInFlight: 0 }, "the end of the fetches");
+        Assert.True(Engine.WorkingSets.WaitForRest(Eventually.DefaultDeadline));
+        Assert.Equal(0, Engine.WorkingSets.TouchBytes.Bytes);
+        Assert.Equal(0, Alice.Usage.TouchBytes.Bytes);
+        Assert.Equal(0, Assert.Single(Engine.ReadWorkingSets()).LiveRuns);
     }
 
     [Fact]
@@ -75,7 +90,7 @@ public sealed class ReplayRaceTests : WorkingSetTest
         ServedClient it = ServeHeldReplay(out ScriptedSource source, out ulong at);
         source.FailNext(1);
         source.Release();
-        Eventually.True(() => it.Session.Jobs.Count == 0, "the end of the replay");
+        WaitForEndOfJobs(it);
         foreach (ulong page in Wanted)
             it.AssertHolds(at + (page * Page), Page, source, (long)(page * Page));
         EndRun(it);

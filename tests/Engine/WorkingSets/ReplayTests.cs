@@ -1,8 +1,10 @@
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.Tests.Harness;
+using UffdManager.Engine.Tracking;
 using UffdManager.Engine.WorkingSets;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
@@ -76,6 +78,44 @@ public sealed class ReplayTests : WorkingSetTest
         it.Client.WriteByte(at + (page * Page), 77);
         Assert.Equal(1, CountersOf(Alice).Faults(FaultKind.WriteProtect, FaultOutcome.Unprotected));
         _ = contents;
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void First_write_to_a_replayed_page_of_a_tracked_session_is_listed(bool isTrackedFirst)
+    {
+        // Every other page that is wanted is a hole of the image.
+        string path = Temp.Combine("holes");
+        using (FileStream made = File.Create(path))
+        {
+            made.SetLength((long)Image);
+            foreach (ulong page in Wanted.Where(page => page % 8 == 0))
+            {
+                made.Position = (long)(page * Page);
+                made.Write(new byte[Page].Select(_ => (byte)7).ToArray());
+            }
+        }
+
+        byte[] contents = File.ReadAllBytes(path);
+        LayeredSource image = Own(new LayeredSource([new ImageLayer(FileIo.Open(path, OpenFlags.ReadOnly), path, isDirect: false)], (int)Page, new ChunkCache(1 << 30), path));
+        Run(image, contents, Replay, Wanted);
+        ServedClient it = Serve(policy: Replay);
+        (ulong at, _) = it.Client.Map("anon", Image);
+        if (!isTrackedFirst)
+            it.Register(at, Image, image);
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        if (isTrackedFirst)
+            it.Register(at, Image, image);
+        WaitForReplay(it);
+        Assert.Null(FaultEngine.DirtyPagesAsync(it.Session, 0, 10_000, reset: true).Finish().Error);
+        foreach (ulong page in Wanted)
+            it.Client.WriteByte(at + (page * Page), 9);
+        DirtyPages dirty = FaultEngine.DirtyPagesAsync(it.Session, 0, 10_000, reset: false).Finish();
+        Assert.Null(dirty.Next);
+        Assert.Equal(
+            Wanted.Select(page => at + (page * Page)),
+            dirty.Runs.SelectMany(run => Enumerable.Range(0, (int)(run.Length / Page)).Select(i => run.Start + ((ulong)i * Page))));
     }
 
     [Fact]

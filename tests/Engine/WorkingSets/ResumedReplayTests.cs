@@ -1,4 +1,6 @@
 using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.State;
 using UffdManager.Engine.Tests.Harness;
@@ -59,6 +61,39 @@ public sealed class ResumedReplayTests : RestoreTest
         Eventually.True(() => again.Status().ResidentBytes == (long)Image, "the rest of the region");
         Assert.Equal(ClientProcess.Hash(contents), again.Client.HashRange(at, Image));
         Assert.Equal(0, again.Status().Faults);
+    }
+
+    [Fact]
+    public void Forked_child_is_filled_by_no_manager()
+    {
+        Policy policy = Named with { Prefetch = new PrefetchPolicy { Mode = PrefetchMode.ReplayThenFull, RecordTime = TimeSpan.FromHours(1) } };
+        ServedClient it = Serve(policy: policy);
+        ulong at = it.MapRegistered(MiB, RandomFile((long)MiB, 4, out byte[] contents));
+        Assert.Equal(RegionFlags.Ahead, Assert.Single(it.Session.Regions.All).Flags);
+        it.Client.Run("fork");
+        ClientProcess child = Track(it.Client.AcceptChild());
+        Eventually.True(() => Engine.Sessions().Count == 2, "the child's session");
+        RestoreReport report = Restart();
+        Session restored = report.Sessions.Single(it => it.Session.ParentId != 0).Session;
+        Assert.Equal(RegionFlags.None, Assert.Single(restored.Regions.All).Flags);
+        Assert.Empty(restored.Runs);
+        Assert.Single(report.Sessions.Single(it => it.Session.ParentId == 0).Session.Runs);
+        Assert.Equal(contents[0], child.ReadByte(at));
+    }
+
+    [Fact]
+    public void Region_that_was_filled_is_not_filled_again_by_the_next_manager()
+    {
+        Policy policy = Named with { Prefetch = new PrefetchPolicy { Mode = PrefetchMode.Full } };
+        FileSource file = RandomFile((long)MiB, 5, out byte[] contents);
+        ServedClient it = Serve(policy: policy);
+        ulong at = it.MapRegistered(MiB, file, flags: RegionFlags.RemoveMeansSource);
+        Eventually.True(() => it.Status().ResidentBytes == (long)MiB && it.Session.Jobs.Count == 0, "the region");
+        it.Client.Run($"madvise {at} {MiB / 2} 4");
+        ServedClient again = Again(it, Restart());
+        Eventually.Never(() => again.Status().ResidentBytes > (long)(MiB / 2), TimeSpan.FromMilliseconds(50), "what was given back");
+        Assert.Empty(again.Session.Jobs);
+        Assert.Equal(ClientProcess.Hash(contents), again.Client.HashRange(at, MiB));
     }
 
     [Fact]

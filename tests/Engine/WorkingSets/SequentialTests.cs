@@ -46,6 +46,19 @@ public sealed class SequentialTests : EngineTest
     }
 
     [Fact]
+    public void Window_ahead_ends_where_a_block_of_memory_does_that_may_not_be_plugged_in()
+    {
+        ScriptedSource source = Scripted(8 * MiB);
+        source.InMemory = true;
+        ServedClient it = Serve(policy: Sequential);
+        ulong at = it.MapRegistered(8 * MiB, source);
+        it.AssertHolds(at + MiB, MiB, source, (long)MiB);
+        Assert.Equal((long)MiB, it.Status().ResidentBytes);
+        it.AssertHolds(at + (2 * MiB), Page, source, 2 * (long)MiB);
+        Assert.InRange(it.Status().ResidentBytes, (long)(MiB + (16 * Page)), 2 * (long)MiB);
+    }
+
+    [Fact]
     public void Two_threads_that_read_forward_are_two_streams()
     {
         ScriptedSource source = Scripted(4 * MiB);

@@ -21,6 +21,17 @@ public sealed class TraceCodecTests
         Assert.Equal(trace with { Entries = [] }, read with { Entries = trace.Entries[..0] });
     }).Check(Config.QuickThrowOnFailure.WithMaxTest(300));
 
+    [Theory]
+    [InlineData(Trace.MaximumCount, 0, true)]
+    [InlineData(Trace.MaximumCount + 1, 0, false)]
+    [InlineData(1, Trace.MaximumCount, true)]
+    [InlineData(1, int.MaxValue, false)]
+    public void Numbers_that_would_run_over_later_are_not_believed(int runs, int judged, bool isTaken)
+    {
+        Trace trace = new() { Entries = [], Runs = runs, ProbesJudged = judged };
+        Assert.Equal(isTaken, TraceCodec.TryDecode(TraceCodec.Encode(s_key, trace), s_key, out _) is not null);
+    }
+
     [Fact]
     public void Neighbours_that_agree_take_a_few_bytes_for_all_of_them()
     {
@@ -105,7 +116,7 @@ public sealed class TraceCodecTests
         return new Trace
         {
             Entries = [.. entries],
-            Runs = random.Next(),
+            Runs = random.Next(Trace.MaximumCount + 1),
             ObservedMilliseconds = random.Next(),
             Relearn = random.Next(2) == 1,
             ProbesJudged = 100,

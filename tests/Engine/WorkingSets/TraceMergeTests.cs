@@ -1,4 +1,5 @@
 using UffdManager.Engine.State;
+using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.WorkingSets;
 using Xunit;
 
@@ -67,6 +68,8 @@ public sealed class TraceMergeTests
             Replayed = null,
             IsReplayUseless = false,
             Milliseconds = part.Milliseconds,
+            Outcome = ReplayOutcome.Recorded,
+            Pages = new long[6],
             Windows = [new PageWindow(0, 500)],
             Touches = part.Touches,
         });
@@ -154,7 +157,7 @@ public sealed class TraceMergeTests
 
     private static RunReport Report(long milliseconds, Trace? replayed, int number, (uint Page, uint Milliseconds)[] touched)
     {
-        TouchLog log = new(new MemoryGauge());
+        TouchLog log = new(new TouchBudget(new MemoryGauge(), new MemoryGauge()));
         foreach ((uint page, uint at) in touched)
             Assert.True(log.TryAdd(new Touch(page, 1, at)));
         return new RunReport
@@ -164,6 +167,8 @@ public sealed class TraceMergeTests
             Replayed = replayed,
             IsReplayUseless = false,
             Milliseconds = milliseconds,
+            Outcome = replayed is null ? ReplayOutcome.Recorded : ReplayOutcome.Replayed,
+            Pages = new long[6],
             Windows = [s_all],
             Touches = log,
         };

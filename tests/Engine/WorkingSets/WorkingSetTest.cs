@@ -75,12 +75,20 @@ public abstract class WorkingSetTest : EngineTest
             Eventually.True(() => Traces.Saves > before, "what was learnt");
     }
 
-    // A client whose replay hangs in the source with its first batch.
-    private protected ServedClient ServeHeldReplay(out ScriptedSource source, out ulong at)
+    private protected static void WaitForEndOfJobs(ServedClient it) => Eventually.True(() => it.Session.Jobs.Count == 0, "the end of the replay");
+
+    private protected ScriptedSource Known(ulong bytes)
     {
-        source = Scripted(Image);
-        source.KnownAs = new SourceIdentity(1, 2, (long)Image, 3);
-        ServedClient first = Serve(policy: Replay);
+        ScriptedSource source = Scripted(bytes);
+        source.KnownAs = new SourceIdentity(1, 2, (long)bytes, 3);
+        return source;
+    }
+
+    // A client whose replay hangs in the source with its first batch.
+    private protected ServedClient ServeHeldReplay(out ScriptedSource source, out ulong at, Policy? policy = null)
+    {
+        source = Known(Image);
+        ServedClient first = Serve(policy: policy ?? Replay);
         at = first.MapRegistered(Image, source);
         foreach (ulong page in Wanted)
             first.AssertHolds(at + (page * Page), Page, source, (long)(page * Page));
@@ -88,7 +96,7 @@ public abstract class WorkingSetTest : EngineTest
 
         int before = source.Entered;
         source.Hold();
-        ServedClient second = Serve(policy: Replay);
+        ServedClient second = Serve(policy: policy ?? Replay);
         at = second.MapRegistered(Image, source);
         source.WaitForFetches(before + 1);
         return second;
