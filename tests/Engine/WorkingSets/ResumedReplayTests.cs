@@ -37,9 +37,11 @@ public sealed class ResumedReplayTests : RestoreTest
         first.Client.Kill();
         Eventually.True(() => _traces.Saves == 1, "what was learnt");
 
-        // Ended at once: whether the replay has begun, is in the middle or done, is a matter of luck.
+        // Ended as soon as it is planned: whether the replay is in the middle or done is a matter of luck. A run that ends before, and lived longer than to
+        // the time of some pages, would teach that they are not needed.
         ServedClient second = Serve(policy: Replaying);
         at = second.MapRegistered(Image, file);
+        Eventually.True(() => second.Session.Runs[0].Replayed is not null, "the plan");
         second.Client.ReadByte(at + (5 * Page));
         second.Client.WriteByte(at + (6 * Page), 99);
         contents[6 * Page] = 99;
