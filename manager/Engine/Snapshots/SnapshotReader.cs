@@ -26,6 +26,7 @@ internal sealed class SnapshotReader
     private readonly ulong _savedBytes;
     private readonly List<SnapshotRun> _plan = [];
     private WriteItem? _urgentItem;
+    private ulong _postponed;
     private int _next;
     private ulong _cursor;
 
@@ -71,7 +72,7 @@ internal sealed class SnapshotReader
     private bool SaveUrgent()
     {
         int saved = 0;
-        while (saved < UrgentPerBatch && _snapshot.Failure is null && !_snapshot.Urgent.IsEmpty)
+        while (saved < UrgentPerBatch && _snapshot.Failure is null && (_postponed != 0 || !_snapshot.Urgent.IsEmpty))
         {
             if (_urgentItem is null && !TryOpenUrgent())
             {
@@ -79,10 +80,24 @@ internal sealed class SnapshotReader
                 return true;
             }
 
-            _ = _snapshot.Urgent.TryTake(out ulong page);
+            ulong page = _postponed;
+            if (page == 0)
+            {
+                _ = _snapshot.Urgent.TryTake(out page);
+            }
+
+            _postponed = 0;
             if (_snapshot.Find(page) is not FrozenRegion region || page < _cursor || SavedFlags(region, page, region.PageBytes)[0] != 0)
             {
                 // It has been read, and the command that lets its writers go is on its way.
+                continue;
+            }
+
+            if (_urgentItem!.Used + (int)region.PageBytes > _buffers.PieceBytes)
+            {
+                // Behind pages of another size. Another buffer may have to be waited for.
+                _postponed = page;
+                Submit(ref _urgentItem);
                 continue;
             }
 
