@@ -7,6 +7,7 @@ public static unsafe partial class FileIo
 {
     [CName("SEEK_DATA")] private const int SeekDataWhence = 3;
     [CName("SEEK_HOLE")] private const int SeekHoleWhence = 4;
+    [CName("POSIX_FADV_WILLNEED")] private const int WillNeedAdvice = 3;
 
     /// <summary>
     /// preadv2(2) with RWF_NOWAIT: reads what the page cache holds and never waits for a disk. Fewer bytes than asked for means that the
@@ -90,6 +91,9 @@ public static unsafe partial class FileIo
         return result < 0 ? LastError.Get() : Errno.OK;
     }
 
+    /// <summary>posix_fadvise(2), POSIX_FADV_WILLNEED: the kernel begins to read a range into the page cache, and does not wait for it. A hint.</summary>
+    public static void WillNeed(FdLease fd, long offset, long length) => _ = PosixFadvise(fd.Fd, offset, length, WillNeedAdvice);
+
     /// <summary>fsync(2): what was written is on the disk when it returns; of a directory, what was made, renamed and removed in it.</summary>
     /// <returns>EIO, ENOSPC, EDQUOT: it may not be.</returns>
     public static Errno Sync(SafeFd fd)
@@ -135,6 +139,10 @@ public static unsafe partial class FileIo
 
     [LibraryImport(Libc.Name, EntryPoint = "fallocate", SetLastError = true)]
     private static partial int Fallocate(int fd, int mode, long offset, long length);
+
+    // Returns its error, and leaves errno alone.
+    [LibraryImport(Libc.Name, EntryPoint = "posix_fadvise")]
+    private static partial int PosixFadvise(int fd, long offset, long length, int advice);
 
     [LibraryImport(Libc.Name, EntryPoint = "fsync", SetLastError = true)]
     private static partial int FSync(int fd);

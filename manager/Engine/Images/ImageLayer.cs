@@ -78,7 +78,7 @@ public class ImageLayer : IDisposable
     /// <param name="buffer">Room for <paramref name="length"/> bytes, page aligned.</param>
     /// <param name="length">Bytes, a multiple of the page size.</param>
     /// <param name="offset">Page aligned.</param>
-    /// <returns>OK; ESTALE when the file is not what it was; EFAULT when the buffer cannot be had; EIO and others of the device.</returns>
+    /// <returns>OK; ESTALE when the file is not what it was, for good; EFAULT when the buffer cannot be had; EIO and others of the device.</returns>
     internal virtual Errno Read(nuint buffer, int length, long offset)
     {
         // Whole blocks, also at the end, where O_DIRECT asks for them.
@@ -100,7 +100,16 @@ public class ImageLayer : IDisposable
             done += read;
         }
 
-        return IsUnchanged() ? Errno.OK : Errno.ESTALE;
+        return Check();
+    }
+
+    /// <summary>Tells the kernel that a range is going to be read, unless it is read past the page cache. Does not wait.</summary>
+    internal virtual void WillNeed(long offset, long length)
+    {
+        if (!IsDirect)
+        {
+            FileIo.WillNeed(_lease, offset, length);
+        }
     }
 
     /// <summary>The next byte of data; -1 when none follows. May wait.</summary>
@@ -112,17 +121,17 @@ public class ImageLayer : IDisposable
     internal virtual long SeekHole(long from) => FileIo.SeekHole(_file, from);
 
     /// <summary>Whether the file is still what it was when it was opened.</summary>
-    internal bool IsUnchanged()
+    /// <returns>OK; ESTALE when it is not, for good; or why nobody can tell at the moment: a network file system whose server does not answer.</returns>
+    internal virtual Errno Check()
     {
         try
         {
             FileStatus now = FileIo.Stat(_file);
-            return now.Size == Status.Size && now.ModifiedNanoseconds == Status.ModifiedNanoseconds;
+            return now.Size == Status.Size && now.ModifiedNanoseconds == Status.ModifiedNanoseconds ? Errno.OK : Errno.ESTALE;
         }
-        catch (SyscallException)
+        catch (SyscallException failure)
         {
-            // A network file system whose server knows it no more.
-            return false;
+            return failure.Errno == Errno.ENOENT ? Errno.ESTALE : failure.Errno;
         }
     }
 

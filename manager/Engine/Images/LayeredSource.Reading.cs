@@ -46,9 +46,10 @@ public sealed partial class LayeredSource
                     count++;
                 }
 
-                Errno errno = Obtain(s_nobody, chunk, count, mayEvict: false);
+                Errno errno = Obtain(s_nobody, chunk, count, mayEvict: false, out int brought);
                 if (errno != Errno.OK)
                 {
+                    Store.Unpin(chunk, brought);
                     return errno == Errno.ENOMEM ? Errno.ENOSPC : errno;
                 }
 
@@ -77,8 +78,8 @@ public sealed partial class LayeredSource
         return chunks * ChunkStore.ChunkBytes;
     }
 
-    // Pins chunks, and reads those that are not there. All or nothing. ENOMEM: the cache cannot take them.
-    private Errno Obtain(Tenant payer, int first, int count, bool mayEvict)
+    // Pins chunks, and reads those that are not there. When it fails the leading ones that could be had stay pinned. ENOMEM: the cache cannot take them.
+    private Errno Obtain(Tenant payer, int first, int count, bool mayEvict, out int leading)
     {
         Span<bool> isPinned = stackalloc bool[count];
         Span<bool> isMine = stackalloc bool[count];
@@ -117,12 +118,15 @@ public sealed partial class LayeredSource
             }
         }
 
-        if (errno != Errno.OK)
+        leading = 0;
+        while (leading < count && isPinned[leading])
         {
-            for (int i = 0; i < count; i++)
-            {
-                Store.Unpin(first + i, isPinned[i] ? 1 : 0);
-            }
+            leading++;
+        }
+
+        for (int i = leading; i < count; i++)
+        {
+            Store.Unpin(first + i, isPinned[i] ? 1 : 0);
         }
 
         return errno;
@@ -218,7 +222,7 @@ public sealed partial class LayeredSource
             Errno errno = _layers[run.Layer].Read(target + (nuint)(from - offset), (int)(to - from), from);
             if (errno != Errno.OK)
             {
-                // For good: who begins to be served from other contents half-way is served wrong.
+                // For good, and only for a file that is known to be another: who begins to be served from other contents half-way is served wrong.
                 _changed = errno == Errno.ESTALE ? _layers[run.Layer] : _changed;
                 return errno;
             }

@@ -150,20 +150,21 @@ public sealed partial class LayeredSource : PageSource
         int first = ChunkStore.ChunkOf(offset);
         int count = Math.Min(ChunkStore.ChunkOf(offset + bytes - 1) - first + 1, MaximumChunks);
         bytes = (int)Math.Min(bytes, ChunkStore.OffsetOf(first + count) - offset);
-        Errno errno = Obtain(payer, first, count, mayEvict: true);
-        if (errno == Errno.OK)
+        Errno errno = Obtain(payer, first, count, mayEvict: true, out int leading);
+        if (leading > 0 && errno != Errno.ENOMEM)
         {
-            page = Pinned(offset, bytes, first, count);
+            page = Pinned(offset, (int)Math.Min(bytes, ChunkStore.OffsetOf(first + leading) - offset), first, leading);
             return Errno.OK;
         }
 
-        if (errno != Errno.ENOMEM)
+        // Where the cache has no room; and where a chunk cannot be read, because one bad sector must not cost the pages around it.
+        Store.Unpin(first, leading);
+        if (errno == Errno.ENOMEM || (errno != Errno.ESTALE && bytes < Math.Min(ChunkStore.OffsetOf(first + count), _end) - ChunkStore.OffsetOf(first)))
         {
-            return errno;
+            errno = ReadInto(buffer, offset, bytes, clear: true);
+            page = errno == Errno.OK ? new SourcePages(buffer, bytes) : default;
         }
 
-        errno = ReadInto(buffer, offset, bytes, clear: true);
-        page = errno == Errno.OK ? new SourcePages(buffer, bytes) : default;
         return errno;
     }
 
@@ -205,11 +206,11 @@ public sealed partial class LayeredSource : PageSource
         return false;
     }
 
-    /// <summary>Looks whether the files are what they were when they were opened. May wait for a file system.</summary>
+    /// <summary>Looks whether the files are what they were when they were opened, as far as their file systems answer. May wait for one.</summary>
     /// <returns>The first that is not, from which nothing is read any more from now on; null when all is well.</returns>
     public string? FindChange()
     {
-        _changed ??= _layers.FirstOrDefault(layer => !layer.IsUnchanged());
+        _changed ??= _layers.FirstOrDefault(layer => layer.Check() == Errno.ESTALE);
         return ChangedFile;
     }
 

@@ -28,6 +28,13 @@ internal sealed partial class FaultLoop
             return;
         }
 
+        // Without its neighbours the page may be had: at once, because nobody has asked for it alone.
+        if (TryNarrow(ticket))
+        {
+            Submit(ticket);
+            return;
+        }
+
         Policy policy = ticket.Policy;
         long backoff = Math.Min((long)policy.RetryBackoff.TotalNanoseconds << Math.Min(ticket.Attempts - 1, 20), MaximumRetryBackoff);
 

@@ -65,6 +65,11 @@ public abstract class PageSource : IDisposable
     /// <summary>As <see cref="Fetch(long, int, nuint, out SourcePages)"/>, for a tenant that is charged for what stays in memory afterwards.</summary>
     public virtual Errno Fetch(long offset, int length, nuint buffer, Tenant payer, out SourcePages page) => Fetch(offset, length, buffer, out page);
 
+    /// <summary>
+    /// As Fetch, for a piece of many that lie scattered, each of which was announced by <see cref="WillNeed"/>: what lies around it is not worth a read.
+    /// </summary>
+    public virtual Errno FetchPiece(long offset, int length, nuint buffer, Tenant payer, out SourcePages page) => Fetch(offset, length, buffer, payer, out page);
+
     /// <summary>Gives back what <see cref="TryGet"/> or Fetch said, once; until then the bytes stay where they are. Any thread; never waits.</summary>
     public virtual void Release(in SourcePages page)
     {

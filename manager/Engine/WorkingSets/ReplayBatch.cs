@@ -96,7 +96,7 @@ internal sealed class ReplayBatch
         at = buffer;
         for (int i = 0; i < Count; at += (nuint)_lengths[i++])
         {
-            Errno errno = slow[i] ? source.Fetch(_offsets[i], _lengths[i], at, payer, out _pages[i]) : Errno.OK;
+            Errno errno = slow[i] ? source.FetchPiece(_offsets[i], _lengths[i], at, payer, out _pages[i]) : Errno.OK;
             if (errno != Errno.OK)
             {
                 Count = i;

@@ -56,7 +56,9 @@ public sealed class ChunkCacheTests : ImageTest
     {
         ChunkCache cache = CacheOf(8);
         LayeredSource source = Random(2 * PagesOfChunk, 1, cache, out byte[] expected, out ScriptedLayer layer);
-        layer.FailNext(2);
+
+        // Of a page its chunk is tried, and then itself.
+        layer.FailNext(3);
         Assert.Equal(Errno.EIO, source.Fetch(0, PageBytes, s_buffer, out _));
         Assert.Equal(Errno.EIO, source.Fetch(0, 2 * Chunk, s_buffer, out _));
         Assert.Equal(0, source.CachedBytes());

@@ -26,6 +26,15 @@ internal sealed class ScriptedLayer(SafeFile file, string description) : ImageLa
     /// <summary>So many searches fail.</summary>
     public int FailingSearches { get; set; }
 
+    /// <summary>Where the device has a bad sector; -1 for nowhere.</summary>
+    public long BadSector { get; set; } = -1;
+
+    /// <summary>What is said instead of whether the file has changed, once.</summary>
+    public Errno NextCheck { get; set; }
+
+    /// <summary>What the kernel was told of, in the order in which it was.</summary>
+    public List<(long Offset, long Length)> Announced { get; } = [];
+
     /// <summary>From now on reads and searches hang until <see cref="Release"/>.</summary>
     public void Hold() => _gate.Reset();
 
@@ -45,8 +54,30 @@ internal sealed class ScriptedLayer(SafeFile file, string description) : ImageLa
             return Failure;
         }
 
+        if (BadSector >= offset && BadSector < offset + length)
+        {
+            return Errno.EIO;
+        }
+
         Interlocked.Add(ref _bytes, length);
         return base.Read(buffer, length, offset);
+    }
+
+    internal override Errno Check()
+    {
+        Errno errno = NextCheck;
+        NextCheck = Errno.OK;
+        return errno == Errno.OK ? base.Check() : errno;
+    }
+
+    internal override void WillNeed(long offset, long length)
+    {
+        lock (Announced)
+        {
+            Announced.Add((offset, length));
+        }
+
+        base.WillNeed(offset, length);
     }
 
     internal override long SeekData(long from)
