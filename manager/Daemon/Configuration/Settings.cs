@@ -111,7 +111,7 @@ internal static class Settings
         Size("tenants.*.limits.mapBytes", "64GiB", 4096, 1L << 47, "Bytes of all shared images."),
         Size("tenants.*.limits.cacheBytes", "512MiB", 128 << 10, 1L << 46, "Chunks of images in memory that are charged to the tenant."),
 
-        new("snapshots.*.image", SettingKind.Text, null, "Memory file of the snapshot, below one of the tenant's source directories, or the name of an image that the tenant may use.") { Required = true },
+        new("snapshots.*.image", SettingKind.Text, null, "Memory file of the snapshot, below one of the tenant's source directories, or the name of an image that the tenant may use, which comes first.") { Required = true },
         new("snapshots.*.tenant", SettingKind.Text, null, "Tenant that the VMs are accounted to.") { Required = true },
         new("snapshots.*.policy", SettingKind.Text, null, "Policy of the VMs' memory, whose source has no part in it; if it is not set, the tenant's default one."),
         new("snapshots.*.socket", SettingKind.AbsolutePath, null,
