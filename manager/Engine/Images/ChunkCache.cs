@@ -54,6 +54,18 @@ public sealed class ChunkCache
         }
     }
 
+    /// <summary>Whether so many chunks can be there at once for a payer; if not, to make room for them would empty the cache in vain.</summary>
+    internal bool CanHold(Tenant payer, int chunks) => (long)chunks * ChunkStore.ChunkBytes <= Math.Min(_limit, payer.Limits.CacheBytes);
+
+    /// <summary>Counts a read that goes past the cache because it does not fit in.</summary>
+    internal void CountBypass()
+    {
+        lock (_lock)
+        {
+            _bypasses++;
+        }
+    }
+
     /// <summary>Makes room for one chunk.</summary>
     /// <param name="payer">Who is charged.</param>
     /// <param name="mayEvict">Whether others may be given up for it.</param>

@@ -20,6 +20,16 @@ public class ImageLayer : IDisposable
     /// <exception cref="SyscallException">The file cannot be examined.</exception>
     /// <exception cref="ArgumentException">Not a regular file, or empty.</exception>
     public ImageLayer(SafeFile file, string description, bool isDirect)
+        : this(file, description, isDirect, asItWas: null)
+    {
+    }
+
+    /// <summary>Takes a file over that another manager had opened.</summary>
+    /// <param name="file">Opened for reading; owned from now on, also when this throws.</param>
+    /// <param name="description">For logs and status.</param>
+    /// <param name="isDirect">Whether it was opened with O_DIRECT.</param>
+    /// <param name="asItWas">What it was then, to which it is compared; null for what it is now.</param>
+    internal ImageLayer(SafeFile file, string description, bool isDirect, FileStatus? asItWas)
     {
         ArgumentNullException.ThrowIfNull(file);
         _file = file;
@@ -27,7 +37,7 @@ public class ImageLayer : IDisposable
         IsDirect = isDirect;
         try
         {
-            Status = FileIo.Stat(file);
+            Status = asItWas ?? FileIo.Stat(file);
             if (!Status.IsRegular || Status.Size == 0)
             {
                 throw new ArgumentException(Status.IsRegular ? $"{description} is empty" : $"{description} is not a regular file", nameof(file));
@@ -52,7 +62,7 @@ public class ImageLayer : IDisposable
     public long Length => Status.Size;
 
     /// <summary>What it was when it was opened.</summary>
-    internal FileStatus Status { get; }
+    public FileStatus Status { get; }
 
     /// <summary>For the next manager; borrowed.</summary>
     internal SafeFd File => _file;

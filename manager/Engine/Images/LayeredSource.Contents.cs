@@ -53,8 +53,7 @@ public sealed partial class LayeredSource
         ImageContents? found = null;
         try
         {
-            found = ImageContents.Read(_layers, _pageBytes, _end);
-            errno = Errno.OK;
+            (errno, found) = Search();
         }
         catch (SyscallException failure)
         {
@@ -81,5 +80,28 @@ public sealed partial class LayeredSource
         }
 
         return errno;
+    }
+
+    // Holes of a file that has changed since it was opened are no zeros of the image.
+    private (Errno Errno, ImageContents? Found) Search()
+    {
+        if (FindChange() is not null)
+        {
+            return (Errno.ESTALE, null);
+        }
+
+        ImageContents found = ImageContents.Read(_layers, _pageBytes, _end);
+        foreach (ImageLayer layer in _layers)
+        {
+            Errno errno = layer.Check();
+            if (errno != Errno.OK)
+            {
+                _changed ??= errno == Errno.ESTALE ? layer : null;
+                found.Dispose();
+                return (errno, null);
+            }
+        }
+
+        return (Errno.OK, found);
     }
 }

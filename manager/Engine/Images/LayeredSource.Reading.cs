@@ -81,6 +81,13 @@ public sealed partial class LayeredSource
     // Pins chunks, and reads those that are not there. When it fails the leading ones that could be had stay pinned. ENOMEM: the cache cannot take them.
     private Errno Obtain(Tenant payer, int first, int count, bool mayEvict, out int leading)
     {
+        leading = 0;
+        if (mayEvict && !_cache.CanHold(payer, CountUnfilled(first, count)))
+        {
+            _cache.CountBypass();
+            return Errno.ENOMEM;
+        }
+
         Span<bool> isPinned = stackalloc bool[count];
         Span<bool> isMine = stackalloc bool[count];
         Errno errno = Errno.OK;
@@ -118,7 +125,6 @@ public sealed partial class LayeredSource
             }
         }
 
-        leading = 0;
         while (leading < count && isPinned[leading])
         {
             leading++;
@@ -130,6 +136,17 @@ public sealed partial class LayeredSource
         }
 
         return errno;
+    }
+
+    private int CountUnfilled(int first, int count)
+    {
+        int unfilled = 0;
+        for (int i = 0; i < count; i++)
+        {
+            unfilled += Store.IsFilled(first + i) ? 0 : 1;
+        }
+
+        return unfilled;
     }
 
     private Errno TryClaim(Tenant payer, int chunk, bool mayEvict, out bool isMine)

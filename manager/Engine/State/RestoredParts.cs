@@ -15,6 +15,7 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
     private readonly Dictionary<long, PageSource> _sources = [];
     private readonly Dictionary<long, SharedImage> _images = [];
     private readonly Dictionary<long, string> _lostImages = [];
+    private readonly Dictionary<long, string> _lostSources = [];
 
     /// <summary>Makes all images again; what is wrong with one is told to the sessions that show it.</summary>
     public void RestoreImages()
@@ -136,7 +137,23 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
             return known;
         }
 
-        PageSource source = document.Layers is LayersDocument layers ? Layered(document, layers) : Single(document);
+        // Each session is told the reason, not that the first one had taken the descriptors.
+        if (_lostSources.TryGetValue(document.Id, out string? reason))
+        {
+            throw new CorruptStateException(reason);
+        }
+
+        PageSource source;
+        try
+        {
+            source = document.Layers is LayersDocument layers ? Layered(document, layers) : Single(document);
+        }
+        catch (CorruptStateException failure)
+        {
+            _lostSources[document.Id] = failure.Message;
+            throw;
+        }
+
         source.OwnerTag = document.OwnerTag;
         source.KeepAs(keeper, document.Id);
         _sources[document.Id] = source;
@@ -163,12 +180,18 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
         List<ImageLayer> layers = [];
         try
         {
+            List<(SafeFile File, FileStatus Status)> found = [.. files.Select(file => (file, FileIo.Stat(file)))];
             foreach (LayerDocument layer in wanted.Files)
             {
-                SafeFile file = files.Find(candidate => IsTheSame(candidate, layer))
-                    ?? throw new CorruptStateException($"{layer.Description}, a file of {document.Description}, has changed, or is another file");
+                (SafeFile? file, FileStatus status) = found.Find(candidate => (candidate.Status.Device, candidate.Status.Inode) == (layer.Device, layer.Inode));
+                found.Remove((file!, status));
+                if (file is null)
+                {
+                    throw new CorruptStateException($"{layer.Description}, a file of {document.Description}, is another file");
+                }
+
                 files.Remove(file);
-                layers.Add(new ImageLayer(file, layer.Description, layer.IsDirect));
+                layers.Add(new ImageLayer(file, layer.Description, layer.IsDirect, status with { Size = layer.Bytes, ModifiedNanoseconds = layer.ModifiedNanoseconds }));
             }
         }
         catch
@@ -178,13 +201,10 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
             throw;
         }
 
-        // Its files are searched by whoever needs the first page: all clients of all tenants wait for the end of the restore.
-        return LayeredSource.Unsearched(layers, wanted.PageBytes, cache, document.Description);
-    }
-
-    private static bool IsTheSame(SafeFile file, LayerDocument layer)
-    {
-        FileStatus status = FileIo.Stat(file);
-        return (status.Device, status.Inode, status.Size, status.ModifiedNanoseconds) == (layer.Device, layer.Inode, layer.Bytes, layer.ModifiedNanoseconds);
+        // Its files are searched by whoever needs the first page: all clients of all tenants wait for the end of the restore. One that has been changed since is read by
+        // nobody, as without a restart; who needs a page of it meets the policy's verdict, and who has all of its pages does not notice.
+        LayeredSource source = LayeredSource.Unsearched(layers, wanted.PageBytes, cache, document.Description);
+        _ = source.FindChange();
+        return source;
     }
 }

@@ -100,6 +100,27 @@ public sealed class ChunkCacheTests : ImageTest
     }
 
     [Fact]
+    public void Range_that_is_larger_than_the_cache_empties_it_not()
+    {
+        ChunkCache cache = CacheOf(64);
+        Tenant small = new("small", 1, new TenantLimits { CacheBytes = 4 * Chunk });
+        LayeredSource source = Random(16 * PagesOfChunk, 1, cache, out byte[] expected, out ScriptedLayer layer);
+        for (int chunk = 0; chunk < 4; chunk++)
+            Want(source, small, chunk);
+        Assert.Equal(Errno.OK, source.Fetch(8 * Chunk, 5 * Chunk, s_buffer, small, out SourcePages passed));
+        Assert.Equal((s_buffer, 5 * Chunk, expected[8 * PagesOfChunk]), (passed.Address, passed.Length, NativePages.At<byte>(passed.Address)));
+        Assert.Equal((4L * Chunk, 1L), (source.CachedBytes(), cache.Read().Bypasses));
+        Assert.Equal(0, cache.Read().Tenants.Sum(tenant => tenant.Evictions));
+
+        // Of what is there already nothing has to be made room for.
+        Tenant none = new("none", 1, new TenantLimits { CacheBytes = 0 });
+        Assert.Equal(Errno.OK, source.Fetch(0, 4 * Chunk, s_buffer, none, out SourcePages kept));
+        Assert.NotEqual(s_buffer, kept.Address);
+        source.Release(in kept);
+        Assert.Equal(5, layer.Reads);
+    }
+
+    [Fact]
     public void Cache_of_nothing_serves_everything()
     {
         LayeredSource source = Random(2 * PagesOfChunk, 1, new ChunkCache(0), out byte[] expected, out _);

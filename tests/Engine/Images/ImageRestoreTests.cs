@@ -1,4 +1,5 @@
 using UffdManager.Engine.Images;
+using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.State;
 using UffdManager.Engine.Tests.Harness;
@@ -47,19 +48,44 @@ public sealed class ImageRestoreTests : RestoreTest
     }
 
     [Fact]
-    public void Layer_that_changed_while_nobody_looked_fails_closed()
+    public void Layer_that_changed_while_nobody_looked_ends_those_who_need_a_page_of_it()
     {
         LayeredSource source = Make(out _, out string diff);
-        ServedClient client = Serve();
-        client.MapRegistered(4 * Page, source);
+        Policy killing = new() { Name = "killing", OnUnavailable = Verdict.Kill, Deadline = TimeSpan.FromSeconds(30), RetryBackoff = TimeSpan.FromMilliseconds(1) };
+        (ServedClient full, ServedClient half) = (Serve(), Serve());
+        ulong atFull = full.MapRegistered(4 * Page, source, killing);
+        ulong atHalf = half.MapRegistered(4 * Page, source, killing);
+        for (ulong page = 0; page < 4; page++)
+            _ = full.Client.ReadByte(atFull + (page * Page));
+        Assert.Equal(1, half.Client.ReadByte(atHalf));
         EndManager();
-        using (FileStream file = new(diff, FileMode.Open))
-            file.WriteByte(9);
+        File.SetLastWriteTimeUtc(diff, DateTime.UnixEpoch);
         RestoreReport report = StartNext();
-        RestoreFailure failure = Assert.Single(report.Failures);
-        Assert.True(failure.Killed);
-        Assert.Contains($"{diff}, a file of an image, has changed", failure.Reason, StringComparison.Ordinal);
-        client.Client.WaitForExit();
+        Assert.Empty(report.Failures);
+        (full, half) = (Again(full, report), Again(half, report));
+        half.Client.Begin($"read {atHalf + Page}", 1);
+        half.Client.WaitForExit();
+        Assert.Equal(diff, Assert.IsType<LayeredSource>(Assert.Single(RestoredSources).Source).ChangedFile);
+        Assert.Equal((2, 0), (full.Client.ReadByte(atFull + Page), full.Client.ReadByte(atFull + (3 * Page))));
+    }
+
+    [Fact]
+    public void Each_session_hears_why_its_image_could_not_be_restored()
+    {
+        LayeredSource source = Make(out string below, out _);
+        ServedClient[] clients = [Serve(), Serve()];
+        foreach (ServedClient client in clients)
+            client.MapRegistered(4 * Page, source);
+        EndManager();
+        string name = Store.Names.Single(stored => stored.StartsWith("source-", StringComparison.Ordinal));
+        Store.Lose(name, it => FileIo.ReadDescriptorLink(it) == below);
+        using SafeFile other = FileIo.Open(Temp.WriteFile("other", [1]), OpenFlags.ReadOnly);
+        Assert.True(Store.TryStore(name, [other]));
+        RestoreReport report = StartNext();
+        Assert.Equal(2, report.Failures.Count);
+        Assert.All(report.Failures, failure => Assert.Contains($"{below}, a file of an image, is another file", failure.Reason, StringComparison.Ordinal));
+        foreach (ServedClient client in clients)
+            client.Client.WaitForExit();
     }
 
     [Fact]

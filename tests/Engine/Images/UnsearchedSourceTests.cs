@@ -50,6 +50,38 @@ public sealed class UnsearchedSourceTests : ImageTest
         Assert.Equal(3, layer.Searches);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Hole_of_a_file_that_has_changed_is_no_zero_of_the_image(bool whileItIsSearched)
+    {
+        LayeredSource source = Make(out ScriptedLayer layer);
+        Errno errno = Errno.OK;
+        Thread thread = new(() => errno = source.Fetch(3 * PageBytes, PageBytes, s_buffer, out _));
+        if (whileItIsSearched)
+        {
+            layer.Hold();
+            thread.Start();
+            Eventually.True(() => layer.Searches == 1, "the search to begin");
+        }
+
+        using (SafeFile file = FileIo.Open(layer.Description, OpenFlags.ReadWrite))
+        {
+            Memfd.Truncate(file, 0);
+            Memfd.Truncate(file, 8 * PageBytes);
+        }
+
+        File.SetLastWriteTimeUtc(layer.Description, DateTime.UnixEpoch);
+        if (!whileItIsSearched)
+            thread.Start();
+        layer.Release();
+        thread.Join();
+        Assert.Equal(Errno.ESTALE, errno);
+        Assert.Equal(SourceAnswer.Slow, source.TryGet(3 * PageBytes, PageBytes, 0, out _));
+        Assert.False(source.StartsWithZeros(3 * PageBytes, PageBytes, out _));
+        Assert.Equal(layer.Description, source.ChangedFile);
+    }
+
     [Fact]
     public void Client_waits_for_the_search_and_others_do_not_wait_with_it()
     {
