@@ -28,6 +28,14 @@ public static unsafe partial class FileIo
         return fd < 0 ? null : new SafeFile(fd);
     }
 
+    /// <summary>Opens what a descriptor is open for once more, with other flags; null with the reason on failure. The caller owns the descriptor.</summary>
+    public static SafeFile? TryReopen(SafeFd fd, OpenFlags flags, out Errno errno)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        return TryOpen($"/proc/self/fd/{lease.Fd}", flags, out errno);
+    }
+
     /// <summary>Opens a directory to look things up in, never following a link in the last component.</summary>
     /// <exception cref="SyscallException">What open(2) failed with.</exception>
     public static SafeFile OpenDirectory(string path) => Open(path, OpenFlags.Path | OpenFlags.Directory);

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using UffdManager.Control;
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Inspection;
 using UffdManager.Daemon.Tenancy;
@@ -10,9 +11,12 @@ using UffdManager.Linux;
 namespace UffdManager.Daemon.Control;
 
 /// <summary>Images: what there is, adding and removing.</summary>
-internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache, PolicyCatalog policies, ILogger<ImageRoutes> logger) : IControlRoutes
+internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache, PolicyCatalog policies, SnapshotDoor snapshots, ILogger<ImageRoutes> logger) : IControlRoutes
 {
     private const uint Root = 0;
+
+    // As for a fault loop.
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
 
     public IEnumerable<ControlRoute> Routes =>
     [
@@ -103,13 +107,26 @@ internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache
         // A configuration that names an image which is not there cannot be used: the next start would fail.
         if (policies.All.FirstOrDefault(policy => policy.Options.Source.Image == name).Grant is { } user)
             throw new ProblemException(ProblemKind.Conflict, $"policy {user.Policy.Name} takes its contents from image {name}", "take it out of the configuration and reload first");
-        await CarryOutAsync(() =>
-        {
-            images.Remove(name);
-            return true;
-        });
+        if (await FindUserAsync(name, request) is { } snapshot)
+            throw new ProblemException(ProblemKind.Conflict, $"snapshot {snapshot} is served from image {name}: every VM that comes to it would be killed", "stop serving it, or take it out of the configuration and reload, first");
+        string? doubt = await CarryOutAsync(() => images.Remove(name));
         LogRemoved(name, request.Peer);
+        if (doubt is not null)
+            LogDoubt(name, doubt);
         request.Http.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task<string?> FindUserAsync(string image, ControlRequest request)
+    {
+        try
+        {
+            IReadOnlyList<SnapshotView> views = await snapshots.ViewAsync().WaitAsync(s_patience, request.Aborted);
+            return views.FirstOrDefault(view => view.Options.Image == image || view.Options.Image == ImageName.Prefix + image)?.Name;
+        }
+        catch (TimeoutException)
+        {
+            throw new ProblemException(ProblemKind.Unavailable, "the door for snapshots does not answer, and may need the image", "ask again");
+        }
     }
 
     // With a look at the files, whether anybody has them open or not.
@@ -162,4 +179,7 @@ internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache
 
     [LoggerMessage(2251, LogLevel.Information, "Image {Image} was removed for {Peer}")]
     private partial void LogRemoved(string image, ControlPeer peer);
+
+    [LoggerMessage(2254, LogLevel.Warning, "Image {Image} was removed, and may be there again after a crash of the machine: {Problem}")]
+    private partial void LogDoubt(string image, string problem);
 }

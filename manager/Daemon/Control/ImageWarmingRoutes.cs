@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http;
 using UffdManager.Control;
 using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Inspection;
+using UffdManager.Engine.Images;
 using UffdManager.Linux;
 
 namespace UffdManager.Daemon.Control;
@@ -33,12 +34,22 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(request.Aborted, limits.Stopping);
         long began = time.GetTimestamp();
         long done = offset;
+        CancellationToken stopping = stop.Token;
+
+        // A reference of its own: the thread may hang in a read for longer than anybody wants to know of it.
+        LayeredSource source = (LayeredSource)image.Source.AddReference();
         Task<Errno> warming = Task.Factory.StartNew(
-            () => image.Source.Warm(offset, length, at =>
+            () =>
             {
-                Volatile.Write(ref done, at);
-                return !stop.IsCancellationRequested;
-            }),
+                using (source)
+                {
+                    return source.Warm(offset, length, at =>
+                    {
+                        Volatile.Write(ref done, at);
+                        return !stopping.IsCancellationRequested;
+                    });
+                }
+            },
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default);
@@ -46,7 +57,7 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         {
             long said = began;
             long lastSaid = -1;
-            while (!warming.IsCompleted)
+            while (!warming.IsCompleted && !stopping.IsCancellationRequested)
             {
                 long now = Volatile.Read(ref done) - offset;
                 if (now != lastSaid || time.GetElapsedTime(said) >= s_heartbeat)
@@ -55,11 +66,11 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
                     await SayAsync(now, result: null, problem: null);
                 }
 
-                await WaitAsync(warming, stop.Token);
-                request.Aborted.ThrowIfCancellationRequested();
+                await WaitAsync(warming, stopping);
             }
 
-            Errno errno = await warming;
+            request.Aborted.ThrowIfCancellationRequested();
+            Errno errno = warming.IsCompleted ? await warming : Errno.OK;
             long end = Volatile.Read(ref done) - offset;
             string result = errno == Errno.ENOSPC ? "full" : errno != Errno.OK ? "failed" : end < length ? "stopping" : "warm";
             string? problem = errno is Errno.OK or Errno.ENOSPC ? null : errno == Errno.ESTALE ? $"{image.Source.ChangedFile} has changed" : errno.Describe();
@@ -67,9 +78,8 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         }
         finally
         {
-            // The image must not be closed under the thread that reads it; it looks up after each piece.
+            // The thread looks up after each piece, and is not waited for: a file system may never answer.
             await stop.CancelAsync();
-            await warming;
         }
 
         Task SayAsync(long bytes, string? result, string? problem) => ControlResponse.LineAsync(

@@ -15,6 +15,12 @@ internal sealed record ImageDefinition
     /// <summary>Absolute path of its file.</summary>
     public required string Path { get; init; }
 
+    /// <summary>
+    /// The directory of images.sourceDirectories below which it was added, by an operator who may not add files from elsewhere; null for anywhere. It is opened
+    /// below there and without following symbolic links for ever: who may write there could put a link to another file in its place.
+    /// </summary>
+    public string? Below { get; init; }
+
     /// <summary>Name of the image that the file is a diff upon; null for a file that stands alone.</summary>
     public string? Base { get; init; }
 

@@ -12,12 +12,14 @@ internal static class ImageFileOpener
     /// <summary>Looks at a file that is to become an image.</summary>
     /// <param name="path">Absolute.</param>
     /// <param name="below">The directories below which it must lie, without symbolic links on the way; null for anywhere.</param>
-    /// <returns>What it is, and the SHA-256 of its beginning.</returns>
+    /// <returns>What it is, the SHA-256 of its beginning, and below which of the directories it lies.</returns>
     /// <exception cref="ImageException">It cannot be used.</exception>
-    public static (FileStatus Status, string HeaderSha256) Examine(string path, IReadOnlyList<string>? below)
+    public static (FileStatus Status, string HeaderSha256, string? Directory) Examine(string path, IReadOnlyList<string>? below)
     {
-        using SafeFile file = below is null ? Open(path, OpenFlags.ReadOnly) : OpenBelow(path, below);
-        return Examine(file, path);
+        string? directory = null;
+        using SafeFile file = below is null ? Open(path) : OpenBelow(path, below, out directory);
+        (FileStatus status, string header) = Examine(file, path);
+        return (status, header, directory);
     }
 
     /// <summary>Opens the file of an image that was added.</summary>
@@ -25,13 +27,17 @@ internal static class ImageFileOpener
     /// <exception cref="ImageException">It cannot be opened, or is not the file that was added.</exception>
     public static ImageLayer OpenLayer(ImageDefinition image)
     {
-        SafeFile file = Open(image.Path, OpenFlags.ReadOnly);
+        SafeFile file = image.Below is null ? Open(image.Path) : OpenBelow(image.Path, [image.Below], out _);
         try
         {
             (FileStatus status, string header) = Examine(file, image.Path);
-            if ((status.Inode, status.Size, status.ModifiedNanoseconds, header) != (image.Inode, image.Bytes, image.ModifiedNanoseconds, image.HeaderSha256))
-                throw Changed(image.Name, image.Path);
-            return image.Direct && TryOpenDirect(image, status) is { } direct ? direct : new ImageLayer(file.Duplicate<SafeFile>(), image.Path, isDirect: false);
+            ImageLayer layer = image.Direct && TryOpenDirect(image, file) is { } direct ? direct : new ImageLayer(file.Duplicate<SafeFile>(), image.Path, isDirect: false);
+
+            // What the layer holds on to is what is served: a write between the two looks would be a part of it.
+            if (header == image.HeaderSha256 && IsTheOne(image, status) && IsTheOne(image, layer.Status))
+                return layer;
+            layer.Dispose();
+            throw Changed(image.Name, image.Path);
         }
         catch (ArgumentException unusable)
         {
@@ -54,23 +60,27 @@ internal static class ImageFileOpener
         $"put the file back, or 'uffdctl image remove {image}' and add it again",
         Errno.ESTALE);
 
-    // Where O_DIRECT is refused, by open(2) or by the first read, the page cache has to do.
-    private static ImageLayer? TryOpenDirect(ImageDefinition image, FileStatus status)
+    private static bool IsTheOne(ImageDefinition image, FileStatus status) =>
+        (status.Inode, status.Size, status.ModifiedNanoseconds) == (image.Inode, image.Bytes, image.ModifiedNanoseconds);
+
+    // The same open file once more, whatever its path leads to by now. Where O_DIRECT is refused, by open(2) or by the first read, the page cache has to do.
+    private static ImageLayer? TryOpenDirect(ImageDefinition image, SafeFile file)
     {
-        if (FileIo.TryOpen(image.Path, OpenFlags.ReadOnly | OpenFlags.NonBlock | OpenFlags.Direct, out _) is not { } file)
+        if (FileIo.TryReopen(file, OpenFlags.ReadOnly | OpenFlags.NonBlock | OpenFlags.Direct, out _) is not { } again)
             return null;
-        ImageLayer layer = new(file, image.Path, isDirect: true);
-        if (FileIo.Stat(file).Inode == status.Inode && layer.TryRead() == Errno.OK)
+        ImageLayer layer = new(again, image.Path, isDirect: true);
+        if (layer.TryRead() == Errno.OK)
             return layer;
         layer.Dispose();
         return null;
     }
 
-    private static SafeFile Open(string path, OpenFlags flags) =>
-        FileIo.TryOpen(path, flags | OpenFlags.NonBlock, out Errno errno) ?? throw Unreadable(path, errno);
+    private static SafeFile Open(string path) =>
+        FileIo.TryOpen(path, OpenFlags.ReadOnly | OpenFlags.NonBlock, out Errno errno) ?? throw Unreadable(path, errno);
 
-    private static SafeFile OpenBelow(string path, IReadOnlyList<string> directories)
+    private static SafeFile OpenBelow(string path, IReadOnlyList<string> directories, out string? found)
     {
+        found = null;
         Errno errno = Errno.EACCES;
         foreach (string directory in directories)
         {
@@ -79,6 +89,7 @@ internal static class ImageFileOpener
                 continue;
             using (root)
             {
+                found = directory;
                 return FileIo.OpenBeneath(root, path[prefix.Length..].TrimStart('/'), OpenFlags.ReadOnly | OpenFlags.NonBlock, out errno)
                     ?? throw Unreadable(path, errno);
             }

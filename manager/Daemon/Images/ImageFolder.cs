@@ -58,6 +58,7 @@ internal sealed class ImageFolder(string directory)
     {
         string path = PathOf(definition.Name);
         string temporary = path + "~";
+        bool isNamed = false;
         try
         {
             Directory.CreateDirectory(directory, (UnixFileMode)DirectoryMode);
@@ -68,6 +69,7 @@ internal sealed class ImageFolder(string directory)
             }
 
             File.Move(temporary, path, overwrite: false);
+            isNamed = true;
             SyncDirectory();
         }
         catch (IOException) when (File.Exists(temporary) && Path.Exists(path))
@@ -76,26 +78,52 @@ internal sealed class ImageFolder(string directory)
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or SyscallException)
         {
+            // What was refused must not be there after a restart.
+            if (isNamed)
+                TryDelete(path);
+            TryDelete(temporary);
             throw Unwritable(failure);
         }
     }
 
     /// <summary>Forgets an image.</summary>
+    /// <returns>Why its file may be there again after a crash of the machine; null when it will not.</returns>
     /// <exception cref="ImageException">Its file cannot be removed.</exception>
-    public void Delete(string name)
+    public string? Delete(string name)
     {
         try
         {
             File.Delete(PathOf(name));
-            SyncDirectory();
         }
         catch (DirectoryNotFoundException)
         {
-            // Forgotten already.
+            return null;
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or SyscallException)
         {
             throw Unwritable(failure);
+        }
+
+        try
+        {
+            SyncDirectory();
+            return null;
+        }
+        catch (SyscallException failure)
+        {
+            return $"images.directory {directory} cannot be synchronized: {failure.Message}";
+        }
+    }
+
+    private static void TryDelete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // The reason of the first failure is told; a file that stays is one that the next start reads, or skips.
         }
     }
 
@@ -109,6 +137,8 @@ internal sealed class ImageFolder(string directory)
         return definition.Version is 0 or > ImageDefinition.CurrentVersion ? throw new JsonException($"it is of version {definition.Version}")
             : definition.Name != name || !ImageName.IsValid(name) ? throw new JsonException($"it is the file of \"{definition.Name}\"")
             : (definition.Base is null) != (definition.BaseIdentity is null) ? throw new JsonException("it does not say which contents it is a diff upon")
+            : definition.Path is not ['/', ..] || definition.Below is not (null or ['/', ..]) ? throw new JsonException("its path is not an absolute one")
+            : definition.HeaderSha256 is not { Length: 64 } hash || !hash.All(char.IsAsciiHexDigitLower) ? throw new JsonException("it has no hash")
             : definition.PageBytes is not (4096 or (2 << 20)) || definition.Bytes <= 0 ? throw new JsonException("its numbers are not those of an image")
             : definition;
     }

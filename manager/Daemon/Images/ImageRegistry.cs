@@ -25,6 +25,7 @@ internal sealed class ImageRegistry : IDisposable
     private readonly ImageOptions _options;
     private readonly ChunkCache _cache;
     private readonly TimeProvider _time;
+    private int _opened;
 
     public ImageRegistry(ImageOptions options, ChunkCache cache, TimeProvider time)
     {
@@ -38,6 +39,9 @@ internal sealed class ImageRegistry : IDisposable
 
     /// <summary>What was found in the directory and cannot be used, for the log.</summary>
     public IReadOnlyList<string> Problems => _problems;
+
+    /// <summary>Times that the files of an image were opened to be served from.</summary>
+    public int Opened => Volatile.Read(ref _opened);
 
     /// <summary>All images, by name.</summary>
     public IReadOnlyList<ImageReading> All()
@@ -70,12 +74,13 @@ internal sealed class ImageRegistry : IDisposable
                 throw new ImageException(ImageFault.Conflict, $"there is an image {wanted.Name} already", $"'uffdctl image remove {wanted.Name}' first, or take another name", Errno.EEXIST);
             _folder.CheckIsFree(wanted.Name);
 
-            (FileStatus status, string header) = ImageFileOpener.Examine(wanted.Path, wanted.MayUseAnyFile ? null : _options.SourceDirectories);
+            (FileStatus status, string header, string? directory) = ImageFileOpener.Examine(wanted.Path, wanted.MayUseAnyFile ? null : _options.SourceDirectories);
             ImageDefinition definition = new()
             {
                 Version = ImageDefinition.CurrentVersion,
                 Name = wanted.Name,
                 Path = wanted.Path,
+                Below = directory,
                 Base = wanted.Base,
                 BaseIdentity = below is null ? null : ImageChain.IdentityOf(below.Layers),
                 PageBytes = wanted.PageBytes ?? below?.Definition.PageBytes ?? 4096,
@@ -105,8 +110,9 @@ internal sealed class ImageRegistry : IDisposable
     }
 
     /// <summary>Forgets an image. Who is served from it goes on being served.</summary>
+    /// <returns>Why the image may be there again after a crash of the machine; null when it will not.</returns>
     /// <exception cref="ImageException">There is none, others are diffs upon it, or it cannot be forgotten.</exception>
-    public void Remove(string name)
+    public string? Remove(string name)
     {
         lock (_changing)
         {
@@ -114,7 +120,7 @@ internal sealed class ImageRegistry : IDisposable
                 throw Unknown(name);
             if (All().FirstOrDefault(image => image.Definition.Base == name) is { } above)
                 throw new ImageException(ImageFault.Conflict, $"image {above.Definition.Name} is a diff upon {name}", $"'uffdctl image remove {above.Definition.Name}' first", Errno.EBUSY);
-            _folder.Delete(name);
+            string? doubt = _folder.Delete(name);
             LayeredSource? source;
             lock (_gate)
             {
@@ -123,6 +129,7 @@ internal sealed class ImageRegistry : IDisposable
             }
 
             source?.Dispose();
+            return doubt;
         }
     }
 
@@ -131,23 +138,14 @@ internal sealed class ImageRegistry : IDisposable
     /// <exception cref="ImageException">There is none, or its files are not what they were.</exception>
     public OpenedImage Open(string name)
     {
-        Entry entry;
-        ImageReading reading;
-        LayeredSource? source;
-        lock (_gate)
-        {
-            entry = _images.GetValueOrDefault(name) ?? throw Unknown(name);
-            reading = Read(entry);
-            if (ImageChain.ProblemOf(reading.Layers) is { } problem)
-                throw problem;
-            source = (LayeredSource?)entry.Source?.AddReference();
-        }
+        (Entry entry, IReadOnlyList<ImageDefinition> layers) = Look(name);
+        string identity = ImageChain.IdentityOf(layers);
+        if (TryUse(entry) is { } shared)
+            return new OpenedImage(shared, identity);
 
-        source ??= Share(entry, Make(reading.Layers));
-        if (source.FindChange() is not { } changed)
-            return new OpenedImage(source, ImageChain.IdentityOf(reading.Layers));
-        source.Dispose();
-        throw ImageFileOpener.Changed(reading.Layers.First(layer => layer.Path == changed).Name, changed);
+        // One at a time: hundreds of VMs that are handed over at once would all search the files. What was touched and put back is opened anew, and the truth told either way.
+        lock (entry.Opening)
+            return new OpenedImage(TryUse(entry) ?? Share(entry, Make(layers)), identity);
     }
 
     /// <summary>Shares a source of the manager before again, for those who ask for its image by name.</summary>
@@ -159,7 +157,7 @@ internal sealed class ImageRegistry : IDisposable
             return;
         lock (_gate)
         {
-            if (_images.TryGetValue(fields[0], out Entry? entry) && entry.Source is null && ImageChain.IdentityOf(Read(entry).Layers) == fields[1])
+            if (source.ChangedFile is null && _images.TryGetValue(fields[0], out Entry? entry) && entry.Source is null && ImageChain.IdentityOf(Read(entry).Layers) == fields[1])
                 entry.Source = (LayeredSource)source.AddReference();
         }
     }
@@ -194,6 +192,7 @@ internal sealed class ImageRegistry : IDisposable
     private LayeredSource Make(IReadOnlyList<ImageDefinition> definitions)
     {
         List<ImageLayer> layers = [];
+        Interlocked.Increment(ref _opened);
         try
         {
             foreach (ImageDefinition definition in definitions)
@@ -208,7 +207,11 @@ internal sealed class ImageRegistry : IDisposable
         ImageDefinition image = definitions[^1];
         try
         {
-            return new LayeredSource(layers, image.PageBytes, _cache, $"image {image.Name}") { OwnerTag = OwnerTag.Write(image.Name, ImageChain.IdentityOf(definitions)) };
+            LayeredSource made = new(layers, image.PageBytes, _cache, $"image {image.Name}") { OwnerTag = OwnerTag.Write(image.Name, ImageChain.IdentityOf(definitions)) };
+            if (made.FindChange() is not { } changed)
+                return made;
+            made.Dispose();
+            throw ImageFileOpener.Changed(definitions.FirstOrDefault(layer => layer.Path == changed)?.Name ?? image.Name, changed);
         }
         catch (ArgumentException unusable)
         {
@@ -220,18 +223,48 @@ internal sealed class ImageRegistry : IDisposable
         }
     }
 
-    // Two may have opened it at the same time: both go on with the one that came first.
+    private (Entry Entry, IReadOnlyList<ImageDefinition> Layers) Look(string name)
+    {
+        lock (_gate)
+        {
+            Entry entry = _images.GetValueOrDefault(name) ?? throw Unknown(name);
+            ImageReading reading = Read(entry);
+            return ImageChain.ProblemOf(reading.Layers) is { } problem ? throw problem : (entry, reading.Layers);
+        }
+    }
+
+    // What is open and unchanged, referenced. Who has the changed one goes on with it; nobody new gets it.
+    private LayeredSource? TryUse(Entry entry)
+    {
+        LayeredSource? source;
+        lock (_gate)
+            source = (LayeredSource?)entry.Source?.AddReference();
+        if (source?.FindChange() is null)
+            return source;
+        bool isMine;
+        lock (_gate)
+        {
+            isMine = entry.Source == source;
+            entry.Source = isMine ? null : entry.Source;
+        }
+
+        // Outside of the lock: the last reference closes files.
+        if (isMine)
+            source.Dispose();
+        source.Dispose();
+        return null;
+    }
+
+    // Who opened it keeps it also if the image has been removed meanwhile.
     private LayeredSource Share(Entry entry, LayeredSource made)
     {
         lock (_gate)
         {
             if (entry.Source is null && _images.TryGetValue(entry.Definition.Name, out Entry? now) && now == entry)
                 entry.Source = (LayeredSource)made.AddReference();
-            if (entry.Source is null || entry.Source == made)
-                return made;
-            made.Dispose();
-            return (LayeredSource)entry.Source.AddReference();
         }
+
+        return made;
     }
 
     // Under the lock. The lowest layer of a chain whose base is missing still names it.
@@ -248,6 +281,9 @@ internal sealed class ImageRegistry : IDisposable
     private sealed class Entry(ImageDefinition definition)
     {
         public ImageDefinition Definition { get; } = definition;
+
+        /// <summary>Held by whoever opens its files, and by nobody who holds another lock of the registry.</summary>
+        public Lock Opening { get; } = new();
 
         /// <summary>One reference of its own.</summary>
         public LayeredSource? Source { get; set; }

@@ -17,6 +17,12 @@ public interface ISourceCatalog
     /// </param>
     SourceDecision OpenPath(TenantGrant tenant, string path);
 
+    /// <summary>
+    /// As <see cref="OpenPath"/>, for what an operator has named, to whom an image of that name comes first: a tenant that may write into one of its source directories could
+    /// put a file of the image's name there.
+    /// </summary>
+    SourceDecision OpenNamed(TenantGrant tenant, string path);
+
     /// <summary>Uses an open file of the client as a source.</summary>
     /// <param name="tenant">Who asks.</param>
     /// <param name="descriptor">A regular file open for reading; taken over whatever the outcome.</param>

@@ -48,6 +48,9 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
             : SourceDecision.Refused(failure.Errno, failure.Text);
     }
 
+    public SourceDecision OpenNamed(TenantGrant tenant, string path) =>
+        MayUse(tenant, path) && images.Find(path) is not null ? OpenImage(tenant, path) : OpenPath(tenant, path);
+
     public SourceDecision AdoptDescriptor(TenantGrant tenant, SafeFile descriptor)
     {
         if (!tenant.Options.SourceDescriptors)

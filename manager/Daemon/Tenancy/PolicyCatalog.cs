@@ -109,8 +109,8 @@ internal sealed class PolicyCatalog : IPolicyCatalog, IDisposable
                 size = source.Length;
             }
 
-            // The same file under the same settings: sessions old and new share one policy.
-            if (old.TryGetValue(name, out Entry? before) && before.Options == options && (before.Grant.SourceIdentity, before.Size) == (identity, size))
+            // The same file under the same settings: sessions old and new share one policy. Not if it has been touched and put back: the open one is not read any more.
+            if (old.TryGetValue(name, out Entry? before) && before.Options == options && before.Grant.Policy.Source is not LayeredSource { ChangedFile: not null } && (before.Grant.SourceIdentity, before.Size) == (identity, size))
             {
                 source?.Dispose();
                 prepared.Policies.Add(name, before);

@@ -100,6 +100,23 @@ public sealed class ImageControlTests : IDisposable
         Assert.Contains("policy golden", kept.GetProperty("detail").GetString(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("clean")]
+    [InlineData("image:clean")]
+    public async Task Image_that_a_snapshot_is_served_from_cannot_be_removed(string image)
+    {
+        await using DaemonProcess daemon = await DaemonProcess.StartAsync(Configuration);
+        using ControlClient control = new(daemon);
+        await control.AskAsync("POST /v1/images", HttpStatusCode.Created, Addition("clean", Write("clean", 1)));
+        string socket = Path.Combine(daemon.Directory, "vms.sock");
+        await control.AskAsync("POST /v1/snapshots", HttpStatusCode.Created, JsonSerializer.Serialize(new { name = "web", image, tenant = "everybody", socket }));
+        JsonElement refused = await control.AskAsync("DELETE /v1/images/clean", HttpStatusCode.Conflict);
+        Assert.Contains("snapshot web is served from image clean", refused.GetProperty("detail").GetString(), StringComparison.Ordinal);
+        await control.AskAsync("DELETE /v1/snapshots/web");
+        using HttpResponseMessage removed = await control.SendAsync("DELETE /v1/images/clean", body: null);
+        Assert.Equal(HttpStatusCode.NoContent, removed.StatusCode);
+    }
+
     [Fact]
     public async Task Warming_tells_how_far_it_is_and_clones_then_read_nothing()
     {

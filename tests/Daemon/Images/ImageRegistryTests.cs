@@ -114,6 +114,116 @@ public sealed class ImageRegistryTests : IDisposable
     }
 
     [Fact]
+    public void File_that_is_put_back_is_served_from_again()
+    {
+        string file = Write("memory", 8);
+        DateTime time = DateTime.UnixEpoch.AddDays(1);
+        File.SetLastWriteTimeUtc(file, time);
+        using ImageRegistry registry = Registry.In(Folder);
+        registry.Add(Addition("clean", file));
+        using OpenedImage held = registry.Open("clean");
+        File.SetLastWriteTimeUtc(file, DateTime.UnixEpoch);
+        Refused(() => registry.Open("clean"), ImageFault.Conflict, file);
+        File.SetLastWriteTimeUtc(file, time);
+        using OpenedImage now = registry.Open("clean");
+        Assert.NotSame(held.Source, now.Source);
+        Assert.Equal(held.Identity, now.Identity);
+        Assert.Null(now.Source.ChangedFile);
+
+        // One that begins to be served from other contents half-way would be served wrong.
+        Assert.Equal(file, held.Source.ChangedFile);
+    }
+
+    [Fact]
+    public void Image_is_opened_once_however_many_want_it_at_the_same_time()
+    {
+        using (ImageRegistry registry = Registry.In(Folder))
+            registry.Add(Addition("clean", Write("memory", 8)));
+        using ImageRegistry next = Registry.In(Folder);
+        using Barrier start = new(16);
+        OpenedImage[] opened = new OpenedImage[16];
+        Thread[] threads =
+        [
+            .. Enumerable.Range(0, 16).Select(i => new Thread(() =>
+            {
+                start.SignalAndWait();
+                opened[i] = next.Open("clean");
+            })),
+        ];
+        foreach (Thread thread in threads)
+            thread.Start();
+        foreach (Thread thread in threads)
+            thread.Join();
+        Assert.All(opened, image => Assert.Same(opened[0].Source, image.Source));
+        Assert.Equal(1, next.Opened);
+        foreach (OpenedImage image in opened)
+            image.Dispose();
+    }
+
+    [Fact]
+    public void Source_of_the_manager_before_whose_file_has_another_path_now_and_changes_is_told_by_the_name_of_the_image()
+    {
+        string file = Write("memory", 8);
+        ChunkCache cache = new(16 << 20);
+        using ImageRegistry before = Registry.In(_directory.Combine("before"), cache);
+        before.Add(Addition("clean", file));
+        using OpenedImage model = before.Open("clean");
+        string moved = file + "-moved";
+        File.Move(file, moved);
+        using (ImageRegistry registry = Registry.In(Folder))
+            registry.Add(Addition("clean", moved));
+        using ImageRegistry next = Registry.In(Folder, cache);
+        next.Restore(model.Source, model.Source.OwnerTag);
+        using (OpenedImage opened = next.Open("clean"))
+            Assert.Same(model.Source, opened.Source);
+        File.SetLastWriteTimeUtc(moved, DateTime.UnixEpoch);
+        Refused(() => next.Open("clean"), ImageFault.Conflict, $"{moved} is not what it was when image clean was added");
+        Assert.Null(next.Find("clean")!.Source);
+        next.Restore(model.Source, model.Source.OwnerTag);
+        Assert.Null(next.Find("clean")!.Source);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void File_of_a_restricted_operator_is_never_opened_through_a_link(bool direct)
+    {
+        string directory = Directory.CreateDirectory(_directory.Combine("srv")).FullName;
+        string inside = Path.Combine(directory, "memory");
+        File.WriteAllBytes(inside, new byte[8192]);
+        using (ImageRegistry registry = Registry.In(Folder, directory))
+            registry.Add(Addition("good", inside) with { MayUseAnyFile = false, Direct = direct });
+
+        // The same file, as far as anybody can tell, and yet not below the directory.
+        string outside = _directory.Combine("outside");
+        File.Move(inside, outside);
+        File.CreateSymbolicLink(inside, outside);
+        using ImageRegistry next = Registry.In(Folder);
+        Refused(() => next.Open("good"), ImageFault.Kernel, "symbolic links are not followed");
+        File.Delete(inside);
+        File.Move(outside, inside);
+        next.Open("good").Dispose();
+    }
+
+    [Theory]
+    [InlineData("\"path\": \"/", "\"path\": \"")]
+    [InlineData("\"headerSha256\": \"", "\"headerSha256\": \"x")]
+    [InlineData("\"path\": \"", "\"path\": null, \"other\": \"")]
+    [InlineData("\"headerSha256\": \"", "\"headerSha256\": null, \"other\": \"")]
+    public void Definition_that_lacks_something_is_told_and_not_used(string text, string instead)
+    {
+        using (ImageRegistry registry = Registry.In(Folder))
+            registry.Add(Addition("clean", Write("memory", 8)));
+        string remembered = Path.Combine(Folder, "clean.json");
+        string good = File.ReadAllText(remembered);
+        Assert.Contains(text, good, StringComparison.Ordinal);
+        File.WriteAllText(remembered, good.Replace(text, instead, StringComparison.Ordinal));
+        using ImageRegistry next = Registry.In(Folder);
+        Assert.Single(next.Problems);
+        Assert.Empty(next.All());
+    }
+
+    [Fact]
     public void What_cannot_be_an_image_is_refused_and_not_remembered()
     {
         string file = Write("memory", 8);

@@ -14,6 +14,8 @@ namespace UffdManager.Daemon.Tests.Images;
 /// <summary>Images as what clients name and as what policies take contents from.</summary>
 public sealed class ImageSourceTests : IDisposable
 {
+    private static readonly DateTime s_written = DateTime.UnixEpoch.AddDays(1);
+
     private readonly TempDirectory _directory = new();
     private readonly ImageRegistry _registry;
 
@@ -21,7 +23,11 @@ public sealed class ImageSourceTests : IDisposable
     {
         _registry = Registry.In(_directory.Combine("images"));
         foreach (string name in new[] { "clean", "other" })
-            _registry.Add(new ImageAddition(name, _directory.WriteFile(name + ".mem", new byte[8192]), Base: null, PageBytes: null, Direct: false, MayUseAnyFile: true));
+        {
+            string file = _directory.WriteFile(name + ".mem", new byte[8192]);
+            File.SetLastWriteTimeUtc(file, s_written);
+            _registry.Add(new ImageAddition(name, file, Base: null, PageBytes: null, Direct: false, MayUseAnyFile: true));
+        }
     }
 
     public void Dispose()
@@ -77,7 +83,13 @@ public sealed class ImageSourceTests : IDisposable
         using SourceLease file = catalog.OpenPath(tenant, "clean").Lease!;
         using SourceLease image = catalog.OpenPath(tenant, "image:clean").Lease!;
         using SourceLease other = catalog.OpenPath(tenant, "other").Lease!;
+        using SourceLease named = catalog.OpenNamed(tenant, "clean").Lease!;
         Assert.IsType<FileSource>(file.Source);
+
+        // To the operator it is the other way round: the tenant may be able to write there.
+        Assert.IsType<LayeredSource>(named.Source);
+        using SourceLease plain = catalog.OpenNamed(Tenant(images: "other", directory: _directory.Combine("srv")), "clean").Lease!;
+        Assert.IsType<FileSource>(plain.Source);
         Assert.IsType<LayeredSource>(image.Source);
         Assert.IsType<LayeredSource>(other.Source);
     }
@@ -128,6 +140,22 @@ public sealed class ImageSourceTests : IDisposable
     {
         ManagerConfiguration configuration = Layers.LoadValid(Layers.Minimal, """{ "policies": { "p": { "source": { "kind": "file", "path": "/nonexistent" } } } }""");
         Assert.Throws<ConfigurationException>(() => PolicyCatalog.AtStart(configuration, _registry).Dispose());
+    }
+
+    [Fact]
+    public void Reload_replaces_the_source_of_an_image_that_was_touched_and_put_back()
+    {
+        string file = _directory.Combine("clean.mem");
+        using PolicyCatalog catalog = new(Policy("clean"), _registry);
+        PolicyGrant before = Find(catalog);
+        File.SetLastWriteTimeUtc(file, DateTime.UnixEpoch);
+        Assert.Throws<ImageException>(() => _registry.Open("clean"));
+        File.SetLastWriteTimeUtc(file, s_written);
+        List<ConfigurationError> errors = [];
+        catalog.Commit(catalog.Prepare(Policy("clean"), errors));
+        Assert.Empty(errors);
+        Assert.NotNull(((LayeredSource)before.Policy.Source!).ChangedFile);
+        Assert.Null(Assert.IsType<LayeredSource>(Find(catalog).Policy.Source).ChangedFile);
     }
 
     [Fact]

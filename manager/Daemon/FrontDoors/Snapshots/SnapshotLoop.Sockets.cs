@@ -70,7 +70,7 @@ internal sealed partial class SnapshotLoop
         CheckClaims(options);
         TenantGrant tenant = Services.Tenants.Find(options.Tenant)
             ?? throw new SnapshotException(SnapshotException.Obstacle.Request, $"there is no tenant \"{options.Tenant}\"", "name one of the section tenants of the configuration");
-        SourceDecision image = await Blocking.RunAsync(tenant.Name, () => Services.Sources.OpenPath(tenant, options.Image));
+        SourceDecision image = await Blocking.RunAsync(tenant.Name, () => Services.Sources.OpenNamed(tenant, options.Image));
         if (!image.IsGranted)
             throw new SnapshotException(SnapshotException.Obstacle.Request, image.Refusal, "name a file below the tenant's sourceDirectories, or the name of an image that it may use");
         image.Lease.Dispose();

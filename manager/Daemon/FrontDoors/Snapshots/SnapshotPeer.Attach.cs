@@ -65,7 +65,7 @@ internal sealed partial class SnapshotPeer
         PolicyDecision policy = services.Policies.Find(tenant, entry.Options.Policy);
         if (!policy.IsGranted)
             return (HandOverRefusal.BadImage, policy.Refusal);
-        SourceDecision source = await _loop.Blocking.RunAsync(tenant.Name, () => services.Sources.OpenPath(tenant, entry.Options.Image));
+        SourceDecision source = await _loop.Blocking.RunAsync(tenant.Name, () => services.Sources.OpenNamed(tenant, entry.Options.Image));
         if (!source.IsGranted)
             return (source.LimitReached ? HandOverRefusal.Limit : HandOverRefusal.BadImage, source.Refusal);
         using SourceLease image = source.Lease;
