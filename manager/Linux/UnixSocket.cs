@@ -25,6 +25,7 @@ public static unsafe partial class UnixSocket
     {
         using UnixAddress address = UnixAddress.Of(path);
         SafeSocketFd socket = Create(type, NonBlock);
+        bool isBound = false;
         try
         {
             Errno errno = Bind(socket, address);
@@ -36,6 +37,7 @@ public static unsafe partial class UnixSocket
 
             if (errno != Errno.OK)
                 throw new SyscallException(errno, "bind", path);
+            isBound = true;
             SetAccess(path, address, mode, group, owner);
             using FdLease lease = socket.Lease();
             if (Listen(lease.Fd, backlog) < 0)
@@ -44,6 +46,8 @@ public static unsafe partial class UnixSocket
         }
         catch
         {
+            if (isBound && FileIo.TryStat(address.Path, out FileStatus status) == Errno.OK && status.IsSocket)
+                _ = Unlink(address.Path);
             socket.Dispose();
             throw;
         }
@@ -163,9 +167,11 @@ public static unsafe partial class UnixSocket
         if (!FileIo.Stat(file).IsSocket)
             throw new SyscallException(Errno.EEXIST, "bind", path);
         using FdLease lease = file.Lease();
+
+        // In this order: who has given a file away may not change its mode any more (CAP_FOWNER). Nobody listens yet, so nobody can use the mode too early.
+        FileIo.ChangeMode($"/proc/self/fd/{lease.Fd}", mode);
         if ((group is not null || owner is not null) && ChownAt(lease.Fd, "", owner ?? uint.MaxValue, group ?? uint.MaxValue, EmptyPath) < 0)
             throw LastError.Exception("fchownat", path);
-        FileIo.ChangeMode($"/proc/self/fd/{lease.Fd}", mode);
     }
 
     private static void RemoveStale(string path, UnixAddress address, UnixSocketType type)

@@ -8,6 +8,46 @@ public sealed class UnixSocketTests : IDisposable
 {
     private readonly TempDirectory _directory = new();
 
+    [Fact]
+    public void Socket_that_is_made_beside_its_place_is_found_when_it_is_moved_there()
+    {
+        string path = _directory.Combine("s");
+        File.WriteAllText(UnixSocket.NameBeside(path) + ".txt", "");
+        using (UnixSocket.Listen(path, UnixSocketType.Stream, 1, 0b110_000_000))
+        {
+            Assert.Equal(Errno.EADDRINUSE, Assert.Throws<SyscallException>(() => UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0)).Errno);
+        }
+
+        // A dead listener's socket at either name is replaced.
+        UnixSocket.Listen(UnixSocket.NameBeside(path), UnixSocketType.Stream, 1, 0).Dispose();
+        using SafeSocketFd listener = UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0b110_000_000);
+        Assert.Equal(Errno.ENOENT, Assert.Throws<SyscallException>(() => UnixSocket.Connect(path, UnixSocketType.Stream)).Errno);
+        using (UnixSocket.Listen(path, UnixSocketType.Stream, 1, 0b110_000_000))
+        {
+            Assert.Equal(Errno.EADDRINUSE, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream)).Errno);
+        }
+
+        UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream);
+
+        using SafeSocketFd client = UnixSocket.Connect(path, UnixSocketType.Stream);
+        Assert.Equal(Errno.ENOENT, FileIo.TryStat(UnixSocket.NameBeside(path), out _));
+        Assert.Equal(Errno.ENOENT, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream)).Errno);
+    }
+
+    [Fact]
+    public void File_in_the_way_of_a_socket_stays()
+    {
+        string path = _directory.Combine("s");
+        using SafeSocketFd listener = UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0b110_000_000);
+        File.WriteAllText(path, "precious");
+        Assert.Equal(Errno.EEXIST, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream)).Errno);
+        UnixSocket.RemoveBeside(path);
+        UnixSocket.RemoveBeside(path);
+        Assert.Equal(Errno.ENOENT, FileIo.TryStat(UnixSocket.NameBeside(path), out _));
+        Assert.Equal(Errno.EEXIST, Assert.Throws<SyscallException>(() => UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0)).Errno);
+        Assert.Equal("precious", File.ReadAllText(path));
+    }
+
     [Theory]
     [InlineData(UnixSocketType.SeqPacket)]
     [InlineData(UnixSocketType.Stream)]

@@ -15,6 +15,7 @@ internal sealed class DoorListener : IDoorMember
     private readonly Action<SafeSocketFd> _admit;
     private readonly Action<string> _failed;
     private readonly ulong _key;
+    private Action? _finished;
     private bool _closed;
 
     /// <param name="thread">Calls; also this.</param>
@@ -55,6 +56,13 @@ internal sealed class DoorListener : IDoorMember
                 continue;
             }
 
+            if (errno is Errno.EAGAIN or Errno.EINVAL && _finished is { } finished)
+            {
+                Close();
+                finished();
+                return;
+            }
+
             if (errno == Errno.EAGAIN)
                 return;
 
@@ -78,6 +86,19 @@ internal sealed class DoorListener : IDoorMember
             return;
         Deadline = 0;
         Epoll.Modify(_thread.Poll, _socket, EpollEvents.In, _key);
+    }
+
+    /// <summary>
+    /// Lets nobody connect any more (ECONNREFUSED), whoever else holds the socket; admits who has connected, which takes as long as descriptors are short, and closes it.
+    /// Without that those would wait for ever: their messages are in a queue that nobody reads, and their descriptors with them.
+    /// </summary>
+    /// <param name="finished">Called at the end, perhaps before this returns.</param>
+    public void Finish(Action finished)
+    {
+        _finished = finished;
+        UnixSocket.StopReceiving(_socket);
+        while (!_closed && Deadline == 0)
+            OnReady(EpollEvents.In);
     }
 
     public void Fail(Exception exception) =>

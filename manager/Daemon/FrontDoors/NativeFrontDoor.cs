@@ -27,7 +27,7 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     private bool _started;
     private bool _ownsPath;
 
-    /// <summary>Makes a front door; <see cref="Start"/> opens it.</summary>
+    /// <summary>Makes a front door; <see cref="StartAsync"/> opens it.</summary>
     /// <param name="engine">Gets the sessions. Not owned.</param>
     /// <param name="tenants">Tells who a peer is.</param>
     /// <param name="policies">Tells what a tenant may ask for.</param>
@@ -41,7 +41,7 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     /// of <paramref name="options"/>.</param>
     /// <param name="drain">Tells when new sessions are to be refused; null for never.</param>
     /// <param name="store">Keeps a socket that is bound here, so that clients that come while one manager follows another wait in its backlog; null for nobody.</param>
-    /// <param name="sessions">The sessions that are there already, of an earlier manager; the front door's own from <see cref="Start"/> on.</param>
+    /// <param name="sessions">The sessions that are there already, of an earlier manager; the front door's own from <see cref="StartAsync"/> on.</param>
     /// <param name="images">Their objects.</param>
     internal NativeFrontDoor(
         FaultEngine engine,
@@ -77,7 +77,7 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
     public bool IsInherited { get; }
 
     /// <inheritdoc/>
-    public void Start()
+    public Task StartAsync()
     {
         ObjectDisposedException.ThrowIf(_started, this);
         SafeSocketFd listener = _given ?? UnixSocket.Listen(_options.Socket, UnixSocketType.SeqPacket, _options.Backlog, _options.Mode, _options.GroupId);
@@ -90,6 +90,7 @@ public sealed class NativeFrontDoor : IFrontDoor, IEngineEventSink, IDisposable
             _store.TryStore(DoorName, [listener]);
         _loop.Start(listener);
         _started = true;
+        return Task.CompletedTask;
     }
 
     /// <inheritdoc/>

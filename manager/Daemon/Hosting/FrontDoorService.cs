@@ -10,15 +10,16 @@ internal sealed class FrontDoorService(IEnumerable<IFrontDoor> doors, ListenOpti
 {
     private readonly List<IFrontDoor> _open = [];
 
-    public Task StartAsync(CancellationToken cancellationToken)
+    public async Task StartAsync(CancellationToken cancellationToken)
     {
         SocketDirectory.Make(options.Socket, "listen.socket");
         foreach (IFrontDoor door in doors)
         {
             try
             {
-                door.Start();
+                // Stopped, too, when it was opened in part.
                 _open.Add(door);
+                await door.StartAsync();
             }
             catch (SyscallException e)
             {
@@ -27,8 +28,6 @@ internal sealed class FrontDoorService(IEnumerable<IFrontDoor> doors, ListenOpti
                     $"front door {door.Name}: cannot listen on {options.Socket}: {e.Message}", e);
             }
         }
-
-        return Task.CompletedTask;
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)

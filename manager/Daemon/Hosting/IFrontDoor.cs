@@ -7,8 +7,9 @@ public interface IFrontDoor
     string Name { get; }
 
     /// <summary>Binds and begins to accept.</summary>
+    /// <returns>Completes when who is told that the daemon is ready can connect.</returns>
     /// <exception cref="UffdManager.Linux.SyscallException">The socket cannot be had.</exception>
-    void Start();
+    Task StartAsync();
 
     /// <summary>Stops accepting, tells every connection, closes them, removes the socket's file.</summary>
     /// <param name="cancellationToken">Set when waiting for slow peers must end.</param>

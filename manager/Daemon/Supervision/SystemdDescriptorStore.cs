@@ -131,10 +131,10 @@ internal sealed class SystemdDescriptorStore : IDescriptorStore
         return State;
     }
 
-    /// <summary>Waits until the service manager has processed all that was sent to it.</summary>
-    /// <returns>False when that took longer than <paramref name="patience"/>.</returns>
-    public Task<bool> SynchronizeAsync(TimeSpan patience) =>
-        Task.Factory.StartNew(() => PassBarrier(patience), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    /// <inheritdoc/>
+    public Task<bool> SynchronizeAsync(TimeSpan patience) => State == StoreState.Absent
+        ? Task.FromResult(true)
+        : Task.Factory.StartNew(() => PassBarrier(patience), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     /// <summary>Gives up everything that was ever stored: the end of a manager that nobody follows.</summary>
     public void RemoveAll()

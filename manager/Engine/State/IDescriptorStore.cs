@@ -25,4 +25,8 @@ public interface IDescriptorStore
     /// keeper that does not read makes descriptors wait in this process.
     /// </summary>
     Task SettleAsync();
+
+    /// <summary>Waits until the keeper has read everything that was stored or given up so far. At once where there is no keeper.</summary>
+    /// <returns>False when that took longer than <paramref name="patience"/>.</returns>
+    Task<bool> SynchronizeAsync(TimeSpan patience);
 }

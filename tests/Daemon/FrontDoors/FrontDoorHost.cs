@@ -72,7 +72,7 @@ internal sealed class FrontDoorHost : IAsyncDisposable
         var host = new FrontDoorHost(configuration, handSocketIn);
         host.Engine.Start();
         host._pumping = host.PumpAsync();
-        host._door.Start();
+        await host._door.StartAsync();
         return host;
     }
 

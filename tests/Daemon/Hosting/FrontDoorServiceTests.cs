@@ -52,11 +52,7 @@ public sealed class FrontDoorServiceTests : IDisposable
 
         public bool IsStopped { get; private set; }
 
-        public void Start()
-        {
-            if (errno != Errno.OK)
-                throw new SyscallException(errno, "bind", "m.sock");
-        }
+        public Task StartAsync() => errno == Errno.OK ? Task.CompletedTask : throw new SyscallException(errno, "bind", "m.sock");
 
         public Task StopAsync(CancellationToken cancellationToken)
         {

@@ -38,6 +38,9 @@ internal sealed class FakeServiceManager : IDisposable
     /// <summary>Messages at which it stops reading, as <see cref="Pause"/> does; null for none.</summary>
     public Func<NotifyMessage, bool>? PausesAt { get; set; }
 
+    /// <summary>Whether it leaves those who ask for a barrier waiting, although it has read what came before.</summary>
+    public bool HoldsBarriers { get; set; }
+
     /// <summary>Everything it was told so far.</summary>
     public IReadOnlyList<NotifyMessage> Messages
     {
@@ -139,6 +142,8 @@ internal sealed class FakeServiceManager : IDisposable
                         _store.Add((message.Value("FDNAME") ?? "stored", descriptors.Take<SafeFile>(i)));
                 }
 
+                if (message.Has("BARRIER=1") && HoldsBarriers)
+                    _store.Add(("barrier", descriptors.Take<SafeFile>(0)));
                 _messages.Add(message);
             }
 

@@ -118,6 +118,54 @@ public sealed class SnapshotSuccessionTests : IDisposable
         Assert.False(vm.Client.HasExited);
     }
 
+    // manager: make the socket beside its place, FDSTORE, BARRIER     (here the service manager stands still, and the manager is killed)     rename
+    [Fact]
+    public async Task Socket_is_not_found_before_it_is_kept_and_a_manager_killed_until_then_leaves_nothing_behind()
+    {
+        string beside = AtRunTime + ".new";
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            first.WaitForLog("keeps the descriptors");
+            _manager.HoldsBarriers = true;
+            Task asked = ServeAsync();
+            _manager.WaitForName("barrier");
+
+            // It has turned since, and still nobody can connect.
+            using ControlClient control = new(_folder.Control);
+            Assert.Equal("listening", (await control.AskAsync("GET /v1/snapshots/web")).GetProperty("state").GetString());
+            Assert.True(File.Exists(beside));
+            first.End(Kill);
+            await Assert.ThrowsAnyAsync<Exception>(() => asked);
+        }
+
+        Assert.False(File.Exists(AtRunTime));
+        _manager.HoldsBarriers = false;
+        _manager.Lose("barrier");
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+
+        // It was asked for, and is on record: the next one makes it anew.
+        Assert.False(File.Exists(beside));
+        await ServeAsync(isThere: true);
+        using EmulatedVm vm = Boot(AtRunTime);
+        vm.HandOver().AssertHolds(_image);
+        Assert.Empty(Directory.GetFiles(_images.Path, "*.new"));
+    }
+
+    [Fact]
+    public void Sockets_of_the_configuration_are_kept_and_in_their_place_before_the_manager_is_ready()
+    {
+        _manager.Pause(true);
+        using SupervisedDaemon first = SupervisedDaemon.Start(_folder, _manager);
+        Eventually.True(() => File.Exists(Configured + ".new"), "the socket beside its place");
+        _manager.Pause(false);
+        first.WaitForLog("Ready: ");
+        Assert.True(File.Exists(Configured));
+        _manager.WaitFor(message => message.Has("READY=1"), "that it is ready");
+        List<NotifyMessage> messages = [.. _manager.Messages];
+        int ready = messages.FindIndex(message => message.Has("READY=1"));
+        Assert.InRange(messages.FindIndex(message => message.Has("FDSTORE=1") && message.Value("FDNAME") == "snapshot-1"), 0, ready - 1);
+    }
+
     [Fact]
     public void Vm_whose_socket_the_next_configuration_does_not_have_is_killed()
     {
@@ -154,9 +202,11 @@ public sealed class SnapshotSuccessionTests : IDisposable
 
     private EmulatedVm Boot(string socket) => EmulatedVm.Boot(socket, (ulong)_image.Length);
 
-    private async Task ServeAsync()
+    private async Task ServeAsync(bool isThere = false)
     {
         using ControlClient control = new(_folder.Control);
-        await control.AskAsync("POST /v1/snapshots", System.Net.HttpStatusCode.Created, $$"""{ "name": "run", "image": "mem.bin", "tenant": "vms", "socket": "{{AtRunTime}}" }""");
+        await control.AskAsync(
+            "POST /v1/snapshots", isThere ? System.Net.HttpStatusCode.OK : System.Net.HttpStatusCode.Created,
+            $$"""{ "name": "run", "image": "mem.bin", "tenant": "vms", "socket": "{{AtRunTime}}" }""");
     }
 }

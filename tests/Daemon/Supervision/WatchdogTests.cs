@@ -124,9 +124,7 @@ public sealed class WatchdogTests : IDisposable
 
         public Task PingAsync() => _still?.Task ?? Task.CompletedTask;
 
-        public void Start()
-        {
-        }
+        public Task StartAsync() => Task.CompletedTask;
 
         public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 

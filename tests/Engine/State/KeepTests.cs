@@ -58,6 +58,8 @@ public sealed class KeepTests : EngineTest
 
         public Task SettleAsync() => Task.CompletedTask;
 
+        public Task<bool> SynchronizeAsync(TimeSpan patience) => Task.FromResult(true);
+
         public void Dispose() => _gate.Dispose();
     }
 }

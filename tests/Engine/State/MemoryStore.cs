@@ -49,6 +49,8 @@ public sealed class MemoryStore : IDescriptorStore, IDisposable
 
     public Task SettleAsync() => Task.CompletedTask;
 
+    public Task<bool> SynchronizeAsync(TimeSpan patience) => Task.FromResult(true);
+
     /// <summary>What the next manager is given; it owns it.</summary>
     public IReadOnlyList<StoredDescriptor> HandOn()
     {

@@ -18,9 +18,15 @@ internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionar
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
 
     private readonly SnapshotLoop _loop = new(services);
+
     // What was complete in the last moment; the next manager has the connections, and begins anew with what was not.
     private static readonly TimeSpan s_lastVms = TimeSpan.FromMilliseconds(40);
 
+    // A file system that does not answer holds up the snapshots on it, not the daemon.
+    private static readonly TimeSpan s_opening = TimeSpan.FromSeconds(15);
+
+    private readonly Lock _gate = new();
+    private IReadOnlyDictionary<string, SnapshotOptions> _configured = snapshots;
     private bool _started;
     private bool _disposed;
 
@@ -28,16 +34,31 @@ internal sealed class SnapshotDoor(SnapshotServices services, IReadOnlyDictionar
     public string Name => DoorName;
 
     /// <inheritdoc/>
-    public void Start()
+    public async Task StartAsync()
     {
-        _loop.Start();
-        _started = true;
-        _ = _loop.BeginAsync(inherited, snapshots);
+        Task opened;
+        lock (_gate)
+        {
+            _loop.Start();
+            _started = true;
+            opened = _loop.BeginAsync(inherited, _configured);
+        }
+
+        // The delay is the deadline alone. What cannot be opened is in the log, and is no reason to serve nobody.
+        if (await Task.WhenAny(opened, Task.Delay(s_opening)) == opened && opened.Exception is { } defect)
+            _loop.LogNotBegun(defect);
     }
 
     /// <summary>Serves the snapshots of another configuration from now on.</summary>
     /// <returns>Completes when it does; what cannot be opened is in the log.</returns>
-    public Task Apply(IReadOnlyDictionary<string, SnapshotOptions> changed) => _started ? _loop.ApplyAsync(changed) : Task.CompletedTask;
+    public Task Apply(IReadOnlyDictionary<string, SnapshotOptions> changed)
+    {
+        lock (_gate)
+        {
+            _configured = changed;
+            return _started ? _loop.ApplyAsync(changed) : Task.CompletedTask;
+        }
+    }
 
     /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken) => _started ? _loop.StopAsync(s_patience).WaitAsync(cancellationToken) : Task.CompletedTask;

@@ -1,13 +1,21 @@
+using System.Runtime.CompilerServices;
 using UffdManager.Daemon.Configuration;
 using UffdManager.Daemon.Tenancy;
 
 namespace UffdManager.Daemon.FrontDoors.Snapshots;
 
 /// <summary>A snapshot that is being served. Belongs to the front door's thread.</summary>
-internal sealed class SnapshotEntry(string name, SnapshotOptions options, bool isConfigured)
+/// <param name="name">Its name.</param>
+/// <param name="options">How it is served.</param>
+/// <param name="isConfigured">Whether the configuration has it; false: it was made at run time.</param>
+/// <param name="former">The one whose place it takes; null for none.</param>
+internal sealed class SnapshotEntry(string name, SnapshotOptions options, bool isConfigured, SnapshotEntry? former = null)
 {
     // Above any length of a cgroup's path.
     private const int OneProcess = 1 << 16;
+
+    // One count for a name: what is being taken over when the configuration changes counts towards the limit of the new one.
+    private readonly StrongBox<int> _attaching = former?._attaching ?? new StrongBox<int>();
 
     public string Name { get; } = name;
 
@@ -20,7 +28,11 @@ internal sealed class SnapshotEntry(string name, SnapshotOptions options, bool i
     public string? Problem { get; set; }
 
     /// <summary>VMs that are being taken over at this moment.</summary>
-    public int Attaching { get; set; }
+    public int Attaching
+    {
+        get => _attaching.Value;
+        set => _attaching.Value = value;
+    }
 
     /// <summary>VMs taken over since the manager started.</summary>
     public long HandedOver { get; set; }

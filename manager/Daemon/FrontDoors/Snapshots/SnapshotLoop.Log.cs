@@ -25,6 +25,12 @@ internal sealed partial class SnapshotLoop
             LogPeerTurnedAway(Services.Logger, peer, socket, reason, suppressed);
     }
 
+    /// <summary>Tells of a socket's file that stays.</summary>
+    public void LogNotRemoved(string socket, string problem) => LogSocketNotRemoved(Services.Logger, socket, problem);
+
+    /// <summary>Tells of a defect that keeps snapshots from being served.</summary>
+    public void LogNotBegun(Exception exception) => LogBeginFailed(Services.Logger, exception);
+
     /// <summary>Tells of a defect, if there is room in the log: a peer may be able to provoke it.</summary>
     public void LogFailure(Exception exception, PeerIdentity peer, string socket)
     {
@@ -56,6 +62,15 @@ internal sealed partial class SnapshotLoop
 
     [LoggerMessage(2110, LogLevel.Warning, "The socket {Socket} will not outlive this process: the service manager has no room for its descriptors")]
     private static partial void LogSocketNotKept(ILogger logger, string socket);
+
+    [LoggerMessage(2111, LogLevel.Warning, "The socket {Socket} is opened although the service manager has not read yet that it is to be kept: VMs that connect before it has are lost if this process ends")]
+    private static partial void LogNotRead(ILogger logger, string socket);
+
+    [LoggerMessage(2112, LogLevel.Warning, "The file of socket {Socket} cannot be removed, and nobody listens there any more: {Problem}")]
+    private static partial void LogSocketNotRemoved(ILogger logger, string socket, string problem);
+
+    [LoggerMessage(2113, LogLevel.Error, "Snapshots of the configuration may not be served: the front door failed unexpectedly")]
+    private static partial void LogBeginFailed(ILogger logger, Exception exception);
 
     [LoggerMessage(2102, LogLevel.Information, "Snapshot {Snapshot} is not served at {Socket} any more; its VMs go on")]
     private static partial void LogRemoved(ILogger logger, string snapshot, string socket);

@@ -15,28 +15,38 @@ internal sealed partial class SnapshotLoop
     /// <summary>Goes on with what an earlier manager left, and serves the configuration's snapshots; from any thread.</summary>
     /// <param name="inherited">Taken over.</param>
     /// <param name="snapshots">Those of the configuration.</param>
-    public Task BeginAsync(InheritedSnapshots inherited, IReadOnlyDictionary<string, SnapshotOptions> snapshots) => InvokeAsync(() =>
+    /// <returns>Completes when all sockets are open that can be.</returns>
+    public Task BeginAsync(InheritedSnapshots inherited, IReadOnlyDictionary<string, SnapshotOptions> snapshots) => InvokeAsync(async () =>
     {
+        Task opened;
         using (inherited)
         {
-            List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> sockets = Adopt(inherited);
-            Apply(snapshots);
+            List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> sockets = Adopt(inherited, out List<SnapshotEntry> homeless);
+
+            // A name of the configuration is the configuration's.
+            opened = Task.WhenAll(Apply(snapshots), Open([.. homeless.Where(entry => !_entries.ContainsKey(entry.Name))]));
+
+            // Not before it is known what is served through each.
             foreach ((SnapshotSocket socket, InheritedSnapshots.Socket former) in sockets)
             {
                 foreach ((long number, SafeSocketFd connection) in former.Peers)
                     Admit(socket, connection, number, isStored: true, isInherited: true);
                 former.Peers.Clear();
+                if (_sockets.ContainsValue(socket))
+                    socket.Accept();
             }
         }
 
-        return Task.FromResult(true);
+        await opened;
+        return true;
     });
 
     /// <summary>Serves these snapshots of the configuration and no others from now on; from any thread. VMs that came by another one go on, and so does what was made at run time.</summary>
-    public Task ApplyAsync(IReadOnlyDictionary<string, SnapshotOptions> snapshots) => InvokeAsync(() =>
+    /// <returns>Completes when all sockets are open that can be.</returns>
+    public Task ApplyAsync(IReadOnlyDictionary<string, SnapshotOptions> snapshots) => InvokeAsync(async () =>
     {
-        Apply(snapshots);
-        return Task.FromResult(true);
+        await Apply(snapshots);
+        return true;
     });
 
     /// <summary>All snapshots, by name; from any thread.</summary>
@@ -74,44 +84,45 @@ internal sealed partial class SnapshotLoop
         if (!image.IsGranted)
             throw new SnapshotException(SnapshotException.Obstacle.Request, image.Refusal, "name a file below the tenant's sourceDirectories, or the name of an image that it may use");
         image.Lease.Dispose();
-        if (!_sockets.ContainsKey(options.Socket.Path))
-            await ListenAsync(tenant.Name, options.Socket);
 
-        // Others were served meanwhile.
+        // Others were served meanwhile, perhaps through this socket.
+        await OpenedAsync(options.Socket.Path);
         if (CheckName(name, options) is { } meanwhile)
             return (meanwhile.View, false);
         CheckClaims(options);
         SnapshotEntry entry = new(name ?? NewName(), options, isConfigured: false);
-        SnapshotSocket socket = _sockets[options.Socket.Path];
-        Enter(entry, socket);
-        socket.Record();
+        if (_sockets.TryGetValue(options.Socket.Path, out SnapshotSocket? socket))
+        {
+            Enter(entry, socket);
+            socket.Record();
+        }
+        else
+        {
+            await OpenForAsync(tenant.Name, entry);
+        }
+
         return (entry.View, true);
     }
 
-    private async Task ListenAsync(string tenant, SnapshotSocketOptions options)
+    private async Task OpenForAsync(string tenant, SnapshotEntry entry)
     {
+        SnapshotSocketOptions options = entry.Options.Socket;
+        if (_leaveBy != 0)
+            throw new SnapshotException(SnapshotException.Obstacle.Conflict, "the manager is stopping", "ask the next one");
+        _entries.Add(entry.Name, entry);
         try
         {
-            (SafeSocketFd Listener, FileStatus File) made = await Blocking.RunAsync(tenant, () => SnapshotSocket.Listen(options));
-            if (_leaveBy == 0)
-            {
-                _sockets.Add(options.Path, SnapshotSocket.Open(this, options, made));
-                return;
-            }
-
-            made.Listener.Dispose();
-            throw new SnapshotException(SnapshotException.Obstacle.Conflict, "the manager is stopping", "ask the next one");
+            await OpenSocketAsync(tenant, options, [entry]);
         }
         catch (SyscallException e)
         {
-            throw new SnapshotException(SnapshotException.Obstacle.Kernel, $"cannot listen on {options.Path}: {e.Message}", e.Errno switch
-            {
-                Errno.ENOENT => "make the directory first",
-                Errno.EADDRINUSE => "somebody listens there: choose another path, or end that program",
-                Errno.EEXIST => "something that is no socket is there, and is not removed: choose another path",
-                _ => "the daemon must be able to write in the directory, and to give the socket to its owner",
-            });
+            if (_entries.GetValueOrDefault(entry.Name) == entry)
+                _entries.Remove(entry.Name);
+            throw new SnapshotException(SnapshotException.Obstacle.Kernel, $"cannot listen on {options.Path}: {e.Message}", SocketProblem.RemedyFor(e.Errno, options));
         }
+
+        if (_entries.GetValueOrDefault(entry.Name) != entry)
+            throw new SnapshotException(SnapshotException.Obstacle.Conflict, $"snapshot {entry.Name} was stopped before it was served", "serve it again");
     }
 
     private SnapshotEntry? CheckName(string? name, SnapshotOptions options)
@@ -125,11 +136,15 @@ internal sealed partial class SnapshotLoop
 
     private void CheckClaims(SnapshotOptions options)
     {
-        if (!_sockets.TryGetValue(options.Socket.Path, out SnapshotSocket? socket))
-            return;
-        if (socket.Options != options.Socket)
+        if (_sockets.TryGetValue(options.Socket.Path, out SnapshotSocket? socket))
+            CheckClaims(options, socket.Options, socket.Entries);
+    }
+
+    private static void CheckClaims(SnapshotOptions options, SnapshotSocketOptions socket, IEnumerable<SnapshotEntry> entries)
+    {
+        if (socket != options.Socket)
             throw new SnapshotException(SnapshotException.Obstacle.Conflict, $"the socket {options.Socket.Path} is there with another owner, mode or timeout", "give the same, or choose another path");
-        foreach (SnapshotEntry other in socket.Entries)
+        foreach (SnapshotEntry other in entries)
         {
             if (other.Options.Match.Claims.Intersect(options.Match.Claims, StringComparer.Ordinal).FirstOrDefault() is { } claim)
                 throw new SnapshotException(SnapshotException.Obstacle.Conflict, $"{claim} of that socket belongs to snapshot {other.Name} already", "say whom this one is for, or choose another socket");
@@ -156,8 +171,9 @@ internal sealed partial class SnapshotLoop
         return name;
     }
 
-    private List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> Adopt(InheritedSnapshots inherited)
+    private List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> Adopt(InheritedSnapshots inherited, out List<SnapshotEntry> homeless)
     {
+        homeless = [];
         Keeper.Reserve(inherited.LastNumber);
         foreach (string problem in inherited.Problems)
             LogProblem(Services.Logger, problem);
@@ -177,57 +193,42 @@ internal sealed partial class SnapshotLoop
             }
             else
             {
-                // Its file is gone: a new one is made at the same place, if that can be.
-                Keeper.RemoveSocket(former.Number, former.DocumentVersion);
-                foreach ((string name, SnapshotOptions snapshot) in former.Document?.Snapshots ?? new Dictionary<string, SnapshotOptions>())
-                    Open(new SnapshotEntry(name, snapshot, isConfigured: false));
+                // Its file is gone, or was never in its place: a new one is made at the same place, if that can be. Who had connected is refused.
+                socket = SnapshotSocket.Gone(this, former);
+                homeless.AddRange((former.Document?.Snapshots ?? new Dictionary<string, SnapshotOptions>()).Select(snapshot => new SnapshotEntry(snapshot.Key, snapshot.Value, isConfigured: false)));
+                _closing++;
+                socket.Shut(() => _closing--);
             }
 
-            all.Add((socket ?? SnapshotSocket.Closed(this, former), former));
+            all.Add((socket, former));
         }
 
         return all;
     }
 
-    private void Apply(IReadOnlyDictionary<string, SnapshotOptions> snapshots)
+    // Decides at once, and opens what is new in its time.
+    private Task Apply(IReadOnlyDictionary<string, SnapshotOptions> snapshots)
     {
         if (_leaveBy != 0)
-            return;
+            return Task.CompletedTask;
 
         // What could not be opened is tried again; a name of the configuration is the configuration's.
+        Dictionary<string, SnapshotEntry> former = new(StringComparer.OrdinalIgnoreCase);
         foreach (SnapshotEntry entry in _entries.Values.ToArray())
         {
             bool isNamed = snapshots.TryGetValue(entry.Name, out SnapshotOptions? options);
             if (entry.IsConfigured ? !isNamed || entry.Problem is not null || !entry.IsSameAs(options!) : isNamed)
+            {
+                former.Add(entry.Name, entry);
                 Drop(entry);
+            }
         }
 
         // A socket stays if anything on it does: who connects meanwhile waits and is not refused.
         foreach (SnapshotSocket socket in _sockets.Values.Where(socket => !snapshots.Values.Any(options => options.Socket == socket.Options)).ToArray())
             CloseIfUnused(socket);
-        foreach ((string name, SnapshotOptions options) in snapshots.Where(snapshot => !_entries.ContainsKey(snapshot.Key)))
-            Open(new SnapshotEntry(name, options, isConfigured: true));
-    }
-
-    // What cannot be opened stays to be seen, with its reason: the other snapshots, and all the sessions, do not depend on it.
-    private void Open(SnapshotEntry entry)
-    {
-        SnapshotSocketOptions options = entry.Options.Socket;
-        try
-        {
-            CheckClaims(entry.Options);
-            if (!_sockets.TryGetValue(options.Path, out SnapshotSocket? socket))
-                _sockets.Add(options.Path, socket = SnapshotSocket.Open(this, options, SnapshotSocket.Listen(options)));
-            Enter(entry, socket);
-            if (!entry.IsConfigured)
-                socket.Record();
-        }
-        catch (Exception e) when (e is SyscallException or SnapshotException)
-        {
-            entry.Problem = e.Message;
-            _entries[entry.Name] = entry;
-            LogNotOpened(Services.Logger, entry.Name, options.Path, e.Message);
-        }
+        return Open([.. snapshots.Where(snapshot => !_entries.ContainsKey(snapshot.Key))
+            .Select(snapshot => new SnapshotEntry(snapshot.Key, snapshot.Value, isConfigured: true, former.GetValueOrDefault(snapshot.Key)))]);
     }
 
     private void Enter(SnapshotEntry entry, SnapshotSocket socket)
@@ -259,7 +260,7 @@ internal sealed partial class SnapshotLoop
         if (socket.Entries.Count > 0)
             return;
         _sockets.Remove(socket.Options.Path);
-        socket.Close();
+        Close(socket);
     }
 
     private Task<T> InvokeAsync<T>(Func<Task<T>> work)

@@ -11,7 +11,9 @@ internal sealed partial class SnapshotLoop : DoorThread
 
     private readonly LogThrottle _logThrottle;
     private int _open;
+    private int _closing;
     private long _leaveBy;
+    private Action<SnapshotSocket>? _leaveSocket;
 
     public SnapshotLoop(SnapshotServices services)
         : base("snapshot door", services.Time)
@@ -39,7 +41,7 @@ internal sealed partial class SnapshotLoop : DoorThread
     /// <param name="patience">VMs that are not taken over by then are killed.</param>
     public Task StopAsync(TimeSpan patience)
     {
-        Post(() => Leave(patience, socket => socket.Close(), peer => peer.Stop()));
+        Post(() => Leave(patience, Close, peer => peer.Stop()));
         return Stopped;
     }
 
@@ -52,6 +54,9 @@ internal sealed partial class SnapshotLoop : DoorThread
         Post(() => Leave(patience, socket => socket.Leave(), peer => peer.LeaveToSuccessor()));
         return Stopped;
     }
+
+    /// <summary>Whether new VMs are to be refused, because the thread is about to end.</summary>
+    public bool IsLeaving => _leaveBy != 0;
 
     /// <summary>Takes a connection on.</summary>
     public void Admit(SnapshotSocket socket, SafeSocketFd connection)
@@ -73,7 +78,7 @@ internal sealed partial class SnapshotLoop : DoorThread
 
     protected override void OnTurn(long now)
     {
-        if (_leaveBy == 0 || (_open > 0 && _leaveBy > now))
+        if (_leaveBy == 0 || ((_open > 0 || _closing > 0 || _opening.Count > 0) && _leaveBy > now))
             return;
         foreach (SnapshotPeer peer in Peers)
             Guard(peer, peer.LeaveNow);
@@ -102,10 +107,18 @@ internal sealed partial class SnapshotLoop : DoorThread
         if (_leaveBy != 0)
             return;
         _leaveBy = DueIn(patience);
-        foreach (SnapshotSocket socket in _sockets.Values)
-            leaveSocket(socket);
-        _sockets.Clear();
+        _leaveSocket = leaveSocket;
         foreach (SnapshotPeer peer in Peers.ToArray())
             Guard(peer, () => leavePeer(peer));
+        foreach (SnapshotSocket socket in _sockets.Values.ToArray())
+            leaveSocket(socket);
+        _sockets.Clear();
+    }
+
+    // Who had connected and was not let in yet is refused, not forgotten.
+    private void Close(SnapshotSocket socket)
+    {
+        _closing++;
+        socket.Close(() => _closing--);
     }
 }

@@ -70,6 +70,12 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     /// <param name="isFull">Whether there are as many connections as there may be.</param>
     public void Begin(bool isFull)
     {
+        if (_loop.IsLeaving)
+        {
+            Stop();
+            return;
+        }
+
         if (isFull)
         {
             TurnAway(PeerRefusal.ListenerFull, HandOverRefusal.Limit, "the manager has as many connections as it may");

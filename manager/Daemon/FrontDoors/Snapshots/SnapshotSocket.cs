@@ -9,19 +9,19 @@ internal sealed class SnapshotSocket
     // A restore of hundreds of clones at once connects faster than one thread accepts.
     private const int Backlog = 1024;
 
-    private readonly SnapshotKeeper _keeper;
+    private readonly SnapshotLoop _loop;
     private readonly FileStatus _file;
-    private readonly DoorListener? _listener;
+    private SafeSocketFd? _made;
+    private DoorListener? _listener;
     private long _document;
 
     private SnapshotSocket(SnapshotLoop loop, long number, SnapshotSocketOptions options, SafeSocketFd? listener, FileStatus file)
     {
-        _keeper = loop.Keeper;
+        _loop = loop;
         _file = file;
+        _made = listener;
         Number = number;
         Options = options;
-        if (listener is not null)
-            _listener = new DoorListener(loop, listener, accepted => loop.Admit(this, accepted), loop.AcceptFailed);
     }
 
     /// <summary>Under which it is stored.</summary>
@@ -31,33 +31,37 @@ internal sealed class SnapshotSocket
 
     public List<SnapshotEntry> Entries { get; } = [];
 
-    /// <summary>Makes the socket's file. May wait for the file system. Any thread.</summary>
+    /// <summary>Makes the socket, where nobody finds it yet. May wait for the file system. Any thread.</summary>
     /// <returns>A socket that listens, owned by the caller, and its file.</returns>
     /// <exception cref="SyscallException">It cannot be had.</exception>
-    public static (SafeSocketFd Listener, FileStatus File) Listen(SnapshotSocketOptions options)
+    public static (SafeSocketFd Listener, FileStatus File) Make(SnapshotSocketOptions options)
     {
-        SafeSocketFd listener = UnixSocket.Listen(options.Path, UnixSocketType.Stream, Backlog, options.Mode, options.Gid, options.Uid);
-        Errno errno = FileIo.TryStat(options.Path, out FileStatus file);
+        SafeSocketFd listener = UnixSocket.ListenBeside(options.Path, UnixSocketType.Stream, Backlog, options.Mode, options.Gid, options.Uid);
+        Errno errno = FileIo.TryStat(UnixSocket.NameBeside(options.Path), out FileStatus file);
         if (errno == Errno.OK)
             return (listener, file);
         listener.Dispose();
         throw new SyscallException(errno, "stat", options.Path);
     }
 
-    /// <summary>Begins to accept, and sees to it that the next manager can go on.</summary>
-    /// <param name="loop">Accepts.</param>
-    /// <param name="options">Where it listens.</param>
-    /// <param name="made">From <see cref="Listen"/>; taken over.</param>
-    /// <exception cref="SyscallException">It cannot be watched.</exception>
-    public static SnapshotSocket Open(SnapshotLoop loop, SnapshotSocketOptions options, (SafeSocketFd Listener, FileStatus File) made)
+    /// <summary>Puts a socket on its way to whoever keeps it for the next manager.</summary>
+    /// <param name="loop">Will accept.</param>
+    /// <param name="options">Where it is to listen.</param>
+    /// <param name="made">From <see cref="Make"/>; taken over.</param>
+    /// <param name="entries">What is served through it: the next manager must know as soon as anybody can connect.</param>
+    public static SnapshotSocket Store(SnapshotLoop loop, SnapshotSocketOptions options, (SafeSocketFd Listener, FileStatus File) made, IEnumerable<SnapshotEntry> entries)
     {
-        using SafeSocketFd kept = made.Listener.Duplicate<SafeSocketFd>();
         SnapshotSocket socket = new(loop, loop.Keeper.NextNumber(), options, made.Listener, made.File);
-        socket._document = loop.Keeper.StoreSocket(socket.Number, kept, socket.Describe());
+        socket.Entries.AddRange(entries);
+        socket._document = loop.Keeper.StoreSocket(socket.Number, made.Listener, socket.Describe());
         if (socket._document == 0)
             loop.LogNotKept(options.Path);
         return socket;
     }
+
+    /// <summary>Lets it be found. May wait for the file system. Any thread.</summary>
+    /// <exception cref="SyscallException">Something is in the way.</exception>
+    public static void Place(SnapshotSocketOptions options) => UnixSocket.MoveIntoPlace(options.Path, UnixSocketType.Stream);
 
     /// <summary>Goes on with a socket of the manager before.</summary>
     /// <returns>Null when it is not there to be reached any more; then nothing is taken.</returns>
@@ -76,9 +80,36 @@ internal sealed class SnapshotSocket
         return socket;
     }
 
-    /// <summary>Stands for a socket that nobody can connect to any more, for those who are connected.</summary>
-    public static SnapshotSocket Closed(SnapshotLoop loop, InheritedSnapshots.Socket inherited) =>
-        new(loop, inherited.Number, inherited.Document?.Socket ?? new SnapshotSocketOptions { Path = "a socket that is gone", Mode = 0, Timeout = TimeSpan.FromSeconds(10) }, null, default);
+    /// <summary>Stands for a socket that nobody can connect to any more, for those who are connected. What its maker had not moved into its place is removed.</summary>
+    public static SnapshotSocket Gone(SnapshotLoop loop, InheritedSnapshots.Socket inherited)
+    {
+        SnapshotSocketOptions options = inherited.Document?.Socket ?? new SnapshotSocketOptions { Path = "a socket that is gone", Mode = 0, Timeout = TimeSpan.FromSeconds(10) };
+        try
+        {
+            if (inherited.Document is { Socket: not null } document
+                && FileIo.TryStat(UnixSocket.NameBeside(options.Path), out FileStatus made) == Errno.OK
+                && (made.Device, made.Inode) == (document.Device, document.Inode))
+            {
+                RemoveMade(options);
+            }
+        }
+        catch (SyscallException e)
+        {
+            loop.LogNotRemoved(UnixSocket.NameBeside(options.Path), e.Message);
+        }
+
+        return new SnapshotSocket(loop, inherited.Number, options, inherited.TakeListener(), default) { _document = inherited.DocumentVersion };
+    }
+
+    /// <summary>Begins to let in who has connected.</summary>
+    /// <exception cref="SyscallException">It cannot be watched.</exception>
+    public void Accept()
+    {
+        if (_made is not { } listener)
+            return;
+        _made = null;
+        _listener = new DoorListener(_loop, listener, accepted => _loop.Admit(this, accepted), _loop.AcceptFailed);
+    }
 
     /// <summary>The snapshot for a peer; null if none is meant for it.</summary>
     public SnapshotEntry? Find(PeerProcess peer) => Entries
@@ -88,20 +119,62 @@ internal sealed class SnapshotSocket
         .FirstOrDefault().Entry;
 
     /// <summary>Puts on record which snapshots were made for it at run time.</summary>
-    public void Record() => _document = _keeper.StoreDocument(Number, Describe(), _document);
+    public void Record() => _document = _loop.Keeper.StoreDocument(Number, Describe(), _document);
 
     public void Resume() => _listener?.Resume();
 
     /// <summary>Stops listening; the next manager goes on.</summary>
-    public void Leave() => _listener?.Close();
-
-    /// <summary>Stops listening for good. A file that somebody else has put into the place of the socket stays.</summary>
-    public void Close()
+    public void Leave()
     {
-        if (FileIo.TryStat(Options.Path, out FileStatus now) == Errno.OK && (now.Device, now.Inode) == (_file.Device, _file.Inode))
-            File.Delete(Options.Path);
+        _made?.Dispose();
         _listener?.Close();
-        _keeper.RemoveSocket(Number, _document);
+    }
+
+    /// <summary>
+    /// Stops listening for good: nobody can connect any more, and who had connected is let in, to be refused. A file that somebody else has put into the place of the socket stays.
+    /// </summary>
+    /// <param name="closed">Called when nobody waits to be let in any more; perhaps before this returns.</param>
+    public void Close(Action closed)
+    {
+        try
+        {
+            if (FileIo.TryStat(Options.Path, out FileStatus now) == Errno.OK && (now.Device, now.Inode) == (_file.Device, _file.Inode))
+                File.Delete(Options.Path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Whoever connects there finds nobody.
+            _loop.LogNotRemoved(Options.Path, e.Message);
+        }
+
+        Shut(closed);
+    }
+
+    /// <summary>Closes a socket whose file is none of its concern, and lets in who had connected.</summary>
+    public void Shut(Action closed)
+    {
+        Accept();
+        if (_listener is { } listener)
+            listener.Finish(End);
+        else
+            End();
+
+        void End()
+        {
+            _loop.Keeper.RemoveSocket(Number, _document);
+            closed();
+        }
+    }
+
+    /// <summary>Gives up a socket that was not moved into its place: nobody was told of it. May wait for the file system. Any thread.</summary>
+    /// <exception cref="SyscallException">Its file stays.</exception>
+    public static void RemoveMade(SnapshotSocketOptions options) => UnixSocket.RemoveBeside(options.Path);
+
+    /// <summary>Takes it out of the store before it was in its place.</summary>
+    public void GiveUp()
+    {
+        _made?.Dispose();
+        _loop.Keeper.RemoveSocket(Number, _document);
     }
 
     private SnapshotSocketDocument Describe() => new()

@@ -25,7 +25,7 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     private readonly SnapshotDoor _door;
     private bool _stopped;
 
-    private SnapshotHost(string snapshots, string limits)
+    private SnapshotHost(string snapshots, string limits, IReadOnlyList<StoredDescriptor> inherited, IDescriptorStore store)
     {
         Image = new byte[ImageBytes];
         new Random(7).NextBytes(Image);
@@ -36,9 +36,9 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
         Tenants = new TenantCatalog(configuration);
         _door = new SnapshotDoor(
             new SnapshotServices(
-                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, NullDescriptorStore.Instance, MaxConnections: 64),
+                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, store, MaxConnections: 64),
             configuration.Snapshots,
-            InheritedSnapshots.From([]));
+            InheritedSnapshots.From(inherited));
     }
 
     /// <summary>Contents of the image.</summary>
@@ -67,12 +67,13 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     /// <summary>Opens the front door, and waits until its sockets are open.</summary>
     /// <param name="snapshots">JSON of the section; an @ stands for <see cref="Folder"/>. By default one, without any limit.</param>
     /// <param name="limits">JSON of the tenant's limits.</param>
-    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "")
+    /// <param name="inherited">What a manager before it stored; taken over.</param>
+    /// <param name="store">What it stores goes there; by default nobody keeps anything.</param>
+    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "", IReadOnlyList<StoredDescriptor>? inherited = null, IDescriptorStore? store = null)
     {
-        SnapshotHost host = new(snapshots, limits);
+        SnapshotHost host = new(snapshots, limits, inherited ?? [], store ?? NullDescriptorStore.Instance);
         host.Engine.Start();
-        host._door.Start();
-        await host._door.PingAsync();
+        await host._door.StartAsync();
         return host;
     }
 

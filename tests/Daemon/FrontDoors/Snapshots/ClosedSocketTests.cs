@@ -1,0 +1,98 @@
+using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.FrontDoors;
+using UffdManager.Daemon.FrontDoors.Snapshots;
+using UffdManager.Engine.State;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Daemon.Tests.FrontDoors.Snapshots;
+
+/// <summary>connect(2) and sendmsg(2) succeed before anybody accepts: who is in the queue of a socket that ends must not be forgotten in it.</summary>
+[Collection(FrontDoorCollection.Name)]
+public sealed class ClosedSocketTests : IDisposable
+{
+    private readonly TempDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public void Listener_that_ends_lets_nobody_connect_and_admits_all_who_had()
+    {
+        string path = _directory.Combine("s.sock");
+        List<SafeSocketFd> admitted = [];
+        using Turning thread = new();
+        DoorListener listener = new(thread, UnixSocket.Listen(path, UnixSocketType.Stream, 128, 0b110_000_000), admitted.Add, reason => throw new InvalidOperationException(reason));
+        List<SafeSocketFd> connected = [.. Enumerable.Range(0, 70).Select(_ => UnixSocket.Connect(path, UnixSocketType.Stream))];
+        int finished = 0;
+
+        listener.Finish(() => finished++);
+
+        Assert.Equal((70, 1), (admitted.Count, finished));
+        Assert.Equal(Errno.ECONNREFUSED, Assert.Throws<SyscallException>(() => UnixSocket.Connect(path, UnixSocketType.Stream)).Errno);
+        admitted.ForEach(socket => socket.Dispose());
+        connected.ForEach(socket => socket.Dispose());
+    }
+
+    [Fact]
+    public async Task Vm_that_was_not_let_in_when_its_socket_went_is_killed_and_one_that_sent_nothing_hears_of_it()
+    {
+        string path = _directory.Combine("gone.sock");
+        SafeSocketFd listener = UnixSocket.Listen(path, UnixSocketType.Stream, 8, 0b110_000_000);
+        using EmulatedVm sent = EmulatedVm.Boot(path, SnapshotHost.ImageBytes).HandOver();
+        using EmulatedVm silent = EmulatedVm.Boot(path, SnapshotHost.ImageBytes).Connect();
+        File.Delete(path);
+
+        await using SnapshotHost host = await SnapshotHost.StartAsync(inherited: [new StoredDescriptor("snapshot-3", listener), Document(path)]);
+
+        sent.AssertKilled();
+        host.AssertKills(nameof(HandOverRefusal.NotAllowed));
+        Eventually.True(() => silent.Send(silent.Message(), silent.Uffd) == Errno.EPIPE, "the end of the connection");
+        Assert.False(silent.Client.HasExited);
+    }
+
+    [Fact]
+    public async Task Socket_whose_file_cannot_be_removed_is_closed_all_the_same_and_told()
+    {
+        Require.Root();
+        string place = Directory.CreateDirectory(_directory.Combine("fixed")).FullName;
+        Run("mount", "-t", "tmpfs", "-o", "size=1m", "none", place);
+        try
+        {
+            await using SnapshotHost host = await SnapshotHost.StartAsync();
+            string path = Path.Combine(place, "run.sock");
+            await host.ServeAsync("run", path);
+            Run("mount", "-o", "remount,ro", place);
+
+            await host.StopServingAsync("run");
+
+            Assert.Contains("2112 The file of socket", host.Log.Text, StringComparison.Ordinal);
+            Assert.Equal(Errno.ECONNREFUSED, Assert.Throws<SyscallException>(() => UnixSocket.Connect(path, UnixSocketType.Stream)).Errno);
+            SnapshotException refusal = await Assert.ThrowsAsync<SnapshotException>(() => host.ServeAsync("run", path));
+            Assert.Contains("ReadWritePaths", refusal.Remedy, StringComparison.Ordinal);
+            using EmulatedVm vm = EmulatedVm.Boot(host).HandOver();
+            vm.AssertHolds(host.Image);
+        }
+        finally
+        {
+            Run("umount", place);
+        }
+    }
+
+    private static StoredDescriptor Document(string path)
+    {
+        SafeMemfd memory = Memfd.Create("document", MemfdFlags.None);
+        byte[] document = new SnapshotSocketDocument { Socket = new SnapshotSocketOptions { Path = path, Mode = 0b110_000_000, Timeout = TimeSpan.FromSeconds(2) }, Device = 1, Inode = 2 }.Encode();
+        Assert.Equal(Errno.OK, FileIo.WriteAll(memory, document, 0));
+        return new StoredDescriptor("snapshot-3-document-4", memory);
+    }
+
+    private static void Run(string program, params string[] arguments)
+    {
+        using System.Diagnostics.Process process = System.Diagnostics.Process.Start(program, arguments);
+        process.WaitForExit();
+        Assert.Equal(0, process.ExitCode);
+    }
+
+    private sealed class Turning() : DoorThread("never", TimeProvider.System);
+}
