@@ -116,6 +116,36 @@ public static unsafe partial class UnixSocket
         _ = Shutdown(lease.Fd, ShutdownRead);
     }
 
+    /// <summary>Whether there is anything to receive. Descriptors among it are not looked at.</summary>
+    public static bool HasArrived(SafeSocketFd socket)
+    {
+        PeekFromStart(socket);
+        byte first;
+        return ReceiveBytes(socket, &first, 1, MsgDontWait | MsgPeek) > 0;
+    }
+
+    /// <summary>Throws away what there is to receive. Descriptors among it are dropped by the kernel and never come into this process's table.</summary>
+    public static void Discard(SafeSocketFd socket)
+    {
+        byte* bytes = stackalloc byte[4096];
+        while (ReceiveBytes(socket, bytes, 4096, MsgDontWait) > 0)
+        {
+        }
+    }
+
+    private static nint ReceiveBytes(SafeSocketFd socket, byte* bytes, nuint length, int flags)
+    {
+        ArgumentNullException.ThrowIfNull(socket);
+        using FdLease lease = socket.Lease();
+        IoVector vector = new() { Base = (nuint)bytes, Length = length };
+        MessageHeader header = new() { Vectors = &vector, VectorCount = 1 };
+        nint result;
+        do
+            result = RecvMsg(lease.Fd, &header, flags);
+        while (LastError.IsInterrupted(result));
+        return result;
+    }
+
     private static Errno ReceiveWith(int flags, SafeSocketFd socket, Span<byte> buffer, DescriptorSet descriptors, out ReceivedMessage message)
     {
         ArgumentNullException.ThrowIfNull(socket);

@@ -35,6 +35,30 @@ public sealed class UnixSocketTests : IDisposable
     }
 
     [Fact]
+    public void What_is_thrown_away_takes_its_descriptors_along()
+    {
+        (SafeSocketFd near, SafeSocketFd far) = UnixSocket.Pair(UnixSocketType.Stream);
+        (SafeSocketFd watched, SafeSocketFd sent) = UnixSocket.Pair(UnixSocketType.Stream);
+        using (near)
+        using (far)
+        using (watched)
+        {
+            Assert.False(UnixSocket.HasArrived(near));
+            Assert.Equal(Errno.OK, UnixSocket.Send(far, "ab"u8, [sent], dontWait: true));
+            Assert.Equal(Errno.OK, UnixSocket.Send(far, "cd"u8, [sent], dontWait: true));
+            sent.Dispose();
+            Assert.True(UnixSocket.HasArrived(near));
+            Assert.True(UnixSocket.HasArrived(near));
+
+            UnixSocket.Discard(near);
+
+            Assert.False(UnixSocket.HasArrived(near));
+            using FdLease lease = watched.Lease();
+            Assert.True(FdPoll.WaitReadable(lease, TimeSpan.FromSeconds(10)), "the end of what was sent");
+        }
+    }
+
+    [Fact]
     public void File_in_the_way_of_a_socket_stays()
     {
         string path = _directory.Combine("s");

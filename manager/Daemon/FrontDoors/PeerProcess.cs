@@ -29,16 +29,29 @@ internal sealed class PeerProcess : IDisposable
 
     /// <summary>Identifies who connected.</summary>
     /// <returns>Null if the process has gone or lies outside the pid namespace; the uid is then all that is known.</returns>
-    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid)
+    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid) => TryIdentify(socket, out uid, out _);
+
+    /// <summary>Identifies who connected.</summary>
+    /// <param name="socket">The connection.</param>
+    /// <param name="uid">Of the process; known in any case.</param>
+    /// <param name="errno">Why not: ESRCH it has gone, ECHILD it lies outside the pid namespace; anything else is lack of descriptors or memory, and may be over in a moment.</param>
+    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid, out Errno errno)
     {
         PeerCredentials credentials = UnixSocket.GetPeerCredentials(socket);
         uid = credentials.Uid;
+        errno = Errno.ECHILD;
         if (credentials.Pid <= 0)
             return null;
 
         // Before 6.5 the number is all there is: opened as a pidfd here, it is checked to have named one process all the while.
-        SafePidFd? pidFd = UnixSocket.TryGetPeerPidFd(socket) ?? PidFd.TryOpen(credentials.Pid, out _);
-        return pidFd is null ? null : Hold(credentials.Pid, credentials.Uid, credentials.Gid, pidFd);
+        errno = Errno.OK;
+        SafePidFd? pidFd = UnixSocket.TryGetPeerPidFd(socket) ?? PidFd.TryOpen(credentials.Pid, out errno);
+        if (pidFd is null)
+            return null;
+        PeerProcess? process = Hold(credentials.Pid, credentials.Uid, credentials.Gid, pidFd, out bool isAlive);
+        if (process is null)
+            errno = isAlive ? Errno.EAGAIN : Errno.ESRCH;
+        return process;
     }
 
     /// <summary>
@@ -51,7 +64,7 @@ internal sealed class PeerProcess : IDisposable
             return null;
         if (PidFd.TryOpen(parent, out _) is not { } pidFd)
             return null;
-        PeerProcess? process = Hold(parent, Identity.Uid, Identity.Gid, pidFd);
+        PeerProcess? process = Hold(parent, Identity.Uid, Identity.Gid, pidFd, out _);
         if (process is null)
             return null;
         if (ReadEffectiveUid(parent) == Identity.Uid && ProcessInfo.TryReadParent(Pid, out int again) && again == parent && process.IsAlive && IsAlive)
@@ -77,20 +90,31 @@ internal sealed class PeerProcess : IDisposable
     /// <returns>ESRCH it is gone already; EPERM not allowed.</returns>
     public Errno Kill() => PidFd.SendSignal(_pidFd ?? throw new InvalidOperationException("The pidfd was taken before."), Signals.Kill);
 
+    /// <summary>Reports its end under a key.</summary>
+    /// <exception cref="SyscallException">ENOMEM, ENOSPC.</exception>
+    public void WatchEnd(SafeEpoll poll, ulong key) => Epoll.Add(poll, _pidFd ?? throw new InvalidOperationException("The pidfd was taken before."), EpollEvents.In, key);
+
+    /// <summary>Ends <see cref="WatchEnd"/>.</summary>
+    public void UnwatchEnd(SafeEpoll poll) => Epoll.Remove(poll, _pidFd ?? throw new InvalidOperationException("The pidfd was taken before."));
+
     /// <summary>The same process, held by a pidfd of its own.</summary>
     public PeerProcess Duplicate() => new(Identity, StartTime, DuplicatePidFd());
 
     public void Dispose() => _pidFd?.Dispose();
 
-    private static PeerProcess? Hold(int pid, uint uid, uint gid, SafePidFd pidFd)
+    private static PeerProcess? Hold(int pid, uint uid, uint gid, SafePidFd pidFd, out bool isAlive)
     {
         if (ProcessInfo.TryReadStartTime(pid, out ulong startTime))
         {
             var process = new PeerProcess(new PeerIdentity(pid, uid, gid, ProcessInfo.ReadCgroup(pid)), startTime, pidFd);
             if (process.IsAlive && ProcessInfo.TryReadStartTime(pid, out ulong again) && again == startTime)
+            {
+                isAlive = true;
                 return process;
+            }
         }
 
+        isAlive = !PidFd.HasExited(pidFd);
         pidFd.Dispose();
         return null;
     }

@@ -21,6 +21,9 @@ internal enum HandedKind
 /// <summary>Tells what descriptors are.</summary>
 internal static class HandedKinds
 {
+    // virt/kvm/guest_memfd.c has called it both, as an anonymous inode and, since it has an inode of its own, as a file that has no name ("/[kvm-gmem] (deleted)").
+    private static readonly string[] s_guestMemory = ["anon_inode:[guest_memfd]", "anon_inode:[kvm-gmem]", "/[guest_memfd]", "/[kvm-gmem]"];
+
     /// <summary>Looks at the name that the kernel gives to an open file; touches nothing of the file itself.</summary>
     public static HandedKind Of(SafeFd descriptor)
     {
@@ -37,9 +40,11 @@ internal static class HandedKinds
         return link switch
         {
             "anon_inode:[userfaultfd]" => HandedKind.Userfaultfd,
-            "anon_inode:[guest_memfd]" or "/[guest_memfd]" => HandedKind.GuestMemfd,
+            _ when IsGuestMemory(link) => HandedKind.GuestMemfd,
             _ when link.StartsWith("/memfd:", StringComparison.Ordinal) => HandedKind.Memfd,
             _ => HandedKind.Other,
         };
     }
+
+    private static bool IsGuestMemory(string link) => s_guestMemory.Any(name => link.StartsWith(name, StringComparison.Ordinal));
 }

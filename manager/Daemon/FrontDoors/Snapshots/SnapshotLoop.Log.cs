@@ -25,6 +25,13 @@ internal sealed partial class SnapshotLoop
             LogPeerTurnedAway(Services.Logger, peer, socket, reason, suppressed);
     }
 
+    /// <summary>Tells that somebody waits because it cannot be found out who it is.</summary>
+    public void LogUnknown(string socket)
+    {
+        if (_logThrottle.TryEnter(typeof(UnknownPeer), "", out long suppressed))
+            LogPeerUnknown(Services.Logger, socket, suppressed);
+    }
+
     /// <summary>Tells of a socket's file that stays.</summary>
     public void LogNotRemoved(string socket, string problem) => LogSocketNotRemoved(Services.Logger, socket, problem);
 
@@ -71,6 +78,9 @@ internal sealed partial class SnapshotLoop
 
     [LoggerMessage(2113, LogLevel.Error, "Snapshots of the configuration may not be served: the front door failed unexpectedly")]
     private static partial void LogBeginFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(2114, LogLevel.Error, "Who connected at {Socket} waits: there is no descriptor or memory left to find out who it is, trying again soon ({Suppressed} more such lines held back)")]
+    private static partial void LogPeerUnknown(ILogger logger, string socket, long suppressed);
 
     [LoggerMessage(2102, LogLevel.Information, "Snapshot {Snapshot} is not served at {Socket} any more; its VMs go on")]
     private static partial void LogRemoved(ILogger logger, string snapshot, string socket);

@@ -87,19 +87,35 @@ internal sealed partial class SnapshotLoop : DoorThread
 
     private void Admit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, bool isInherited)
     {
-        PeerProcess? process = PeerProcess.TryIdentify(connection, out uint uid);
-        if (process is null)
-        {
-            Services.Telemetry.PeerRefused(SnapshotDoor.DoorName, PeerRefusal.PeerGone);
-            LogTurnedAway($"a process of uid {uid}", socket.Options.Path, "it has gone or is outside the manager's pid namespace");
-            Keeper.RemovePeer(socket.Number, number);
-            connection.Dispose();
+        if (TryAdmit(connection))
             return;
+        _open++;
+        LogUnknown(socket.Options.Path);
+        _ = new UnknownPeer(this, connection, TryAdmit);
+
+        bool TryAdmit(SafeSocketFd waiting) => this.TryAdmit(socket, waiting, number, isStored, isInherited);
+    }
+
+    private bool TryAdmit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, bool isInherited)
+    {
+        PeerProcess? process = PeerProcess.TryIdentify(connection, out uint uid, out Errno errno);
+        if (process is not null)
+        {
+            _open++;
+            SnapshotPeer peer = new(this, socket, connection, process, number, isStored, isInherited);
+            Guard(peer, () => peer.Begin(isFull: _open > Services.MaxConnections));
+            return true;
         }
 
-        _open++;
-        SnapshotPeer peer = new(this, socket, connection, process, number, isStored, isInherited);
-        Guard(peer, () => peer.Begin(isFull: _open > Services.MaxConnections));
+        if (errno is not (Errno.ESRCH or Errno.ECHILD or Errno.EINVAL))
+            return false;
+        Services.Telemetry.PeerRefused(SnapshotDoor.DoorName, PeerRefusal.PeerGone);
+        LogTurnedAway($"a process of uid {uid}", socket.Options.Path, errno == Errno.ECHILD
+            ? "it is outside the manager's pid namespace, where it can neither be served nor ended, and will hang if it has handed its memory over: end it"
+            : "it has gone");
+        Keeper.RemovePeer(socket.Number, number);
+        connection.Dispose();
+        return true;
     }
 
     private void Leave(TimeSpan patience, Action<SnapshotSocket> leaveSocket, Action<SnapshotPeer> leavePeer)

@@ -126,8 +126,8 @@ internal sealed partial class SnapshotPeer
 
         UnixSocket.StopReceiving(_socket);
 
-        // Unread bytes would make the peer's side of the connection fail with ECONNRESET.
-        _ = Drain();
+        // Unread bytes would make the peer's side of the connection fail with ECONNRESET. Whatever descriptors are among them never come into the table.
+        UnixSocket.Discard(_socket);
         Dispose();
     }
 }

@@ -10,8 +10,8 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 /// </summary>
 /// <remarks>
 /// <para>What comes is looked at and left in the socket until the VM is a session: the connection alone is enough to begin anew. Only a message that comes in pieces is taken once it is longer than <see cref="MostLookedAt"/> bytes.</para>
-/// <para>The VMM expects no answer. Once its message is in the socket it takes its memory for served; so who has sent anything and cannot be served is killed, or it would wait for
-/// its first page for ever. Who has sent nothing yet loses the connection, and its message fails.</para>
+/// <para>The VMM expects no answer. Once its message is in the socket it takes its memory for served; so who has handed over a userfaultfd and cannot be served is killed, or it would wait for
+/// its first page for ever (<c>SnapshotPeer.Refuse.cs</c>). Who has not loses the connection, and its message fails.</para>
 /// </remarks>
 internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 {
@@ -39,6 +39,8 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     private bool _isWatched;
     private bool _isAttaching;
     private bool _isLeaving;
+    private bool _isCondemned;
+    private bool _isEndWatched;
     private bool _isClosed;
 
     /// <summary>Takes the socket and the process over.</summary>
@@ -114,6 +116,12 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 
     public void OnReady(EpollEvents events)
     {
+        if (_isCondemned)
+        {
+            Dispose();
+            return;
+        }
+
         while (!_isClosed && !_isAttaching && TryPeek())
         {
         }
@@ -121,6 +129,12 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 
     public void OnDeadline()
     {
+        if (_isCondemned)
+        {
+            AwaitEnd();
+            return;
+        }
+
         _loop.Services.Telemetry.ProtocolError(SnapshotDoor.DoorName, ProtocolErrorReason.FirstMessageTimeout);
         Refuse(HandOverRefusal.Incomplete, $"its message did not come within {_listener.Options.Timeout.TotalSeconds:0.###} s");
     }
@@ -146,7 +160,13 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     }
 
     /// <summary>The time for <see cref="Stop"/> or <see cref="LeaveToSuccessor"/> is over.</summary>
-    public void LeaveNow() => Refuse(HandOverRefusal.Draining, "the manager is stopping");
+    public void LeaveNow()
+    {
+        if (_isCondemned)
+            Dispose();
+        else
+            Refuse(HandOverRefusal.Draining, "the manager is stopping");
+    }
 
     /// <summary>Closes the connection and what came over it.</summary>
     public void Dispose()
@@ -239,50 +259,12 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         Refuse(refusal, text);
     }
 
-    // Nothing can arrive after it was looked whether anything has.
-    private void Refuse(HandOverRefusal refusal, string text)
-    {
-        if (_isClosed)
-            return;
-        if (_isLeaving)
-        {
-            // All that came is in the socket still: the next manager decides about it, as if this one had never looked.
-            Dispose();
-            return;
-        }
-
-        UnixSocket.StopReceiving(_socket);
-        if (_entry is not null)
-            _entry.Refused++;
-        if (Drain() || _bytes.Count > 0)
-        {
-            // First the process, then the descriptors: in the other order it could read zeros in between.
-            Errno errno = _process.Kill();
-            _loop.Services.Telemetry.VmKilled(SnapshotDoor.DoorName, refusal);
-            _loop.LogKilled(_process.Identity, TenantName, _listener.Options.Path, text, errno);
-        }
-        else
-        {
-            _loop.LogTurnedAway(_process.Identity.ToString(), _listener.Options.Path, text);
-        }
-
-        Dispose();
-    }
-
-    /// <summary>Takes what lies in the socket.</summary>
-    /// <returns>Whether anything was there.</returns>
-    private bool Drain()
-    {
-        bool found = false;
-        while (UnixSocket.Receive(_socket, _loop.ReceiveBuffer, _descriptors, dontWait: true, out ReceivedMessage message) == Errno.OK && !message.EndOfStream)
-            found = true;
-        return found;
-    }
-
     private void Unwatch()
     {
         if (_isWatched)
             Epoll.Remove(_loop.Poll, _socket);
-        _isWatched = false;
+        if (_isEndWatched)
+            _process.UnwatchEnd(_loop.Poll);
+        _isWatched = _isEndWatched = false;
     }
 }

@@ -1,0 +1,46 @@
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.FrontDoors.Snapshots;
+
+/// <summary>
+/// Who connected when there was no descriptor left to find out who it is. Closed, the connection would take the message along that may be in it, and its sender would wait for ever. So it
+/// is looked again until there is one. Belongs to the front door's thread.
+/// </summary>
+internal sealed class UnknownPeer : IDoorMember
+{
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
+
+    private readonly SnapshotLoop _loop;
+    private readonly SafeSocketFd _connection;
+    private readonly Func<SafeSocketFd, bool> _admit;
+    private readonly ulong _key;
+
+    /// <param name="loop">Calls.</param>
+    /// <param name="connection">Taken over.</param>
+    /// <param name="admit">Tries to take the connection over; false while it is too early.</param>
+    public UnknownPeer(SnapshotLoop loop, SafeSocketFd connection, Func<SafeSocketFd, bool> admit)
+    {
+        _loop = loop;
+        _connection = connection;
+        _admit = admit;
+        _key = loop.Watch(this);
+        Deadline = loop.ExpectWithin(this, s_pause);
+    }
+
+    public long Deadline { get; private set; }
+
+    public void OnReady(EpollEvents events)
+    {
+    }
+
+    public void OnDeadline()
+    {
+        Deadline = 0;
+        if (_admit(_connection))
+            _loop.Forget(_key);
+        else
+            Deadline = _loop.ExpectWithin(this, s_pause);
+    }
+
+    public void Fail(Exception exception) => Deadline = _loop.ExpectWithin(this, s_pause);
+}
