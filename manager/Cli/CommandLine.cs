@@ -19,6 +19,7 @@ internal static class CommandLine
             TenantCommands.Create(),
             PolicyCommands.Create(),
             ImageCommands.Create(),
+            WorkingSetCommands.Create(),
             SnapshotCommands.Create(),
             ConfigCommands.Create(),
             DrainCommand.Create(),

@@ -44,4 +44,7 @@ public sealed record ImageDto
 
     /// <summary>Times that pages were found in the cache since it was opened; null while it is not open.</summary>
     public required long? Hits { get; init; }
+
+    /// <summary>What is known of the pages that its runs touch; null in lists, and where its files cannot be opened.</summary>
+    public required IReadOnlyList<WorkingSetDto>? WorkingSets { get; init; }
 }

@@ -31,6 +31,7 @@ internal static class FakeManager
         .Answer("GET /v1/images", Samples.Images, ControlJson.Default.ImageListDto)
         .Answer("POST /v1/images", Samples.Images.Images[1], ControlJson.Default.ImageDto, 201)
         .Answer("GET /v1/images/warm-python", Samples.Images.Images[1], ControlJson.Default.ImageDto)
+        .Answer("GET /v1/working-sets", Samples.WorkingSets, ControlJson.Default.WorkingSetListDto)
         .Answer("GET /v1/snapshots", Samples.Snapshots, ControlJson.Default.SnapshotListDto)
         .Answer("GET /v1/snapshots/web", Samples.Snapshots.Snapshots[0], ControlJson.Default.SnapshotDto)
         .Answer("DELETE /v1/snapshots/web", Samples.Snapshots.Snapshots[0], ControlJson.Default.SnapshotDto)

@@ -119,6 +119,39 @@ internal static class Samples
         ],
     };
 
+    private static WorkingSetDto Set { get; } = new()
+    {
+        Tenant = "vms",
+        Path = "/srv/images/warm-python.diff",
+        PageBytes = 4096,
+        KnownBytes = 24 << 20,
+        ReplayedBytes = 22 << 20,
+        Runs = 42,
+        ObservedSeconds = 10,
+        NextRun = "replay",
+        LiveRuns = 2,
+        LastOutcome = "replayed",
+        Outcomes = new Dictionary<string, long> { ["recorded"] = 1, ["replayed"] = 40, ["limited"] = 0, ["useless"] = 1, ["failed"] = 0 },
+        PrefetchedBytes = 880 << 20,
+        UsedBytes = 850 << 20,
+        WastedBytes = 30 << 20,
+        LateBytes = 120 << 10,
+        MissedBytes = 4 << 20,
+    };
+
+    public static WorkingSetListDto WorkingSets { get; } = new()
+    {
+        WorkingSets =
+        [
+            Set,
+            Set with
+            {
+                Tenant = "batch", Path = "/srv/other.mem", PageBytes = 2 << 20, KnownBytes = 8 << 20, ReplayedBytes = 0, Runs = 1, NextRun = "record", LastOutcome = "useless",
+                PrefetchedBytes = 6 << 20, UsedBytes = 0, WastedBytes = 6 << 20, LateBytes = 0,
+            },
+        ],
+    };
+
     public static ImageListDto Images { get; } = new()
     {
         Images =
@@ -139,6 +172,7 @@ internal static class Samples
                 CachedBytes = null,
                 ReadBytes = null,
                 Hits = null,
+                WorkingSets = null,
             },
             new ImageDto
             {
@@ -160,6 +194,7 @@ internal static class Samples
                 CachedBytes = 24 << 20,
                 ReadBytes = 25 << 20,
                 Hits = 123456,
+                WorkingSets = [Set],
             },
         ],
         Cache = new ImageCacheDto { LimitBytes = 1 << 30, Bytes = 24 << 20, Hits = 123456, Bypasses = 0, Tenants = [] },

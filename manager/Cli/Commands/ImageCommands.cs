@@ -42,6 +42,8 @@ internal static class ImageCommands
         facts.AddIf(image.ReadBytes is not null, "Read", $"{Units.Bytes(image.ReadBytes ?? 0)} since it was opened");
         facts.AddIf(image.Hits is not null, "Hits", Units.Count(image.Hits ?? 0));
         facts.Add("Added", image.AddedAt);
+        foreach (WorkingSetDto set in image.WorkingSets ?? [])
+            WorkingSetCommands.Describe(facts, set);
         return facts;
     }
 

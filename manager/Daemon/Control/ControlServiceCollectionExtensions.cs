@@ -38,7 +38,9 @@ internal static class ControlServiceCollectionExtensions
         services.AddSingleton<IControlRoutes, ConfigurationRoutes>();
         services.AddSingleton<IControlRoutes, LogLevelRoutes>();
         services.AddSingleton<IControlRoutes, DrainRoutes>();
+        services.AddSingleton<WorkingSets.WorkingSetBooks>();
         services.AddSingleton<IControlRoutes, ImageRoutes>();
+        services.AddSingleton<IControlRoutes, WorkingSetRoutes>();
         services.AddSingleton<IControlRoutes, ImageWarmingRoutes>();
         services.AddSingleton<IControlRoutes, TopRoutes>();
         services.AddSingleton<IControlRoutes, SnapshotRoutes>();

@@ -5,13 +5,15 @@ using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Inspection;
 using UffdManager.Daemon.Tenancy;
+using UffdManager.Daemon.WorkingSets;
 using UffdManager.Engine.Images;
 using UffdManager.Linux;
 
 namespace UffdManager.Daemon.Control;
 
 /// <summary>Images: what there is, adding and removing.</summary>
-internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache, PolicyCatalog policies, SnapshotDoor snapshots, ILogger<ImageRoutes> logger) : IControlRoutes
+internal sealed partial class ImageRoutes(
+    ImageRegistry images, ChunkCache cache, PolicyCatalog policies, SnapshotDoor snapshots, WorkingSetBooks books, ILogger<ImageRoutes> logger) : IControlRoutes
 {
     private const uint Root = 0;
 
@@ -81,6 +83,8 @@ internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache
         request.RefuseOthers();
         string name = request.Value(0);
         ImageDto image = await CarryOutAsync(() => Look(name));
+        if (images.Find(name)?.Source is { Identity: { } identity } source)
+            image = image with { WorkingSets = await books.OfAsync(identity, source.Location, tenant: null, request.Aborted) };
         await ControlResponse.JsonAsync(request.Http, image, ControlResponse.Json.ImageDto);
     }
 
@@ -171,6 +175,7 @@ internal sealed partial class ImageRoutes(ImageRegistry images, ChunkCache cache
             CachedBytes = source?.CachedBytes(),
             ReadBytes = source?.ReadBytes,
             Hits = source?.Hits,
+            WorkingSets = null,
         };
     }
 
