@@ -78,8 +78,7 @@ public sealed partial class FaultEngine
         _ = CountPresentAsync(restore.Sessions);
         foreach (RestoredSession restored in restore.Sessions)
         {
-            restored.Session.Loop.Post(new LoopCommand<bool>(loop => loop.FinishTracking(restored.Session)));
-            restored.Session.Loop.Post(new LoopCommand<bool>(loop => loop.FinishFreeze(restored.Session)));
+            restored.Session.Loop.Post(new LoopCommand<bool>(loop => loop.UndoHalfDone(restored.Session)));
         }
 
         return new RestoreReport(

@@ -38,7 +38,12 @@ public sealed partial class FaultEngine
         using SafeFile? memory = TryOpenMemory(session);
 
         using PresenceMap presence = PresenceMap.Of(session);
-        Snapshot snapshot = new(session, presence, progress);
+        if (presence.Pagemap is null)
+        {
+            return Refused(NoPagemap(session, "what is not there cannot be told from what is, so that the snapshot would fill every missing page in order to read it"));
+        }
+
+        Snapshot snapshot = new(session, presence, progress) { StallLimit = (long)request.StallLimit.TotalNanoseconds };
         bool isAtRest = false;
         try
         {
@@ -66,68 +71,36 @@ public sealed partial class FaultEngine
         Session session = snapshot.Session;
         using CancellationTokenRegistration cancelled = cancel.Register(() => snapshot.Fail(EngineErrorKind.State, Errno.ECANCELED, "it was cancelled"));
         Task copy = Task.CompletedTask;
-        EngineResult frozen = await RunAsync(session.Loop, new FreezeCommand(snapshot)).ConfigureAwait(false);
-        if (frozen.Error is EngineError error)
-        {
-            snapshot.Fail(error);
-        }
-        else
-        {
-            copy = StartCopy(snapshot, request, memory);
-
-            // The client is let go at the first failure; what hangs in a file system may hang on without it.
-            await Task.WhenAny(copy, snapshot.Failed).ConfigureAwait(false);
-        }
-
-        EngineResult thawed = await RunAsync(session.Loop, new ThawCommand(session, snapshot)).ConfigureAwait(false);
-        await copy.ConfigureAwait(false);
-        return new EngineResult(snapshot.Failure ?? thawed.Error);
-    }
-
-    private static Task StartCopy(Snapshot snapshot, SnapshotRequest request, SafeFile? memory)
-    {
-        long total = snapshot.Progress.TotalBytes;
-        SnapshotBuffers? buffers = null;
         try
         {
-            if (request.Base is PageSource baseImage && PageSize.AlignUp((ulong)baseImage.Length, (ulong)PageSize.Base) != (ulong)total)
+            EngineResult frozen = await RunAsync(session.Loop, new FreezeCommand(snapshot)).ConfigureAwait(false);
+            if (frozen.Error is EngineError error)
             {
-                snapshot.Fail(EngineErrorKind.Invalid, Errno.EINVAL, $"{baseImage.Description} has {baseImage.Length} bytes and the regions of the session have {total}: it is no image of them");
-                return Task.CompletedTask;
+                snapshot.Fail(error);
             }
+            else
+            {
+                copy = SnapshotCopy.Start(snapshot, request, memory);
 
-            Memfd.Truncate(request.Output, total);
-            int piece = (int)Math.Max(SnapshotReader.PieceBytes, (long)snapshot.Regions.Max(region => region.PageBytes));
-            buffers = new SnapshotBuffers(request.BufferBytes, piece);
-            SnapshotWriter writer = new(snapshot, request.Output, request.Base, buffers);
-            SourceReader sources = new(snapshot, buffers, writer, request.Base is not null);
-            SnapshotReader reader = new(snapshot, memory, request.Base is not null, buffers, writer, sources);
-            SnapshotBuffers pool = buffers;
-            Thread[] threads = [writer.Start(), sources.Start(), reader.Start()];
-
-            // They end by themselves; waited for where waiting costs nobody a thread of the pool.
-            return Task.Factory.StartNew(
-                () =>
-                {
-                    foreach (Thread thread in threads)
-                    {
-                        thread.Join();
-                    }
-
-                    sources.Dispose();
-                    writer.Dispose();
-                    pool.Dispose();
-                    snapshot.Progress.Copied(MonotonicClock.NowNanoseconds - snapshot.TakenAt);
-                },
-                CancellationToken.None,
-                TaskCreationOptions.LongRunning,
-                TaskScheduler.Default);
+                // The client is let go at the first failure; what hangs in a file system may hang on without it.
+                await Task.WhenAny(copy, snapshot.Failed).ConfigureAwait(false);
+            }
         }
         catch (SyscallException failure)
         {
-            buffers?.Dispose();
+            // Whatever happened, what is protected has to be let go.
             snapshot.Fail(EngineErrorKind.Kernel, failure.Errno, failure.Message);
-            return Task.CompletedTask;
+        }
+
+        try
+        {
+            EngineResult thawed = await RunAsync(session.Loop, new ThawCommand(session, snapshot)).ConfigureAwait(false);
+            return new EngineResult(snapshot.Failure ?? thawed.Error);
+        }
+        finally
+        {
+            // It uses what the caller closes.
+            await copy.ConfigureAwait(false);
         }
     }
 

@@ -19,6 +19,11 @@ public sealed partial class FaultEngine
     {
         ArgumentNullException.ThrowIfNull(session);
         using PresenceMap presence = PresenceMap.Of(session);
+        if (IsAsynchronous(session) && presence.Pagemap is null)
+        {
+            return new EngineResult(NoPagemap(session, "the kernel would note the writes of this session itself (WP_ASYNC)"));
+        }
+
         return await AloneAsync(session, "tracking is being started", async () =>
         {
             if (session.IsTracking)
@@ -59,7 +64,13 @@ public sealed partial class FaultEngine
         ArgumentNullException.ThrowIfNull(session);
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         DirtyPagesCommand? command = null;
-        using SafeFile? pagemap = IsAsynchronous(session) ? PagemapScan.OpenPagemap(session.Pid) : null;
+        bool isAsynchronous = IsAsynchronous(session);
+        using PresenceMap? presence = isAsynchronous || reset ? PresenceMap.Of(session) : null;
+        if (isAsynchronous && presence!.Pagemap is null)
+        {
+            return new DirtyPages([], null, NoPagemap(session, "the kernel notes the writes of this session itself (WP_ASYNC)"));
+        }
+
         EngineResult result = await AloneAsync(session, "its changed pages are being listed", () =>
         {
             if (!session.IsTracking)
@@ -67,7 +78,7 @@ public sealed partial class FaultEngine
                 return Task.FromResult(NotTracked(session));
             }
 
-            command = new DirtyPagesCommand(session, from, limit, reset, pagemap);
+            command = new DirtyPagesCommand(session, from, limit, reset, presence, isAsynchronous);
             return RunAsync(session.Loop, command);
         }).ConfigureAwait(false);
         return new DirtyPages(command?.Runs ?? [], command?.Next, result.Error);
@@ -129,6 +140,12 @@ public sealed partial class FaultEngine
             session.Loop.Post(new LoopCommand<bool>(_ => (session.Work = null) is null));
         }
     }
+
+    // The file belongs to the owner of the process: the right to trace it is not enough.
+    private static EngineError NoPagemap(Session session, string why) => new(
+        EngineErrorKind.Kernel,
+        Errno.EACCES,
+        $"{why}, and /proc/{session.Pid}/pagemap cannot be read: it takes CAP_DAC_READ_SEARCH for the processes of other users, or their user id");
 
     private static EngineResult NotTracked(Session session) =>
         new(new EngineError(EngineErrorKind.State, Errno.ENOENT, $"session {session.Id} is not tracked"));

@@ -1,6 +1,7 @@
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.State;
 using UffdManager.Linux;
@@ -165,12 +166,6 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Failed;
         }
 
-        if (session.Snapshot is not null)
-        {
-            // What the snapshot protects must stay so, and what it lets go is not the client's protection.
-            return WriteProtectStep.TryAgain;
-        }
-
         Pump(session);
         CollectTouched(session, cursor, end);
         if (end <= cursor || _touched.Count == 0 || _touched.Any(region => (region.Modes & UffdRegisterModes.WriteProtect) == 0))
@@ -180,7 +175,11 @@ internal sealed partial class FaultLoop
         }
 
         ulong stop = Math.Min(end, PageSize.AlignDown(cursor, WriteProtectSlice) + WriteProtectSlice);
-        Errno errno = Userfaultfd.WriteProtect(session.Lease, cursor, stop - cursor, protect);
+
+        // What a snapshot has not saved stays protected; it lifts that itself then, as nobody else wants it any more. And what is tracked is protected for that.
+        bool isHeld = !protect
+            && (session.Snapshot is Snapshot snapshot && (snapshot.TakenAt == 0 || snapshot.HoldsAny(cursor, stop)) || _touched.Any(region => region.IsTracked));
+        Errno errno = isHeld ? Errno.OK : Userfaultfd.WriteProtect(session.Lease, cursor, stop - cursor, protect);
         if (errno == Errno.EAGAIN)
         {
             return WriteProtectStep.TryAgain;

@@ -214,7 +214,7 @@ internal sealed partial class FaultLoop
         DisplacedRange displaced = new(start, end, PageSize.AlignUp(last, AsideAlignment) + (start & (AsideAlignment - 1)));
         Region piece = region.Derive(displaced.Aside, displaced.AsideEnd, region.OffsetOf(start), region.Generation);
         displaced.Regions.Add(piece);
-        if (!TryCopyPages(session, start, end, displaced.Aside))
+        if (!TryCopyPages(session, region, start, end, displaced.Aside))
         {
             Kill(session, start, "the manager has no memory to follow mremap");
         }
@@ -284,7 +284,7 @@ internal sealed partial class FaultLoop
             ulong stop = Math.Min(last, region.End);
             ulong target = owner.Start + (cursor - owner.Aside) + distance;
             ForgetResident(session, target, target + (stop - cursor));
-            if (!TryCopyPages(session, cursor, stop, target))
+            if (!TryCopyPages(session, region, cursor, stop, target))
             {
                 Kill(session, target, "the manager has no memory to follow mremap");
                 return false;

@@ -199,7 +199,7 @@ internal sealed partial class FaultLoop
         foreach (Region region in moved)
         {
             ulong start = Math.Max(from, region.Start);
-            if (!TryCopyPages(session, start, Math.Min(end, region.End), to + (start - from)))
+            if (!TryCopyPages(session, region, start, Math.Min(end, region.End), to + (start - from)))
             {
                 Kill(session, to, "the manager has no memory to follow mremap");
                 return false;
@@ -219,8 +219,10 @@ internal sealed partial class FaultLoop
         return true;
     }
 
-    private static bool TryCopyPages(Session session, ulong start, ulong stop, ulong target)
+    private static bool TryCopyPages(Session session, Region region, ulong start, ulong stop, ulong target)
     {
+        // Lists of changed pages are by address, and there the contents are new.
+        PageState note = region.IsTracked ? PageState.Dirty : PageState.Absent;
         ulong cursor = start;
         while (session.Pages.NextRun(cursor, stop, out ulong runEnd, out PageState state))
         {
@@ -228,7 +230,7 @@ internal sealed partial class FaultLoop
             PageState kept = kind is PageState.Present or PageState.Removed or PageState.Poisoned
                 ? state & ~(PageState.Deferred | PageState.Waited)
                 : state & PageState.Dirty;
-            if (!session.Pages.TrySetRange(target + (cursor - start), target + (runEnd - start), kept))
+            if (!session.Pages.TrySetRange(target + (cursor - start), target + (runEnd - start), kept | note))
             {
                 return false;
             }

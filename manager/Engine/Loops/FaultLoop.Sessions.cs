@@ -247,6 +247,12 @@ internal sealed partial class FaultLoop
         Epoll.Remove(_epoll, session.PidFd!);
         session.IsProcessWatched = false;
         session.ExitedAt = _now;
+        if (session.Work is not null)
+        {
+            // Whoever reads the client's memory for a snapshot keeps it alive, and may wait for a page of it: that fault comes again, and is refused.
+            WakeEverything(session);
+        }
+
         _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
     }
 

@@ -13,6 +13,9 @@ internal sealed partial class FaultLoop
     private const int RunsPerPlan = 256;
     private const ulong BytesPerPlan = 256UL << 20;
 
+    // Below that of a command.
+    private const long ThawPatience = 5_000_000_000;
+
     /// <summary>One slice of protecting everything; done at the instant of the snapshot.</summary>
     public WriteProtectStep Freeze(Snapshot snapshot, out EngineResult? failure)
     {
@@ -36,6 +39,7 @@ internal sealed partial class FaultLoop
             session.IsFrozen = true;
             session.Record();
             CheckRecorded(session);
+            Post(new StallCommand(snapshot));
             return WriteProtectStep.Progress;
         }
 
@@ -57,7 +61,8 @@ internal sealed partial class FaultLoop
             return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
         }
 
-        return TakeSnapshot(snapshot, out failure);
+        // What is about to change is told by an event that is still to come.
+        return Userfaultfd.IsChanging(session.Lease) ? WriteProtectStep.TryAgain : TakeSnapshot(snapshot, out failure);
     }
 
     /// <summary>What the pages from an address on are at this moment; the reader has them look up to their ends.</summary>
@@ -66,9 +71,10 @@ internal sealed partial class FaultLoop
         List<SnapshotRun> runs = [];
         Session session = snapshot.Session;
         ulong planned = 0;
-        foreach (FrozenRegion region in snapshot.Regions)
+        for (int index = snapshot.FirstAbove(from); index < snapshot.Regions.Count && runs.Count < RunsPerPlan && planned < BytesPerPlan; index++)
         {
-            ulong cursor = Math.Max(from, region.Start);
+            FrozenRegion region = snapshot.Regions[index];
+            ulong cursor = snapshot.SkipRead(region, Math.Max(from, region.Start));
             while (cursor < region.End && runs.Count < RunsPerPlan && planned < BytesPerPlan && snapshot.Failure is null)
             {
                 // Until its pages have been read a range can neither move nor be registered anew without ending the snapshot.
@@ -81,16 +87,19 @@ internal sealed partial class FaultLoop
 
                 AddRun(runs, region, live, cursor, stop, state);
                 planned += stop - cursor;
-                cursor = stop;
+                cursor = snapshot.SkipRead(region, stop);
             }
         }
 
         return runs;
     }
 
-    /// <summary>Lets writers of pages that have been read go on.</summary>
-    /// <returns>EAGAIN to be asked again.</returns>
-    public static Errno Release(Snapshot snapshot, FrozenRegion region, ulong start, ulong end)
+    /// <summary>
+    /// Lets writers of pages that have been read go on. What was read is what was there at the instant only if the memory is still the one that was protected then:
+    /// if not, this ends the snapshot.
+    /// </summary>
+    /// <returns>EAGAIN to be asked again, before it is noted that the pages were read: a change of the address space is under way, of which an event will tell.</returns>
+    public static Errno Release(Snapshot snapshot, ulong start, ulong end)
     {
         Session session = snapshot.Session;
         if (session.State != SessionState.Serving || snapshot.Failure is not null)
@@ -99,23 +108,71 @@ internal sealed partial class FaultLoop
             return Errno.OK;
         }
 
-        if (region.StaysProtected)
+        if (Userfaultfd.IsChanging(session.Lease))
         {
-            return Userfaultfd.Wake(session.Lease, start, end - start);
+            return Errno.EAGAIN;
         }
 
-        Errno errno = Userfaultfd.WriteProtect(session.Lease, start, end - start, protect: false);
-        if (errno is not (Errno.OK or Errno.EAGAIN))
+        for (ulong cursor = start; session.Regions.FindOverlap(cursor, end) is Region region; cursor = region.End)
         {
-            _ = Userfaultfd.Wake(session.Lease, start, end - start);
+            Errno errno = LetGo(session, region, Math.Max(cursor, region.Start), Math.Min(end, region.End));
+            switch (errno)
+            {
+                case Errno.OK:
+                    break;
+                case Errno.EAGAIN:
+                    return errno;
+                case Errno.ENOENT:
+                    snapshot.Fail(
+                        EngineErrorKind.State,
+                        Errno.ECANCELED,
+                        $"the client has unmapped 0x{start:x}+0x{end - start:x} or mapped something else there before it was saved, of which its userfaultfd does not tell");
+                    return Errno.OK;
+                case Errno.ESRCH:
+                    snapshot.Fail(EngineErrorKind.State, errno, "the client is gone");
+                    return Errno.OK;
+                default:
+                    snapshot.Fail(EngineErrorKind.Kernel, errno, $"UFFDIO_WRITEPROTECT 0x{start:x}+0x{end - start:x}: {errno.Describe()}");
+                    return Errno.OK;
+            }
         }
 
-        return errno;
+        return Errno.OK;
+    }
+
+    // Where somebody else needs the protection it stays. That it is there is asked of the kernel where no event tells of what is mapped over it.
+    private static Errno LetGo(Session session, Region region, ulong start, ulong end)
+    {
+        if ((region.Modes & UffdRegisterModes.WriteProtect) == 0)
+        {
+            // All that was there at the instant is registered for it: this came after the pages that were here had been saved.
+            return Errno.OK;
+        }
+
+        if (!region.SeesWrites)
+        {
+            return Userfaultfd.WriteProtect(session.Lease, start, end - start, protect: false);
+        }
+
+        Errno errno = (session.Features & UffdFeatures.EventUnmap) != 0 ? Errno.OK : Userfaultfd.WriteProtect(session.Lease, start, end - start, protect: true);
+        return errno == Errno.OK ? Userfaultfd.Wake(session.Lease, start, end - start) : errno;
     }
 
     /// <summary>One slice of letting go of everything.</summary>
     public WriteProtectStep Thaw(Session session, Snapshot? snapshot, ref ulong cursor)
     {
+        if (snapshot is not null && session.Snapshot == snapshot && !snapshot.IsLetGo)
+        {
+            // Read, but not yet let go: until then a change of the address space may turn up that had begun before.
+            snapshot.ThawBegan = snapshot.ThawBegan == 0 ? _now : snapshot.ThawBegan;
+            if (_now - snapshot.ThawBegan < ThawPatience)
+            {
+                return WriteProtectStep.TryAgain;
+            }
+
+            snapshot.Fail(EngineErrorKind.Kernel, Errno.EAGAIN, "the client's address space keeps changing");
+        }
+
         bool isComplete = snapshot is not null && snapshot.Failure is null;
         if (snapshot is not null && session.Snapshot == snapshot)
         {
@@ -154,17 +211,6 @@ internal sealed partial class FaultLoop
         return WriteProtectStep.Done;
     }
 
-    /// <summary>Lets go of what an earlier manager had protected for a snapshot that ended with it.</summary>
-    public bool FinishFreeze(Session session)
-    {
-        if (session.IsFrozen && session.Snapshot is null)
-        {
-            Post(new ThawCommand(session, null));
-        }
-
-        return true;
-    }
-
     // True when the writer of a page has to wait until the page has been read.
     private bool IsHeld(in FaultContext fault)
     {
@@ -173,7 +219,7 @@ internal sealed partial class FaultLoop
             return false;
         }
 
-        snapshot.Hold(fault.Page);
+        snapshot.Hold(fault.Page, _now);
         Account(fault.Session, fault.Kind, FaultOutcome.Held, fault.ReadAt);
         return true;
     }
@@ -199,12 +245,14 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        bool isLoss = (StateAfterRemoval(region) & PageState.StateMask) != PageState.Absent || snapshot.Find(from) is { IsReadThrough: true };
+        // What can come without a fault may be there whatever is known of it.
+        bool isReadThrough = snapshot.Find(from) is { IsReadThrough: true };
+        bool isLoss = isReadThrough || (StateAfterRemoval(region) & PageState.StateMask) != PageState.Absent;
         ulong cursor = from;
         while (snapshot.Failure is null && session.Pages.NextRun(cursor, to, out ulong stop, out PageState state))
         {
             PageState kind = state & PageState.StateMask;
-            if (kind is PageState.Present or PageState.Poisoned || (isLoss && kind != PageState.Removed))
+            if (kind is PageState.Present or PageState.Poisoned || isReadThrough || (isLoss && kind != PageState.Removed))
             {
                 snapshot.RangeChanges(cursor, stop, "gave back");
             }
@@ -225,7 +273,8 @@ internal sealed partial class FaultLoop
 
         if ((region.Flags & RegionFlags.Mailbox) == 0)
         {
-            if (TryAddWriteProtect(session, region, out failure) is var step and not WriteProtectStep.Done)
+            WriteProtectStep step = TryAddWriteProtect(session, region, snapshot.Presence, out failure);
+            if (step != WriteProtectStep.Progress)
             {
                 return step;
             }
@@ -275,9 +324,9 @@ internal sealed partial class FaultLoop
             }
 
             bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
-            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null
+            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.IsCurrent(region)
                 && ((region.Image is not null && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
-            regions.Add(new FrozenRegion(region.Start, region.End, region.PageBytes, offset, region.SeesWrites, isShared, !isReported));
+            regions.Add(new FrozenRegion(region.Start, region.End, region.PageBytes, offset, isShared, !isReported));
             offset += (long)region.Length;
         }
 
@@ -299,7 +348,7 @@ internal sealed partial class FaultLoop
             PageState.Present => SnapshotRunKind.Memory,
             PageState.Poisoned => SnapshotRunKind.Poisoned,
             _ when region.IsReadThrough => SnapshotRunKind.Memory,
-            PageState.Removed => SnapshotRunKind.Zero,
+            PageState.Removed => SnapshotRunKind.Untouched,
             _ => isZero ? SnapshotRunKind.Untouched : SnapshotRunKind.Source,
         };
         Sources.PageSource? source = null;

@@ -1,5 +1,6 @@
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Tracking;
 using UffdManager.Linux;
 
@@ -95,12 +96,32 @@ internal sealed partial class FaultLoop
         return WriteProtectStep.Progress;
     }
 
-    /// <summary>Ends a tracking that an earlier manager was starting or stopping: either way nobody was told that it works.</summary>
-    public bool FinishTracking(Session session)
+    /// <summary>
+    /// Undoes what an earlier manager had half done: a tracking that was being started or stopped (either way nobody was told that it works), and a snapshot that ended
+    /// with it. It is the session's work until then: a tracking that begins meanwhile would be undone with it.
+    /// </summary>
+    public bool UndoHalfDone(Session session)
     {
+        List<SlicedCommand> undo = [];
+        if (session.IsFrozen && session.Snapshot is null)
+        {
+            undo.Add(new ThawCommand(session, null));
+        }
+
         if (session.State == SessionState.Serving && session.TrackedSince == 0 && session.Regions.All.Any(region => region.IsTracked))
         {
-            Post(new StopTrackingCommand(session));
+            undo.Add(new StopTrackingCommand(session));
+        }
+
+        if (undo.Count > 0)
+        {
+            session.Work = "what an earlier manager had begun is being undone";
+            _ = Task.WhenAll(undo.Select(command => command.Task)).ContinueWith(
+                _ => Post(new LoopCommand<bool>(_ => (session.Work = null) is null)),
+                CancellationToken.None,
+                TaskContinuationOptions.None,
+                TaskScheduler.Default);
+            undo.ForEach(Post);
         }
 
         return true;
@@ -120,7 +141,7 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Done;
         }
 
-        job.Cursor = Math.Max(job.Cursor, region.Start);
+        job.Cursor = Math.Max(PageSize.AlignDown(job.Cursor, region.PageBytes), region.Start);
         if (!region.IsTracked)
         {
             job.Cursor = region.End;
@@ -128,9 +149,9 @@ internal sealed partial class FaultLoop
         }
 
         ulong stop = EndOfSlice(region, job.Cursor);
-        if (job.Pagemap is not null && job.ReadUpTo < stop)
+        if (job.IsAsynchronous && job.ReadUpTo < stop)
         {
-            Errno errno = NoteWritten(session, region, job.Pagemap, Math.Max(job.Cursor, job.ReadUpTo), stop);
+            Errno errno = NoteWritten(session, region, job.Presence!.Pagemap!, Math.Max(job.Cursor, job.ReadUpTo), stop);
             if (errno != Errno.OK)
             {
                 failure = new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"PAGEMAP_SCAN of pid {session.Pid}: {errno.Describe()}"));
@@ -157,7 +178,7 @@ internal sealed partial class FaultLoop
                     return WriteProtectStep.Done;
                 }
 
-                WriteProtectStep step = job.IsReset ? Protect(session, job.Cursor, end, state, out failure) : WriteProtectStep.Progress;
+                WriteProtectStep step = job.Presence is PresenceMap presence && job.IsReset ? Protect(session, region, presence, (job.Cursor, end), out failure) : WriteProtectStep.Progress;
                 if (step != WriteProtectStep.Progress)
                 {
                     return step;
@@ -172,11 +193,12 @@ internal sealed partial class FaultLoop
         return WriteProtectStep.Progress;
     }
 
-    // A run counts as unchanged again. First the protection, then the note: a manager that is killed in between tells of it once more.
-    private static WriteProtectStep Protect(Session session, ulong start, ulong end, PageState state, out EngineResult? failure)
+    // A run counts as unchanged again. First the protection, then the note: a manager that is killed in between tells of it once more. What was given back may be there
+    // (MADV_FREE leaves it), and what is not there is not protected.
+    private static WriteProtectStep Protect(Session session, Region region, PresenceMap presence, (ulong Start, ulong End) run, out EngineResult? failure)
     {
         failure = null;
-        Errno errno = (state & PageState.StateMask) == PageState.Removed ? Errno.OK : Userfaultfd.WriteProtect(session.Lease, start, end - start, protect: true);
+        Errno errno = Arm(session, region, presence, run.Start, run.End);
         if (errno == Errno.EAGAIN)
         {
             return WriteProtectStep.TryAgain;
@@ -184,11 +206,11 @@ internal sealed partial class FaultLoop
 
         if (errno != Errno.OK)
         {
-            failure = NotArmed(start, end, errno);
+            failure = NotArmed(run.Start, run.End, errno);
             return WriteProtectStep.Failed;
         }
 
-        if (!session.Pages.TrySetRange(start, end, state & ~PageState.Dirty))
+        if (!ForgetDirty(session, run.Start, run.End))
         {
             failure = NoPageTable();
             return WriteProtectStep.Failed;
@@ -213,7 +235,8 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Progress;
         }
 
-        if (TryAddWriteProtect(session, region, out failure) is var step and not WriteProtectStep.Done)
+        WriteProtectStep step = TryAddWriteProtect(session, region, job.Presence, out failure);
+        if (step != WriteProtectStep.Progress)
         {
             return step;
         }
@@ -222,41 +245,6 @@ internal sealed partial class FaultLoop
         session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.Tracked, RegionFlags.None, UffdRegisterModes.WriteProtect);
         CheckRecorded(session);
         return WriteProtectStep.Progress;
-    }
-
-    // Registers a region for write protection besides what it is registered for. The record follows the kernel: a mode too many there means nothing.
-    private static WriteProtectStep TryAddWriteProtect(Session session, Region region, out EngineResult? failure)
-    {
-        failure = null;
-        if ((region.Modes & UffdRegisterModes.Missing) == 0 && (session.Features & (UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)) == 0)
-        {
-            failure = new EngineResult(new EngineError(
-                EngineErrorKind.Kernel,
-                Errno.EOPNOTSUPP,
-                $"first touches of 0x{region.Start:x}+0x{region.Length:x} are not reported (its mode is not missing), and the userfaultfd was made without WP_UNPOPULATED: writes would go unseen"));
-            return WriteProtectStep.Failed;
-        }
-
-        if ((region.Modes & UffdRegisterModes.WriteProtect) != 0)
-        {
-            return WriteProtectStep.Done;
-        }
-
-        Errno errno = Userfaultfd.Register(session.Uffd, region.Start, region.Length, region.Modes | UffdRegisterModes.WriteProtect, out _);
-        if (errno == Errno.OK)
-        {
-            return WriteProtectStep.Done;
-        }
-
-        if (Userfaultfd.IsChanging(session.Lease))
-        {
-            // Unlike everything that fills, a registration is not refused for that: the range may be gone already, and its event still to come.
-            return WriteProtectStep.TryAgain;
-        }
-
-        failure = new EngineResult(new EngineError(
-            EngineErrorKind.Kernel, errno, $"UFFDIO_REGISTER 0x{region.Start:x}+0x{region.Length:x} for write protection: {errno.Describe()}; this kernel cannot protect that memory"));
-        return WriteProtectStep.Failed;
     }
 
     private static WriteProtectStep ArmSlice(StartTrackingCommand job, Region region, out EngineResult? failure)
@@ -308,7 +296,7 @@ internal sealed partial class FaultLoop
                 Start = cursor,
                 End = stop,
                 AnyOf = PageCategories.Present | PageCategories.Swapped,
-                Returned = PageCategories.Present | PageCategories.Swapped,
+                Returned = PageCategories.Present | PageCategories.Swapped | PageCategories.Written,
             };
             if (PagemapScan.Scan(presence.Pagemap!, request, runs, out int count, out ulong walked) != Errno.OK || walked <= cursor)
             {
@@ -324,10 +312,19 @@ internal sealed partial class FaultLoop
                     i++;
                 }
 
-                Errno errno = Userfaultfd.WriteProtect(session.Lease, from, PageSize.AlignUp(runs[i].End, region.PageBytes) - from, protect: true);
+                ulong to = PageSize.AlignUp(runs[i].End, region.PageBytes);
+                Errno errno = Userfaultfd.WriteProtect(session.Lease, from, to - from, protect: true);
                 if (errno != Errno.OK)
                 {
                     return errno;
+                }
+            }
+
+            foreach (PageRegion run in runs[..count])
+            {
+                if (IsThere(run.Categories) && !TryNotePresent(session, PageSize.AlignDown(run.Start, region.PageBytes), PageSize.AlignUp(run.End, region.PageBytes)))
+                {
+                    return Errno.ENOMEM;
                 }
             }
 
@@ -336,6 +333,32 @@ internal sealed partial class FaultLoop
 
         // A change of the address space would have been refused; where there was nothing to protect it has not been asked for.
         return Userfaultfd.IsChanging(session.Lease) ? Errno.EAGAIN : Errno.OK;
+    }
+
+    // The mark of a missing page that is protected looks like a page in swap that is protected; only what is surely a page counts as one.
+    private static bool IsThere(PageCategories categories) =>
+        (categories & PageCategories.Present) != 0 || (categories & (PageCategories.Swapped | PageCategories.Written)) == (PageCategories.Swapped | PageCategories.Written);
+
+    // What is there without our knowledge (from before it was registered; written after MADV_FREE) has contents that would be lost unseen when it is given back.
+    private static bool TryNotePresent(Session session, ulong start, ulong end)
+    {
+        ulong cursor = start;
+        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
+        {
+            if ((state & PageState.StateMask) is PageState.Absent or PageState.Removed && (state & (PageState.Deferred | PageState.Suspect)) == 0)
+            {
+                if (!session.Pages.TrySetRange(cursor, stop, PageState.Present | (state & PageState.Dirty)))
+                {
+                    return false;
+                }
+
+                AddResident(session, (long)(stop - cursor));
+            }
+
+            cursor = stop;
+        }
+
+        return true;
     }
 
     // What the kernel noted of writes goes into the page table. Pages that are not there were not written.
@@ -428,6 +451,7 @@ internal sealed partial class FaultLoop
         EngineErrorKind.Kernel,
         errno,
         $"UFFDIO_WRITEPROTECT 0x{start:x}+0x{end - start:x}: {errno.Describe()}"
+        + (errno == Errno.ENOMEM ? "; no memory is left to protect it, or for the session's page table" : string.Empty)
         + (errno == Errno.ENOENT ? "; the client has mapped something else there, of which its userfaultfd does not tell" : string.Empty)));
 
     private static EngineResult NoPageTable() =>

@@ -99,6 +99,9 @@ internal sealed partial class FaultLoop : IDisposable
     /// <summary>Sessions it serves, for balance; written by the engine under its lock.</summary>
     public int AssignedSpaces { get; set; }
 
+    /// <summary>As the engine's. Any thread.</summary>
+    public long NextGeneration() => _engine.NextGeneration();
+
     public void Start() => _thread = EngineThread.Start($"uffd-loop-{Index}", Run);
 
     /// <summary>Runs a command on the loop's thread, after whatever it is doing now.</summary>

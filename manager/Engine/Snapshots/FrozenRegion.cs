@@ -5,10 +5,9 @@ namespace UffdManager.Engine.Snapshots;
 /// <param name="End">First byte after.</param>
 /// <param name="PageBytes">Page size.</param>
 /// <param name="FileOffset">Byte offset in the image.</param>
-/// <param name="StaysProtected">Whether somebody else needs the protection: it is not lifted when a page is saved.</param>
 /// <param name="IsShared">Whether other processes may have it mapped.</param>
 /// <param name="IsReadThrough">Whether pages can come without a fault, so that contents are always read from the client.</param>
-internal sealed record FrozenRegion(ulong Start, ulong End, ulong PageBytes, long FileOffset, bool StaysProtected, bool IsShared, bool IsReadThrough)
+internal sealed record FrozenRegion(ulong Start, ulong End, ulong PageBytes, long FileOffset, bool IsShared, bool IsReadThrough)
 {
     public long OffsetOf(ulong address) => FileOffset + (long)(address - Start);
 }

@@ -3,40 +3,34 @@ using UffdManager.Linux;
 
 namespace UffdManager.Engine.Snapshots;
 
-/// <summary>Pages have been read: notes it, and lets their writers go.</summary>
-/// <param name="snapshot">Whose.</param>
-/// <param name="region">Where.</param>
-/// <param name="start">First byte.</param>
-/// <param name="end">First byte after.</param>
-/// <param name="isInTurn">Whether everything below has been read too.</param>
-internal sealed class ReleaseCommand(Snapshot snapshot, FrozenRegion region, ulong start, ulong end, bool isInTurn) : LoopCommand
+/// <summary>Pages have been read in their turn: lets their writers go, and notes it. There is one of it, which goes on to where the reader has come, a slice at a time.</summary>
+internal sealed class ReleaseCommand(Snapshot snapshot) : LoopCommand
 {
     private const long Backoff = 40_000;
 
-    private bool _isNoted;
-
     public override bool TryRun(FaultLoop loop, long now)
     {
-        if (!_isNoted)
+        ulong turn = snapshot.Turn;
+        ulong start = snapshot.ReadBelow;
+        if (snapshot.Failure is not null)
         {
-            _isNoted = true;
-            if (isInTurn)
-            {
-                snapshot.ReadBelow = end;
-            }
-            else
-            {
-                snapshot.NoteRead(region, start);
-            }
+            return true;
         }
 
-        if (FaultLoop.Release(snapshot, region, start, end) == Errno.EAGAIN)
+        ulong end = snapshot.EndOfSlice(start, turn);
+        if (start < turn)
         {
-            DueAt = now + Backoff;
-            return false;
+            if (FaultLoop.Release(snapshot, start, end) == Errno.EAGAIN)
+            {
+                DueAt = now + Backoff;
+                return false;
+            }
+
+            snapshot.NoteReadBelow(end, now);
         }
 
-        return true;
+        DueAt = now;
+        return end >= turn && snapshot.TryRest();
     }
 
     public override void Refuse() => snapshot.Fail(EngineErrorKind.State, Errno.ESHUTDOWN, "the manager stops");

@@ -15,11 +15,15 @@ namespace UffdManager.Engine.Snapshots;
 /// since were installed protected, and a range that moved or came meanwhile makes the protection begin anew. So what is in memory now is what was in it at
 /// T, for all pages at once. After T a page is let go only when it has been read.</para>
 /// <para><b>What is not seen</b>: writes of devices that had pages pinned for writing before, and of other processes that share the memory.</para>
-/// <para><b>Order.</b> That a page has been read is noted here by a command on the loop, behind which the page is let go. Events of the client are applied on the same
-/// loop. So either the loop took a removal in first and finds the page unread, which ends the snapshot, or the removal came after the page was read.</para>
+/// <para><b>Order.</b> That a page has been read is noted here by a command on the loop, when no change of the client's address space is under way, and behind it the page is
+/// let go. Events of the client are applied on the same loop. So either the loop took a change in first and finds the page unread, which ends the snapshot, or the change
+/// began after the page was read. (An unmap is told of after the fact: only that it is under way is known before.)</para>
 /// </remarks>
 internal sealed class Snapshot : IDisposable
 {
+    // Less than a millisecond where all of it is there.
+    private const ulong Slice = 32UL << 20;
+
     private readonly AutoResetEvent _signal = new(initialState: false);
     private FrozenRegion[] _regions = [];
     private EngineError? _failure;
@@ -27,6 +31,10 @@ internal sealed class Snapshot : IDisposable
     private ulong _readBytes;
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _isWaiting;
+    private int _isReleasing;
+    private ulong _turn;
+    private bool _hasHeld;
+    private long _progressAt;
 
     public Snapshot(Session session, PresenceMap presence, SnapshotProgress progress)
     {
@@ -50,8 +58,20 @@ internal sealed class Snapshot : IDisposable
     /// <summary>The instant, monotonic nanoseconds; 0 before.</summary>
     public long TakenAt { get; private set; }
 
-    /// <summary>Everything below has been read.</summary>
-    public ulong ReadBelow { get; set; }
+    /// <summary>Everything below has been read, and let go. Belongs to the loop.</summary>
+    public ulong ReadBelow { get; private set; }
+
+    /// <summary>Everything below has been read, by the reader's account. Any thread.</summary>
+    public ulong Turn => Volatile.Read(ref _turn);
+
+    /// <summary>How long writers may wait without anything being saved, nanoseconds.</summary>
+    public required long StallLimit { get; init; }
+
+    /// <summary>Whether nothing is left to be let go: all was read, and no change of memory turned up until then. Or it has come to nothing.</summary>
+    public bool IsLetGo => Failure is not null || TakenAt == 0 || ReadBelow >= _regions[^1].End;
+
+    /// <summary>When letting everything go was begun, monotonic nanoseconds; 0 before.</summary>
+    public long ThawBegan { get; set; }
 
     /// <summary>Why it came to nothing; null so far. Any thread.</summary>
     public EngineError? Failure => Volatile.Read(ref _failure);
@@ -108,8 +128,9 @@ internal sealed class Snapshot : IDisposable
             return false;
         }
 
-        foreach (FrozenRegion region in _regions)
+        for (int index = FirstAbove(Math.Max(start, ReadBelow)); index < _regions.Length && _regions[index].Start < end; index++)
         {
+            FrozenRegion region = _regions[index];
             ulong from = Math.Max(Math.Max(start, region.Start), ReadBelow);
             ulong to = Math.Min(end, region.End);
             while (from < to)
@@ -128,11 +149,82 @@ internal sealed class Snapshot : IDisposable
     }
 
     /// <summary>Notes that a page was read out of its turn.</summary>
-    public void NoteRead(FrozenRegion region, ulong page) =>
+    public void NoteRead(FrozenRegion region, ulong page, long now)
+    {
+        _progressAt = now;
         NativePages.AsSpan(_read + IndexOf(region, page), (int)(region.PageBytes / (ulong)PageSize.Base)).Fill(1);
+    }
+
+    /// <summary>Notes that everything below an address was read.</summary>
+    public void NoteReadBelow(ulong address, long now)
+    {
+        _progressAt = now;
+        ReadBelow = address;
+    }
+
+    /// <summary>The first page of a region from an address on of which nobody has noted that it was read; the end of the region when there is none.</summary>
+    public ulong SkipRead(FrozenRegion region, ulong from)
+    {
+        while (from < region.End)
+        {
+            int pages = (int)Math.Min((region.End - from) / (ulong)PageSize.Base, 1 << 20);
+            int unread = NativePages.AsSpan(_read + IndexOf(region, from), pages).IndexOf((byte)0);
+            if (unread >= 0)
+            {
+                return from + ((ulong)unread * (ulong)PageSize.Base);
+            }
+
+            from += (ulong)pages * (ulong)PageSize.Base;
+        }
+
+        return from;
+    }
+
+    /// <summary>The reader has come to an address. True when a command has to be posted that lets go what is below.</summary>
+    public bool Publish(ulong turn)
+    {
+        Volatile.Write(ref _turn, turn);
+        return Interlocked.Exchange(ref _isReleasing, 1) == 0;
+    }
+
+    /// <summary>Up to where to let go at a time: within one region, and not beyond the turn.</summary>
+    public ulong EndOfSlice(ulong start, ulong turn)
+    {
+        int index = FirstAbove(start);
+        if (index == _regions.Length || _regions[index].Start >= turn)
+        {
+            return turn;
+        }
+
+        ulong from = Math.Max(start, _regions[index].Start);
+        return Math.Min(Math.Min(turn, _regions[index].End), PageSize.AlignDown(from, Slice) + Slice);
+    }
+
+    /// <summary>That command has let everything go. False when it has to go on, because there is more by now.</summary>
+    public bool TryRest()
+    {
+        Interlocked.Exchange(ref _isReleasing, 0);
+        return Turn <= ReadBelow || Interlocked.Exchange(ref _isReleasing, 1) != 0;
+    }
+
+    /// <summary>Ends it when nothing has been saved for too long although writers waited: a client must not hang because a disk does.</summary>
+    public void CheckStall(long now)
+    {
+        if (_hasHeld && now - _progressAt > StallLimit)
+        {
+            Fail(EngineErrorKind.State, Errno.ETIMEDOUT, $"writers waited for {(now - _progressAt) / 1_000_000_000.0:0.0} s in which no page could be saved: the file, a source or the client's own memory does not answer");
+        }
+    }
 
     /// <summary>The region that holds an address; null when none does. Any thread after the instant.</summary>
     public FrozenRegion? Find(ulong address)
+    {
+        int index = FirstAbove(address);
+        return index < _regions.Length && _regions[index].Start <= address ? _regions[index] : null;
+    }
+
+    /// <summary>Index of the first region that ends above an address; their number when none does.</summary>
+    public int FirstAbove(ulong address)
     {
         int low = 0;
         int high = _regions.Length;
@@ -149,12 +241,17 @@ internal sealed class Snapshot : IDisposable
             }
         }
 
-        return low < _regions.Length && _regions[low].Start <= address ? _regions[low] : null;
+        return low;
     }
 
     /// <summary>A writer waits for a page.</summary>
-    public void Hold(ulong page)
+    public void Hold(ulong page, long now)
     {
+        if (!_hasHeld)
+        {
+            (_hasHeld, _progressAt) = (true, now);
+        }
+
         Urgent.TryAdd(page);
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _isWaiting) != 0)

@@ -7,7 +7,7 @@ namespace UffdManager.Engine.Snapshots;
 /// Reads every page once, in the order of addresses, but those first that somebody waits to write; on a thread of its own. It reads the client's memory, so a
 /// page that is missing there after all faults, and is served like any other: never on a fault loop.
 /// </summary>
-internal sealed class SnapshotReader
+internal sealed class SnapshotReader : IDisposable
 {
     /// <summary>Bytes read at a time: what a writer may have to wait for besides its own page.</summary>
     public const int PieceBytes = 256 * 1024;
@@ -15,9 +15,12 @@ internal sealed class SnapshotReader
     private const int Page = 4096;
     private const int UrgentPerBatch = 64;
 
+    // So far pages that were saved out of their turn are looked for at a time.
+    private const ulong Look = 1UL << 30;
+
     private readonly Snapshot _snapshot;
     private readonly FaultLoop _loop;
-    private readonly SafeFile? _memory;
+    private readonly ClientMemory _memory;
     private readonly bool _hasBase;
     private readonly SnapshotBuffers _buffers;
     private readonly SnapshotWriter _writer;
@@ -30,7 +33,7 @@ internal sealed class SnapshotReader
     private int _next;
     private ulong _cursor;
 
-    public SnapshotReader(Snapshot snapshot, SafeFile? memory, bool hasBase, SnapshotBuffers buffers, SnapshotWriter writer, SourceReader sources)
+    public SnapshotReader(Snapshot snapshot, ClientMemory memory, bool hasBase, SnapshotBuffers buffers, SnapshotWriter writer, SourceReader sources)
     {
         _snapshot = snapshot;
         _loop = snapshot.Session.Loop;
@@ -45,14 +48,20 @@ internal sealed class SnapshotReader
         _saved = NativePages.Map(_savedBytes);
     }
 
-    public Thread Start() => EngineThread.Start("uffd-snap-read", Run);
-
-    private void Run()
+    /// <summary>All of its work, on a thread of its own.</summary>
+    public void Run()
     {
         try
         {
             while (_snapshot.Failure is null && (SaveUrgent() || CopyNext()))
             {
+            }
+
+            if (_snapshot.Failure is null)
+            {
+                // What is left behind the last run was saved out of its turn.
+                Publish(_snapshot.Regions[^1].End);
+                _snapshot.Progress.Done(_snapshot.Progress.TotalBytes);
             }
         }
         catch (Exception failure) when (failure is SyscallException or AggregateException or ObjectDisposedException)
@@ -64,9 +73,10 @@ internal sealed class SnapshotReader
             Submit(ref _urgentItem);
             _sources.Complete();
             DropPlan();
-            NativePages.Unmap(_saved, _savedBytes);
         }
     }
+
+    public void Dispose() => NativePages.Unmap(_saved, _savedBytes);
 
     // Pages that somebody waits to write; false when nobody does.
     private bool SaveUrgent()
@@ -119,7 +129,7 @@ internal sealed class SnapshotReader
         WriteItem item = _urgentItem!;
         int length = (int)region.PageBytes;
         int at = item.Used;
-        if (!TryReadMemory(region, page, length, item.Buffer + (nuint)at))
+        if (!_memory.TryRead(region, page, length, item.Buffer + (nuint)at))
         {
             return;
         }
@@ -128,7 +138,7 @@ internal sealed class SnapshotReader
         Emit(item, at, length, region.OffsetOf(page));
         item.Used += length;
         _snapshot.Progress.Saved(1);
-        _loop.Post(new ReleaseCommand(_snapshot, region, page, page + region.PageBytes, isInTurn: false));
+        _loop.Post(new ReleasePageCommand(_snapshot, region, page));
         if (item.Used + length > _buffers.PieceBytes)
         {
             Submit(ref _urgentItem);
@@ -152,33 +162,37 @@ internal sealed class SnapshotReader
 
         SnapshotRun run = _plan[_next];
         ulong start = Math.Max(run.Start, _cursor);
-        ulong end = Math.Min(run.End, start + (ulong)_buffers.PieceBytes);
+
+        // What was saved out of its turn is done, whatever has become of the page since.
+        ulong most = run.Kind == SnapshotRunKind.Memory ? (ulong)_buffers.PieceBytes : Look;
+        ulong end = EndOfUnsaved(run.Region, start, Math.Min(run.End, start + most), out bool isSaved);
+        if (isSaved)
+        {
+            return Advance(run, end);
+        }
+
         switch (run.Kind)
         {
             case SnapshotRunKind.Poisoned:
                 _snapshot.Fail(EngineErrorKind.Source, Errno.EIO, $"0x{start:x} is poisoned: its contents could not be had");
                 return true;
             case SnapshotRunKind.Memory:
-                end = EndOfUnsaved(run.Region, start, end, out bool isSaved);
-                return isSaved || TryCopy(run, start, end) ? Advance(run, start, end) : true;
-            case SnapshotRunKind.Source or SnapshotRunKind.Untouched:
-                return CopyAbsent(run, start);
+                return CopyMemory(run, start, end);
             default:
-                return CopyZeros(run, start, run.End);
+                return CopyAbsent(run, start, end);
         }
     }
 
     // Nothing is known to be there. What is all the same (from before the range was registered, or filled since the instant) is read from there.
-    private bool CopyAbsent(SnapshotRun run, ulong start)
+    private bool CopyAbsent(SnapshotRun run, ulong start, ulong end)
     {
-        bool isPresent = TryFindPresent(run.Region, start, run.End, out ulong from, out ulong to);
+        bool isPresent = _memory.TryFindPresent(run.Region, start, end, out ulong from, out ulong to);
         if (isPresent && from == start)
         {
-            ulong end = EndOfUnsaved(run.Region, start, Math.Min(to, start + (ulong)_buffers.PieceBytes), out bool isSaved);
-            return isSaved || TryCopy(run, start, end) ? Advance(run, start, end) : true;
+            return CopyMemory(run, start, to);
         }
 
-        ulong stop = isPresent ? from : run.End;
+        ulong stop = isPresent ? from : end;
         if (run.Kind == SnapshotRunKind.Untouched)
         {
             return CopyZeros(run, start, stop);
@@ -191,14 +205,14 @@ internal sealed class SnapshotReader
             return true;
         }
 
-        return Advance(run, start, stop);
+        return Advance(run, stop);
     }
 
     private bool CopyZeros(SnapshotRun run, ulong start, ulong stop)
     {
         if (!_hasBase)
         {
-            return Advance(run, start, stop);
+            return Advance(run, stop);
         }
 
         // What the base has there, the diff has to cover with zeros.
@@ -213,27 +227,28 @@ internal sealed class SnapshotReader
         WriteItem? item = new(buffer);
         Emit(item, 0, (int)(end - start), run.Region.OffsetOf(start));
         Submit(ref item);
-        return Advance(run, start, end);
+        return Advance(run, end);
     }
 
-    private bool TryCopy(SnapshotRun run, ulong start, ulong end)
+    private bool CopyMemory(SnapshotRun run, ulong start, ulong stop)
     {
         nuint buffer = TakeBuffer();
         if (buffer == 0)
         {
-            return false;
+            return true;
         }
 
+        ulong end = Math.Min(stop, start + (ulong)_buffers.PieceBytes);
         int length = (int)(end - start);
         WriteItem? item = new(buffer);
-        bool isRead = TryReadMemory(run.Region, start, length, buffer);
+        bool isRead = _memory.TryRead(run.Region, start, length, buffer);
         if (isRead)
         {
             Emit(item, 0, length, run.Region.OffsetOf(start));
         }
 
         Submit(ref item);
-        return isRead;
+        return !isRead || Advance(run, end);
     }
 
     // 0 when a writer waits, who comes first, or it is all over.
@@ -242,7 +257,7 @@ internal sealed class SnapshotReader
         nuint buffer = _buffers.TryTake(isUrgent: false);
         if (buffer == 0)
         {
-            Submit(ref _urgentItem);
+            // What was saved out of its turn stays with us: the file is busy, and the rest of that buffer is for pages to come.
             Wait(hasUrgentBuffer: true);
         }
 
@@ -256,7 +271,7 @@ internal sealed class SnapshotReader
         _snapshot.Progress.Throttled(MonotonicClock.NowNanoseconds - began);
     }
 
-    private bool Advance(SnapshotRun run, ulong start, ulong end)
+    private bool Advance(SnapshotRun run, ulong end)
     {
         _cursor = end;
         if (end >= run.End)
@@ -264,9 +279,17 @@ internal sealed class SnapshotReader
             _next++;
         }
 
-        _loop.Post(new ReleaseCommand(_snapshot, run.Region, start, end, isInTurn: true));
+        Publish(end);
         _snapshot.Progress.Done(run.Region.OffsetOf(end));
         return true;
+    }
+
+    private void Publish(ulong turn)
+    {
+        if (_snapshot.Publish(turn))
+        {
+            _loop.Post(new ReleaseCommand(_snapshot));
+        }
     }
 
     private bool TryPlan()
@@ -305,70 +328,6 @@ internal sealed class SnapshotReader
 
     private Span<byte> SavedFlags(FrozenRegion region, ulong start, ulong length) =>
         NativePages.AsSpan(_saved + (nuint)(region.OffsetOf(start) / Page), (int)(length / Page));
-
-    private bool TryFindPresent(FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to)
-    {
-        Span<PageRegion> found = stackalloc PageRegion[1];
-        (from, to) = (end, end);
-        PagemapScanRequest request = new()
-        {
-            Start = start,
-            End = end,
-            AnyOf = PageCategories.Present | PageCategories.Swapped,
-            Returned = PageCategories.Present | PageCategories.Swapped,
-        };
-        Errno errno = PagemapScan.Scan(_snapshot.Presence.Pagemap!, request, found, out int count, out _);
-        if (errno != Errno.OK)
-        {
-            // Before 6.7: then the client is asked for everything.
-            from = start;
-            return true;
-        }
-
-        if (count > 0)
-        {
-            from = Math.Max(start, PageSize.AlignDown(found[0].Start, region.PageBytes));
-            to = Math.Min(end, PageSize.AlignUp(found[0].End, region.PageBytes));
-        }
-
-        return count > 0;
-    }
-
-    private bool TryReadMemory(FrozenRegion region, ulong start, int length, nuint buffer)
-    {
-        using FdLease lease = _memory?.Lease() ?? default;
-        int done = 0;
-        while (done < length)
-        {
-            int read = 0;
-            Errno errno = _memory is null ? Errno.EIO : FileIo.Read(lease, buffer + (nuint)done, length - done, (long)start + done, out read);
-            if (errno == Errno.EIO)
-            {
-                errno = ReadByNumber(start + (ulong)done, NativePages.AsSpan(buffer + (nuint)done, _memory is null ? length - done : Page), out read);
-            }
-
-            if (errno != Errno.OK || read == 0)
-            {
-                _snapshot.Fail(
-                    EngineErrorKind.State,
-                    errno == Errno.OK ? Errno.ESRCH : errno,
-                    errno is Errno.OK or Errno.ESRCH ? "the client is gone" : $"0x{start + (ulong)done:x} of region 0x{region.Start:x} cannot be read: {errno.Describe()}");
-                return false;
-            }
-
-            done += read;
-        }
-
-        return true;
-    }
-
-    // /proc/PID/mem does not wait for a page that is missing, and cannot be opened by everybody who may look into the process; process_vm_readv does and can. It
-    // goes by the number of the process, which may be another's by the time: whose it was is asked afterwards.
-    private Errno ReadByNumber(ulong page, Span<byte> into, out int read)
-    {
-        Errno errno = ProcessMemory.ReadRemote(_snapshot.Session.Pid, page, into, out read);
-        return ProcessInfo.TryReadStartTime(_snapshot.Session.Pid, out ulong startTime) && startTime == _snapshot.Session.ProcessStartTime ? errno : Errno.ESRCH;
-    }
 
     private void Emit(WriteItem item, int at, int length, long fileOffset) => item.AddPages(at, length, fileOffset, _hasBase);
 

@@ -17,4 +17,7 @@ public sealed record SnapshotRequest
 
     /// <summary>Bytes of memory for pages on their way to the file; writers of the client wait when it is full.</summary>
     public long BufferBytes { get; init; } = 64L << 20;
+
+    /// <summary>How long writers of the client may wait without any page being saved: a file system or a source that hangs ends the snapshot, not the client.</summary>
+    public TimeSpan StallLimit { get; init; } = TimeSpan.FromSeconds(10);
 }

@@ -12,9 +12,6 @@ internal enum SnapshotRunKind
     /// <summary>Zeros, unless the client has something there without our knowledge.</summary>
     Untouched,
 
-    /// <summary>Zeros for certain: given back.</summary>
-    Zero,
-
     /// <summary>Nowhere.</summary>
     Poisoned,
 }

@@ -16,8 +16,6 @@ internal sealed class SnapshotWriter(Snapshot snapshot, SafeFile output, PageSou
     /// <summary>Whether nothing waits to be written.</summary>
     public bool IsIdle => Volatile.Read(ref _pending) == 0;
 
-    public Thread Start() => EngineThread.Start("uffd-snap-write", Run);
-
     /// <summary>Hands a buffer over.</summary>
     public void Add(WriteItem item)
     {
@@ -36,7 +34,8 @@ internal sealed class SnapshotWriter(Snapshot snapshot, SafeFile output, PageSou
         }
     }
 
-    private void Run()
+    /// <summary>All of its work, on a thread of its own.</summary>
+    public void Run()
     {
         using FdLease lease = output.Lease();
         foreach (WriteItem item in _items.GetConsumingEnumerable())

@@ -15,8 +15,6 @@ internal sealed class SourceReader(Snapshot snapshot, SnapshotBuffers buffers, S
 
     private readonly BlockingCollection<(PageSource Source, long Offset, long Length, long FileOffset)> _runs = new(MostRuns);
 
-    public Thread Start() => EngineThread.Start("uffd-snap-fetch", Run);
-
     /// <summary>Hands a run over; false when there is no room for now.</summary>
     public bool TryAdd(PageSource source, long offset, long length, long fileOffset)
     {
@@ -66,7 +64,8 @@ internal sealed class SourceReader(Snapshot snapshot, SnapshotBuffers buffers, S
         return true;
     }
 
-    private void Run()
+    /// <summary>All of its work, on a thread of its own.</summary>
+    public void Run()
     {
         foreach ((PageSource source, long offset, long length, long fileOffset) in _runs.GetConsumingEnumerable())
         {

@@ -1,11 +1,10 @@
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Sessions;
-using UffdManager.Linux;
 
 namespace UffdManager.Engine.Tracking;
 
 /// <summary>Collects the changed pages of a session, and with reset protects them again.</summary>
-internal sealed class DirtyPagesCommand(Session session, ulong from, int limit, bool reset, SafeFile? pagemap) : SlicedCommand
+internal sealed class DirtyPagesCommand(Session session, ulong from, int limit, bool reset, PresenceMap? presence, bool isAsynchronous) : SlicedCommand
 {
     private readonly List<DirtyRun> _runs = [];
 
@@ -15,8 +14,11 @@ internal sealed class DirtyPagesCommand(Session session, ulong from, int limit, 
     /// <summary>Whether what is told counts as unchanged from then on.</summary>
     public bool IsReset { get; } = reset;
 
-    /// <summary>Where the kernel tells what was written, when it notes it itself; else null.</summary>
-    public SafeFile? Pagemap { get; } = pagemap;
+    /// <summary>Where its memory is; null when nothing is to be protected, nor asked of the kernel.</summary>
+    public PresenceMap? Presence { get; } = presence;
+
+    /// <summary>Whether the kernel notes itself what was written.</summary>
+    public bool IsAsynchronous { get; } = isAsynchronous;
 
     /// <summary>Everything below is told.</summary>
     public ulong Cursor { get; set; } = from;

@@ -14,15 +14,19 @@ internal sealed class PresenceMap : IDisposable
     private readonly SafeFile? _pagemap;
     private readonly IReadOnlyList<VmaInfo> _mappings;
 
-    private PresenceMap(SafeFile? pagemap, IReadOnlyList<VmaInfo> mappings)
+    private readonly long _generation;
+
+    private PresenceMap(SafeFile? pagemap, IReadOnlyList<VmaInfo> mappings, long generation)
     {
         _pagemap = pagemap;
         _mappings = mappings;
+        _generation = generation;
     }
 
     /// <summary>Looks at the mappings of a session's process: reads files of /proc, so not on a fault loop.</summary>
     public static PresenceMap Of(Session session)
     {
+        long generation = session.Loop.NextGeneration();
         SafeFile? pagemap = null;
         try
         {
@@ -33,7 +37,7 @@ internal sealed class PresenceMap : IDisposable
             // Then everything is protected whole.
         }
 
-        return new PresenceMap(pagemap, ProcessInfo.ReadMaps(session.Pid));
+        return new PresenceMap(pagemap, ProcessInfo.ReadMaps(session.Pid), generation);
     }
 
     /// <summary>The page map of the process, bound to the memory that it had when it was opened; null where there is none to be had.</summary>
@@ -42,9 +46,13 @@ internal sealed class PresenceMap : IDisposable
     /// <summary>Whether only pages that are there need protection in a part of a region.</summary>
     public bool IsSparse(Session session, Region region, ulong start, ulong end) =>
         _pagemap is not null
+        && IsCurrent(region)
         && (region.IsHuge || (session.Features & (UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)) != 0)
         && (region.Modes & UffdRegisterModes.Missing) != 0
         && (region.Image is not null || IsPrivateAnonymous(region, start, end));
+
+    /// <summary>Whether a region was registered before the mappings were looked at: what they say of a later one may be of what was there before.</summary>
+    public bool IsCurrent(Region region) => region.Generation < _generation;
 
     /// <summary>Whether some byte lies in memory that other processes may have mapped too.</summary>
     public bool IsShared(ulong start, ulong end)
@@ -79,6 +87,15 @@ internal sealed class PresenceMap : IDisposable
         }
 
         return true;
+    }
+
+    /// <summary>The mappings that some byte of a range lies in, by address.</summary>
+    public IEnumerable<VmaInfo> MappingsWithin(ulong start, ulong end)
+    {
+        for (int index = FirstAbove(start); index < _mappings.Count && _mappings[index].Start < end; index++)
+        {
+            yield return _mappings[index];
+        }
     }
 
     public void Dispose() => _pagemap?.Dispose();

@@ -9,14 +9,8 @@ using Xunit;
 namespace UffdManager.Engine.Tests.Snapshots;
 
 /// <summary>Snapshots that come to nothing: the client goes on unharmed, and the reason is told.</summary>
-public sealed class SnapshotEndTests : SnapshotTest
+public sealed class SnapshotEndTests : HaltedSnapshotTest
 {
-    // With the least memory, and a base that does not answer, the first 256 pages are on their way and nothing beyond.
-    private const ulong Pages = 2048;
-    private const ulong Unsaved = 1024;
-
-    private readonly List<ScriptedSource> _bases = [];
-
     [Theory]
     [InlineData("madvise {0} {1} 4", "gave back")]
     [InlineData("munmap {0} {1}", "unmapped")]
@@ -70,7 +64,7 @@ public sealed class SnapshotEndTests : SnapshotTest
     {
         using CancellationTokenSource cancel = new();
         ServedClient it = ServeStock();
-        (it, ulong at, RunningSnapshot snapshot) = Halted(it, cancel.Token);
+        (it, ulong at, RunningSnapshot snapshot) = Halted(it, cancel: cancel.Token);
 
         // More writers than there is memory for: eight pieces of 256 KiB, half of them taken.
         PendingReply writer = it.Client.Begin($"fill {at + (Unsaved * Page)} {Unsaved * Page} 2", 1);
@@ -180,41 +174,5 @@ public sealed class SnapshotEndTests : SnapshotTest
         using System.Diagnostics.Process process = System.Diagnostics.Process.Start(program, arguments);
         process.WaitForExit();
         Assert.Equal(0, process.ExitCode);
-    }
-
-    private ScriptedSource Blocked()
-    {
-        ScriptedSource source = Scripted(Pages * Page, seed: 77);
-        source.InMemory = false;
-        source.Hold();
-        _bases.Add(source);
-        return source;
-    }
-
-    private void ReleaseBases() => _bases.ForEach(source => source.ReleaseForGood());
-
-    // A snapshot that has read its first pages, and cannot go on for lack of memory.
-    private (ServedClient It, ulong At, RunningSnapshot Snapshot) Halted(ServedClient serve, CancellationToken cancel = default)
-    {
-        ulong at = serve.MapRegistered(Pages * Page);
-        serve.Client.Run($"fill {at} {Pages * Page} 1");
-        RunningSnapshot snapshot = Begin(serve, Blocked(), bufferBytes: 1, cancel: cancel);
-        Eventually.True(() => snapshot.Progress.DoneBytes >= 256 * (long)Page || snapshot.Task.IsCompleted, "the first pages to be read");
-        Assert.True(snapshot.Progress.DoneBytes < (long)(Unsaved * Page));
-        return (serve, at, snapshot);
-    }
-
-    private void AssertEnded(RunningSnapshot snapshot, Errno errno, string text)
-    {
-        ReleaseBases();
-        AssertFailed(snapshot.Report(), errno, text);
-    }
-
-    private static void AssertFailed(SnapshotReport report, Errno errno, string text)
-    {
-        EngineError? error = report.Error;
-        Assert.NotNull(error);
-        Assert.Equal(errno, error.Errno);
-        Assert.Contains(text, error.Text, StringComparison.Ordinal);
     }
 }

@@ -25,13 +25,13 @@ public abstract class SnapshotTest : RestoreTest
     }
 
     /// <summary>Begins a snapshot into a new file.</summary>
-    protected RunningSnapshot Begin(ServedClient it, PageSource? baseImage = null, long bufferBytes = 64 << 20, string? folder = null, CancellationToken cancel = default)
+    protected RunningSnapshot Begin(ServedClient it, PageSource? baseImage = null, long bufferBytes = 64 << 20, string? folder = null, TimeSpan? stallLimit = null, CancellationToken cancel = default)
     {
         string path = Path.Combine(folder ?? Temp.Path, $"snapshot-{_files++}");
         SafeFile output = FileIo.Open(path, OpenFlags.ReadWrite | OpenFlags.Create | OpenFlags.Exclusive);
         SnapshotProgress progress = new();
         return new RunningSnapshot(path, output, progress, FaultEngine.SnapshotAsync(
-            it.Session, new SnapshotRequest { Output = output, Base = baseImage, BufferBytes = bufferBytes }, progress, cancel));
+            it.Session, new SnapshotRequest { Output = output, Base = baseImage, BufferBytes = bufferBytes, StallLimit = stallLimit ?? TimeSpan.FromMinutes(1) }, progress, cancel));
     }
 
     /// <summary>Takes a snapshot, which must succeed; what the file holds.</summary>

@@ -56,11 +56,13 @@ public sealed class MarkTests : EngineTest
         }
     }
 
-    // A range that is registered under tracking is new as a whole; that it is told protects all of it.
+    // What is missing is marked for the client, who protects all of its range; that it lifts this leaves the marks where its memory is tracked.
     private ulong RegisterMarked(ServedClient it, ScriptedSource? source = null)
     {
         Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
         ulong at = it.MapRegistered(Pages * Page, source);
+        Assert.Null(Engine.WriteProtectAsync(it.Session, at, Pages * Page, protect: true).Finish().Error);
+        Assert.Null(Engine.WriteProtectAsync(it.Session, at, Pages * Page, protect: false).Finish().Error);
         DirtyPages dirty = FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: true).Finish();
         Assert.Null(dirty.Error);
         Assert.Equal([new DirtyRun(at, Pages * Page, Page)], dirty.Runs);

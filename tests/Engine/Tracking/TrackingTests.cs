@@ -163,7 +163,7 @@ public sealed class TrackingTests : EngineTest
     }
 
     [Fact]
-    public void Notes_go_with_a_range_that_moves()
+    public void Memory_that_moved_has_changed_where_it_is()
     {
         ServedClient it = Serve(policy: Zero);
         ulong at = it.MapRegistered(8 * Page);
@@ -172,7 +172,11 @@ public sealed class TrackingTests : EngineTest
         it.Client.WriteByte(at + Page, 2);
         ulong to = it.Client.Run($"mremap {at} {8 * Page} {16 * Page}");
         it.Client.WriteByte(to + (2 * Page), 2);
-        Eventually.True(() => List(it).SetEquals([to + Page, to + (2 * Page)]), "the notes to follow");
+        Eventually.True(() => List(it).Count == 8, "the event to be taken in");
+        Assert.Equal(Enumerable.Range(0, 8).Select(page => to + ((ulong)page * Page)), List(it, reset: true));
+        Assert.Empty(List(it));
+        it.Client.WriteByte(to + Page, 3);
+        Assert.Equal([to + Page], List(it));
         Assert.True(it.Client.IsFilledWith(to + (3 * Page), 5 * Page, 1));
     }
 
@@ -211,6 +215,61 @@ public sealed class TrackingTests : EngineTest
         Assert.Null(FaultEngine.StopTrackingAsync(it.Session).Finish().Error);
         it.Client.Run($"fill {at} {8 * Page} 2");
         Assert.Equal(4, Unprotected);
+    }
+
+    [Fact]
+    public void Writes_are_noted_where_the_client_lifts_its_own_protection()
+    {
+        ServedClient it = Serve(policy: Zero);
+        ulong at = it.MapRegistered(8 * Page, modes: UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect);
+        it.Client.Run($"fill {at} {8 * Page} 1");
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        Assert.Null(Engine.WriteProtectAsync(it.Session, at, 8 * Page, protect: true).Finish().Error);
+        Assert.Null(Engine.WriteProtectAsync(it.Session, at, 8 * Page, protect: false).Finish().Error);
+        it.Client.WriteByte(at + (3 * Page), 2);
+        Assert.Equal([at + (3 * Page)], List(it));
+    }
+
+    [Theory]
+    [InlineData(RegionFlags.None)]
+    [InlineData(RegionFlags.RemoveMeansSource)]
+    public void Memory_that_went_without_an_event_has_changed_when_it_comes_back(RegionFlags flags)
+    {
+        ServedClient it = ServeStock(UffdFeatures.None);
+        ulong at = it.MapRegistered(8 * Page, Scripted(8 * Page), flags: flags);
+        it.Client.Run($"fill {at} {8 * Page} 1");
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        it.Client.Run($"madvise {at + (2 * Page)} {2 * Page} 4");
+        it.Client.ReadByte(at + (2 * Page));
+        Assert.Equal([at + (2 * Page)], List(it));
+    }
+
+    [Fact]
+    public void List_from_the_middle_of_a_page_begins_with_that_page()
+    {
+        ServedClient it = Serve(policy: Zero);
+        ulong at = it.MapRegistered(8 * Page);
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        it.Client.WriteByte(at + (2 * Page), 1);
+        it.Client.WriteByte(at + (4 * Page), 1);
+        DirtyPages pages = FaultEngine.DirtyPagesAsync(it.Session, at + (2 * Page) + 17, 10, reset: true).Finish();
+        Assert.Null(pages.Error);
+        Assert.Equal([at + (2 * Page), at + (4 * Page)], pages.Runs.Select(run => run.Start));
+        Assert.Empty(List(it));
+    }
+
+    [Fact]
+    public void Writes_after_lazy_freeing_are_noted()
+    {
+        ServedClient it = ServeStock(UffdFeatures.EventRemove);
+        ulong at = it.MapRegistered(8 * Page, Scripted(8 * Page));
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        it.Client.WriteByte(at, 1);
+        it.Client.Run($"madvise {at} {Page} 8");
+        it.Client.WriteByte(at, 2);
+        Assert.Equal([at], List(it, reset: true));
+        it.Client.WriteByte(at, 3);
+        Assert.Equal([at], List(it));
     }
 
     [Fact]

@@ -1,0 +1,78 @@
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Snapshots;
+
+/// <summary>What the client of a snapshot has in its memory. A page that is missing there after all faults, and is served like any other: never on a fault loop.</summary>
+/// <param name="snapshot">Whose.</param>
+/// <param name="memory">/proc/PID/mem; null where that cannot be had. Stays the caller's.</param>
+internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
+{
+    /// <summary>The first pages of a range that are there, whatever is known of them.</summary>
+    public bool TryFindPresent(FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to)
+    {
+        Span<PageRegion> found = stackalloc PageRegion[1];
+        (from, to) = (end, end);
+        PagemapScanRequest request = new()
+        {
+            Start = start,
+            End = end,
+            AnyOf = PageCategories.Present | PageCategories.Swapped,
+            Returned = PageCategories.Present | PageCategories.Swapped,
+        };
+        Errno errno = PagemapScan.Scan(snapshot.Presence.Pagemap!, request, found, out int count, out _);
+        if (errno != Errno.OK)
+        {
+            // Before 6.7: then the client is asked for everything.
+            from = start;
+            return true;
+        }
+
+        if (count > 0)
+        {
+            from = Math.Max(start, PageSize.AlignDown(found[0].Start, region.PageBytes));
+            to = Math.Min(end, PageSize.AlignUp(found[0].End, region.PageBytes));
+        }
+
+        return count > 0;
+    }
+
+    /// <summary>Reads; what cannot be read ends the snapshot.</summary>
+    public bool TryRead(FrozenRegion region, ulong start, int length, nuint buffer)
+    {
+        using FdLease lease = memory?.Lease() ?? default;
+        int done = 0;
+        while (done < length)
+        {
+            int read = 0;
+            Errno errno = memory is null ? Errno.EIO : FileIo.Read(lease, buffer + (nuint)done, length - done, (long)start + done, out read);
+            if (errno == Errno.EIO)
+            {
+                errno = ReadByNumber(start + (ulong)done, NativePages.AsSpan(buffer + (nuint)done, memory is null ? length - done : PageSize.Base), out read);
+            }
+
+            if (errno != Errno.OK || read == 0)
+            {
+                snapshot.Fail(
+                    EngineErrorKind.State,
+                    errno == Errno.OK ? Errno.ESRCH : errno,
+                    errno is Errno.OK or Errno.ESRCH ? "the client is gone" : $"0x{start + (ulong)done:x} of region 0x{region.Start:x} cannot be read: {errno.Describe()}");
+                return false;
+            }
+
+            done += read;
+        }
+
+        return true;
+    }
+
+    // /proc/PID/mem does not wait for a page that is missing, and cannot be opened by everybody who may look into the process; process_vm_readv does and can. It
+    // goes by the number of the process, which may be another's by the time, or run another program: both is asked afterwards.
+    private Errno ReadByNumber(ulong page, Span<byte> into, out int read)
+    {
+        Errno errno = ProcessMemory.ReadRemote(snapshot.Session.Pid, page, into, out read);
+        using FdLease uffd = snapshot.Session.Uffd.Lease();
+        return ProcessInfo.TryReadStartTime(snapshot.Session.Pid, out ulong startTime) && startTime == snapshot.Session.ProcessStartTime && !Userfaultfd.IsOwnerGone(uffd)
+            ? errno
+            : Errno.ESRCH;
+    }
+}

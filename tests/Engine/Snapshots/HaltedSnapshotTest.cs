@@ -1,0 +1,68 @@
+using UffdManager.Engine.Snapshots;
+using UffdManager.Engine.Telemetry;
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Snapshots;
+
+/// <summary>Snapshots that stand still in the middle: with the least memory, and a base that does not answer, the first 256 pages are on their way and nothing beyond.</summary>
+public abstract class HaltedSnapshotTest : SnapshotTest
+{
+    protected const ulong Pages = 2048;
+    protected const ulong Unsaved = 1024;
+
+    private readonly List<ScriptedSource> _bases = [];
+
+    protected ScriptedSource Blocked()
+    {
+        ScriptedSource source = Scripted(Pages * Page, seed: 77);
+        source.InMemory = false;
+        source.Hold();
+        _bases.Add(source);
+        return source;
+    }
+
+    protected ScriptedSource Base => _bases[^1];
+
+    protected void ReleaseBases() => _bases.ForEach(source => source.ReleaseForGood());
+
+    // A snapshot that has read its first pages, and cannot go on for lack of memory.
+    protected (ServedClient It, ulong At, RunningSnapshot Snapshot) Halted(ServedClient serve, TimeSpan? stallLimit = null, UffdRegisterModes modes = UffdRegisterModes.Missing, CancellationToken cancel = default)
+    {
+        ulong at = serve.MapRegistered(Pages * Page, modes: modes);
+        serve.Client.Run($"fill {at} {Pages * Page} 1");
+        return (serve, at, Halt(serve, stallLimit, cancel));
+    }
+
+    protected RunningSnapshot Halt(ServedClient it, TimeSpan? stallLimit = null, CancellationToken cancel = default)
+    {
+        RunningSnapshot snapshot = Begin(it, Blocked(), bufferBytes: 1, cancel: cancel, stallLimit: stallLimit);
+        Eventually.True(() => snapshot.Progress.DoneBytes >= 256 * (long)Page || snapshot.Task.IsCompleted, "the first pages to be read");
+        Assert.True(snapshot.Progress.DoneBytes < (long)(Unsaved * Page));
+        if (!snapshot.Task.IsCompleted)
+        {
+            // Only now does its writer stand still too.
+            Base.WaitForFetches(1);
+        }
+
+        return snapshot;
+    }
+
+    protected long Held => CountersOf(Alice).Faults(FaultKind.WriteProtect, FaultOutcome.Held);
+
+    protected void AssertEnded(RunningSnapshot snapshot, Errno errno, string text)
+    {
+        ReleaseBases();
+        AssertFailed(snapshot.Report(), errno, text);
+    }
+
+    protected static void AssertFailed(SnapshotReport report, Errno errno, string text)
+    {
+        EngineError? error = report.Error;
+        Assert.NotNull(error);
+        Assert.Equal(errno, error.Errno);
+        Assert.Contains(text, error.Text, StringComparison.Ordinal);
+    }
+}
