@@ -14,7 +14,7 @@ using UffdManager.Linux;
 namespace UffdManager.Daemon.LiveSnapshots;
 
 /// <summary>Images of running clients, made for operators: one at a time of each session.</summary>
-internal sealed partial class LiveSnapshotService(ISourceCatalog sources, TenantCatalog tenants, TimeProvider time, ILogger<LiveSnapshotService> logger)
+internal sealed partial class LiveSnapshotService(ISourceCatalog sources, TenantCatalog tenants, LiveSnapshotMetrics metrics, TimeProvider time, ILogger<LiveSnapshotService> logger)
 {
     private readonly ConcurrentDictionary<long, LiveSnapshot> _running = new();
 
@@ -45,6 +45,7 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
         {
             baseImage = request.Base is { } name ? OpenBase(session, name) : null;
             ImageFile file = ImageFile.Create(request.Out, uid, gid);
+            metrics.Started(session.Tenant.Name);
             LogBegun(session.Id, session.Pid, Words.Printable(request.Out), peer);
             snapshot.Over = Task.Run(() => TakeAsync(snapshot, file, baseImage, request, cancel));
             return snapshot;
@@ -69,6 +70,7 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
     {
         Session session = snapshot.Session;
         EngineError? error;
+        bool isCancelled = false;
         try
         {
             SnapshotRequest wanted = new() { Output = file.Output, Base = baseImage?.Source };
@@ -89,12 +91,19 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
         }
         finally
         {
+            isCancelled = cancel.IsCancellationRequested;
             file.Dispose();
             baseImage?.Dispose();
             _running.TryRemove(session.Id, out _);
             cancel.Dispose();
         }
 
+        metrics.Ended(
+            session.Tenant.Name,
+            LiveSnapshotEnds.Of(error, snapshot.TakenAt != 0, isCancelled),
+            snapshot.Progress.WrittenBytes,
+            snapshot.Progress.SavedPages,
+            TimeSpan.FromTicks(snapshot.Progress.ArmNanoseconds / TimeSpan.NanosecondsPerTick));
         if (error is null)
             LogWritten(session.Id, Words.Printable(snapshot.Path), snapshot.Progress.WrittenBytes);
         else

@@ -1,5 +1,6 @@
 using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.LiveSnapshots;
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Telemetry;
@@ -25,6 +26,8 @@ internal static class Instruments
     ];
 
     private static readonly double[] RequestBuckets = [1e-5, 5e-5, 1e-4, 5e-4, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
+
+    private static readonly double[] ArmBuckets = [1e-4, 2e-4, 5e-4, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
     private static readonly InstrumentLabel Tenant = InstrumentLabel.Bounded("tenant", MaxTenants + 1);
     private static readonly InstrumentLabel Loop = InstrumentLabel.Bounded("loop", 64);
@@ -180,6 +183,26 @@ internal static class Instruments
     public static readonly InstrumentDefinition ImageCacheBypasses = new(
         "uffd_manager_image_cache_bypasses_total", InstrumentKind.Counter, "{read}", "Reads of images for which the cache had no room, because everything in it was in use.");
 
+    // Snapshots of running clients.
+    public static readonly InstrumentDefinition LiveSnapshotsStarted = new(
+        "uffd_manager_live_snapshots_started_total", InstrumentKind.Counter, "{snapshot}", "Snapshots of running clients that were begun.", Tenant);
+
+    public static readonly InstrumentDefinition LiveSnapshots = new(
+        "uffd_manager_live_snapshots_total", InstrumentKind.Counter, "{snapshot}", "Snapshots of running clients that are over, by how they ended.",
+        Tenant, InstrumentLabel.Of<LiveSnapshotEnd>("end"));
+
+    public static readonly InstrumentDefinition LiveSnapshotBytes = new(
+        "uffd_manager_live_snapshot_written_bytes_total", InstrumentKind.Counter, "By", "Bytes written to images of running clients, of those that came to nothing too.", Tenant);
+
+    public static readonly InstrumentDefinition LiveSnapshotArm = new(
+        "uffd_manager_live_snapshot_arm_seconds", InstrumentKind.Histogram, "s", "Time to write-protect all memory of a client, until the instant of the snapshot.", Tenant)
+    {
+        Buckets = ArmBuckets,
+    };
+
+    public static readonly InstrumentDefinition LiveSnapshotWaits = new(
+        "uffd_manager_live_snapshot_saved_pages_total", InstrumentKind.Counter, "{page}", "Pages saved out of their turn, because somebody waited to write them.", Tenant);
+
     // The process.
     public static readonly InstrumentDefinition Reloads = new(
         "uffd_manager_configuration_reloads_total", InstrumentKind.Counter, "{reload}", "Configuration reloads, by whether the new one was taken.",
@@ -247,6 +270,7 @@ internal static class Instruments
         LoopSessions, LoopBusy, LoopSpin, LoopWakeups, PageTableBytes, SamplesDropped,
         Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, VmsKilled, Requests, RequestDuration,
         ImageCacheLimit, ImageCacheBytes, ImageCacheHits, ImageCacheMisses, ImageCacheEvictions, ImageCacheBypasses,
+        LiveSnapshotsStarted, LiveSnapshots, LiveSnapshotBytes, LiveSnapshotArm, LiveSnapshotWaits,
         Reloads, LastReloadSuccessful, LastReloadTime,
         RestoredSessions, RestoreDuration, StoreKeeps, StoreDescriptors, StoreSets, StoreQueue,
         GcPauses, GcCollections, Cpu, Memory, OpenDescriptors, StartTime, BuildInfo,

@@ -19,6 +19,7 @@ internal sealed class TelemetryService : IHostedLifecycleService
         FaultSamplePump pump,
         EngineEventMetrics engineEventMetrics,
         FrontDoorMetrics frontDoorMetrics,
+        LiveSnapshotMetrics liveSnapshotMetrics,
         ProcessMetrics processMetrics,
         SupervisionMetrics supervisionMetrics,
         TelemetryEndpoint endpoint)
@@ -28,6 +29,7 @@ internal sealed class TelemetryService : IHostedLifecycleService
         ArgumentNullException.ThrowIfNull(imageCacheMetrics);
         ArgumentNullException.ThrowIfNull(engineEventMetrics);
         ArgumentNullException.ThrowIfNull(frontDoorMetrics);
+        ArgumentNullException.ThrowIfNull(liveSnapshotMetrics);
         ArgumentNullException.ThrowIfNull(processMetrics);
         ArgumentNullException.ThrowIfNull(supervisionMetrics);
         _pump = pump;

@@ -31,6 +31,7 @@ public static class TelemetryServiceCollectionExtensions
         services.AddSingleton(AfterPipeline<SupervisionMetrics>);
         services.AddSingleton(AfterPipeline<FrontDoorMetrics>);
         services.AddSingleton<IFrontDoorTelemetry>(s => s.GetRequiredService<FrontDoorMetrics>());
+        services.AddSingleton(AfterPipeline<LiveSnapshotMetrics>);
         services.AddSingleton(AfterPipeline<EngineEventMetrics>);
         services.AddSingleton<IEngineEventSink>(s => s.GetRequiredService<EngineEventMetrics>());
         services.AddSingleton<IEngineEventSink, SessionTracer>();

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using UffdManager.Daemon.Hosting;
+using UffdManager.Daemon.LiveSnapshots;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Engine.Telemetry;
 using UffdManager.TestSupport;
@@ -229,6 +230,9 @@ public partial class PipelineTests
 
     internal static void FillDoors(TelemetryHost host)
     {
+        var snapshots = host.Get<LiveSnapshotMetrics>();
+        snapshots.Started("web");
+        snapshots.Ended("web", LiveSnapshotEnd.Written, 4096, 2, TimeSpan.FromMilliseconds(3));
         var door = host.Get<IFrontDoorTelemetry>();
         door.ConnectionOpened("native", "web");
         door.ConnectionOpened("native", "web");
