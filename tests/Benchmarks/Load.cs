@@ -27,6 +27,9 @@ internal sealed record Load(string Mode)
     /// <summary>Whether the image leaves the page cache first.</summary>
     public bool Evict { get; init; }
 
+    /// <summary>What the mode forked writes, instead of the image that is served.</summary>
+    public string? OutputFile { get; init; }
+
     public IEnumerable<string> Arguments(string image)
     {
         yield return "--policy";
@@ -36,7 +39,7 @@ internal sealed record Load(string Mode)
         if (Source == "file")
         {
             yield return "--image";
-            yield return image;
+            yield return OutputFile ?? image;
         }
 
         if (Source == "policy")

@@ -33,6 +33,7 @@ internal static class Catalogue
         new TouchAfterRestore("everything ahead", "full", isCold: true),
         new ReplayWorkingSet(),
         new RemoveStorm(),
+        new SnapshotWhileWriting(),
         new ManagerKilled(1),
         new ManagerKilled(100),
         new ManagerKilled(1000),

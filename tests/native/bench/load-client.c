@@ -25,6 +25,11 @@ static const char usage[] =
 	"       idle         --clients processes open a session, touch one page each, wait for\n"
 	"                    the end of stdin\n"
 	"       register     --repeat times: register and unregister --length reserved bytes\n"
+	"       writers      --threads write --length bytes all the time, between two lines of "
+	"input\n"
+	"                    it is measured how long\n"
+	"       forked       the same without a handler, while a forked child writes it to "
+	"--image\n"
 	"options: --protocol native|reference  --policy NAME  --source policy|file|memfd\n"
 	"         --image FILE  --zero  --no-verify  --cpu N  --faults N  --clients N\n"
 	"         --threads N  --length BYTES  --repeat N  --seed N  --evict\n";
@@ -187,6 +192,7 @@ int main(int argc, char **argv)
 		{"latency", mode_latency},   {"throughput", mode_throughput},
 		{"populate", mode_populate}, {"idle", mode_idle},
 		{"register", mode_register}, {"scattered", mode_scattered},
+		{"writers", mode_writers},   {"forked", mode_forked},
 	};
 	struct run run = parse(argc, argv);
 	const char *mode = argv[optind];
@@ -200,8 +206,10 @@ int main(int argc, char **argv)
 			client_die(error, run.image_path);
 		return 0;
 	}
-	if (!run.session.socket_path)
+	if (!run.session.socket_path && strcmp(mode, "forked") != 0)
 		usage_error("--socket is missing");
+	if (strcmp(mode, "forked") == 0 && !run.image_path)
+		usage_error("forked needs --image, the file that the child writes");
 	if ((run.source == SOURCE_FILE || run.evict) && !run.image_path)
 		usage_error("--source file and --evict need --image");
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {

@@ -37,6 +37,8 @@ int mode_populate(const struct run *run);
 int mode_scattered(const struct run *run);
 int mode_idle(const struct run *run);
 int mode_register(const struct run *run);
+int mode_writers(const struct run *run);
+int mode_forked(const struct run *run);
 
 /* Ends the program with the reason on stderr. */
 _Noreturn void client_die(int error, const char *what);
