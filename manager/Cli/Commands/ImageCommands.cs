@@ -54,52 +54,27 @@ internal static class ImageCommands
         _ => Style.None,
     };
 
-    private static Command List()
+    private static Command List() => Lookup.List("List the images.", "images", Documents.Types.ImageListDto, list => Table(list.Images));
+
+    private static Table Table(IEnumerable<ImageDto> images)
     {
-        Command command = new("list", "List the images.");
-        command.SetWork(async (context, cancel) =>
+        Table table = new(
+            new("NAME", Shrink: 8), new("STATE"), new("SIZE", 1, Right: true), new("CACHED", 2, Right: true), new("READ", 5, Right: true),
+            new("HITS", 6, Right: true), new("FILES", 4, Right: true), new("BASE", 3), new("FILE", 2, Shrink: 8));
+        foreach (ImageDto image in images)
         {
-            Answer<ImageListDto> answer = await context.Client.GetAsync("v1/images", Documents.Types.ImageListDto, cancel);
-            if (context.Json)
-            {
-                context.PrintDocument(answer.Document);
-                return ExitCode.Ok;
-            }
+            table.Add(
+                image.Name, new Cell(Text.Clean(image.State), StyleOf(image.State)), Units.Bytes(image.Bytes), OrDash(image.CachedBytes), OrDash(image.ReadBytes),
+                image.Hits is { } hits ? Units.Count(hits) : "-", image.Layers.Count, image.Base ?? "-", image.Layers[^1].Path);
+        }
 
-            Table table = new(
-                new("NAME", Shrink: 8), new("STATE"), new("SIZE", 1, Right: true), new("CACHED", 2, Right: true), new("READ", 5, Right: true),
-                new("HITS", 6, Right: true), new("FILES", 4, Right: true), new("BASE", 3), new("FILE", 2, Shrink: 8));
-            foreach (ImageDto image in answer.Value.Images)
-            {
-                table.Add(
-                    image.Name, new Cell(Text.Clean(image.State), StyleOf(image.State)), Units.Bytes(image.Bytes), OrDash(image.CachedBytes), OrDash(image.ReadBytes),
-                    image.Hits is { } hits ? Units.Count(hits) : "-", image.Layers.Count, image.Base ?? "-", image.Layers[^1].Path);
-            }
-
-            context.Print(table);
-            return ExitCode.Ok;
-        });
-        return command;
+        return table;
     }
 
     private static Cell OrDash(long? bytes) => bytes is { } number ? Units.Bytes(number) : "-";
 
-    private static Command Show()
-    {
-        Argument<string> name = Name();
-        Command command = new("show", "Show everything about an image, with a look at its files.") { name };
-        command.SetWork(async (context, cancel) =>
-        {
-            Answer<ImageDto> answer = await context.Client.GetAsync(
-                new Query("images", context.Line.GetRequiredValue(name)).ToString(), Documents.Types.ImageDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Print(Facts(answer.Value));
-            return ExitCode.Ok;
-        });
-        return command;
-    }
+    private static Command Show() => Lookup.Show(
+        "Show everything about an image, with a look at its files.", Name(), "images", Documents.Types.ImageDto, (context, image) => context.Print(Facts(image)));
 
     private static Command Remove()
     {

@@ -11,20 +11,7 @@ internal static class PolicyCommands
 {
     public static Command Create() => new("policy", "Policies: where contents come from, and what happens when they do not come.") { List(), Show() };
 
-    private static Command List()
-    {
-        Command command = new("list", "List the policies.");
-        command.SetWork(async (context, cancel) =>
-        {
-            Answer<PolicyListDto> answer = await context.Client.GetAsync("v1/policies", Documents.Types.PolicyListDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Print(Table(answer.Value.Policies));
-            return ExitCode.Ok;
-        });
-        return command;
-    }
+    private static Command List() => Lookup.List("List the policies.", "policies", Documents.Types.PolicyListDto, list => Table(list.Policies));
 
     private static Table Table(IEnumerable<PolicyDto> policies)
     {
@@ -44,18 +31,7 @@ internal static class PolicyCommands
     private static Command Show()
     {
         Argument<string> name = new Argument<string>("name") { Description = "Name of the policy.", HelpName = "NAME" }.Completed(ValueKind.Policy);
-        Command command = new("show", "Show everything about a policy.") { name };
-        command.SetWork(async (context, cancel) =>
-        {
-            Query query = new("policies", context.Line.GetRequiredValue(name));
-            Answer<PolicyDto> answer = await context.Client.GetAsync(query.ToString(), Documents.Types.PolicyDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Print(Facts(answer.Value));
-            return ExitCode.Ok;
-        });
-        return command;
+        return Lookup.Show("Show everything about a policy.", name, "policies", Documents.Types.PolicyDto, (context, policy) => context.Print(Facts(policy)));
     }
 
     private static Facts Facts(PolicyDto policy)

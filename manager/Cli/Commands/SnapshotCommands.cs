@@ -34,20 +34,8 @@ internal static class SnapshotCommands
         return facts;
     }
 
-    private static Command List()
-    {
-        Command command = new("list", "List the snapshots that are served.");
-        command.SetWork(async (context, cancel) =>
-        {
-            Answer<SnapshotListDto> answer = await context.Client.GetAsync("v1/snapshots", Documents.Types.SnapshotListDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Print(Table(answer.Value.Snapshots));
-            return ExitCode.Ok;
-        });
-        return command;
-    }
+    private static Command List() =>
+        Lookup.List("List the snapshots that are served.", "snapshots", Documents.Types.SnapshotListDto, list => Table(list.Snapshots));
 
     private static Table Table(IEnumerable<SnapshotDto> snapshots)
     {
@@ -64,22 +52,8 @@ internal static class SnapshotCommands
         return table;
     }
 
-    private static Command Show()
-    {
-        Argument<string> name = Name();
-        Command command = new("show", "Show everything about a snapshot.") { name };
-        command.SetWork(async (context, cancel) =>
-        {
-            Query query = new("snapshots", context.Line.GetRequiredValue(name));
-            Answer<SnapshotDto> answer = await context.Client.GetAsync(query.ToString(), Documents.Types.SnapshotDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Print(Facts(answer.Value));
-            return ExitCode.Ok;
-        });
-        return command;
-    }
+    private static Command Show() => Lookup.Show(
+        "Show everything about a snapshot.", Name(), "snapshots", Documents.Types.SnapshotDto, (context, snapshot) => context.Print(Facts(snapshot)));
 
     private static Command Stop()
     {

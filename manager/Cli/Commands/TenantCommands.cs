@@ -11,20 +11,7 @@ internal static class TenantCommands
 {
     public static Command Create() => new("tenant", "Tenants: who is accounted and limited.") { List(), Show() };
 
-    private static Command List()
-    {
-        Command command = new("list", "List the tenants.");
-        command.SetWork(async (context, cancel) =>
-        {
-            Answer<TenantListDto> answer = await context.Client.GetAsync("v1/tenants", Documents.Types.TenantListDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Print(Table(answer.Value.Tenants));
-            return ExitCode.Ok;
-        });
-        return command;
-    }
+    private static Command List() => Lookup.List("List the tenants.", "tenants", Documents.Types.TenantListDto, list => Table(list.Tenants));
 
     private static Table Table(IEnumerable<TenantDto> tenants)
     {
@@ -49,18 +36,7 @@ internal static class TenantCommands
     private static Command Show()
     {
         Argument<string> name = new Argument<string>("name") { Description = "Name of the tenant.", HelpName = "NAME" }.Completed(ValueKind.Tenant);
-        Command command = new("show", "Show everything about a tenant.") { name };
-        command.SetWork(async (context, cancel) =>
-        {
-            Query query = new("tenants", context.Line.GetRequiredValue(name));
-            Answer<TenantDto> answer = await context.Client.GetAsync(query.ToString(), Documents.Types.TenantDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                Print(context, answer.Value);
-            return ExitCode.Ok;
-        });
-        return command;
+        return Lookup.Show("Show everything about a tenant.", name, "tenants", Documents.Types.TenantDto, Print);
     }
 
     private static void Print(CommandContext context, TenantDto tenant)

@@ -6,34 +6,11 @@ namespace UffdManager.Cli.Completion;
 internal static class FishScript
 {
     private const string Functions = """
-        # Which command the line has come to: its words joined by blanks.
-        function __uffdctl_path
+        # What the line says so far, without options: the command that it has come to, its words joined by blanks, and then each argument.
+        function __uffdctl_said
             set -l words (commandline -opc)
             set -l path uffdctl
-            set -l skip 0
-            for word in $words[2..-1]
-                if test $skip = 1
-                    set skip 0
-                else if contains -- $word $__uffdctl_values
-                    set skip 1
-                else if string match -q -- '-*' $word
-                    continue
-                else if contains -- "$path $word" $__uffdctl_paths
-                    set path "$path $word"
-                end
-            end
-            echo $path
-        end
-
-        # Whether the line has come to this command, and no further.
-        function __uffdctl_at
-            test (__uffdctl_path) = "$argv"
-        end
-
-        # The words after the command's own, without options.
-        function __uffdctl_arguments
-            set -l words (commandline -opc)
-            set -l path uffdctl
+            set -l arguments
             set -l skip 0
             for word in $words[2..-1]
                 if test $skip = 1
@@ -45,8 +22,23 @@ internal static class FishScript
                 else if contains -- "$path $word" $__uffdctl_paths
                     set path "$path $word"
                 else
-                    echo $word
+                    set arguments $arguments $word
                 end
+            end
+            printf '%s\n' $path $arguments
+        end
+
+        # Whether the line has come to this command, and no further.
+        function __uffdctl_at
+            set -l said (__uffdctl_said)
+            test "$said[1]" = "$argv"
+        end
+
+        # The arguments of the command.
+        function __uffdctl_arguments
+            set -l said (__uffdctl_said)
+            for argument in $said[2..-1]
+                echo $argument
             end
         end
 

@@ -1,4 +1,4 @@
-using System.Numerics;
+using UffdManager.Daemon.Telemetry;
 
 namespace UffdManager.Daemon.Inspection;
 
@@ -9,13 +9,9 @@ namespace UffdManager.Daemon.Inspection;
 internal sealed class CoarseHistogram
 {
     private const int SubBits = 3;
-    private const int Sub = 1 << SubBits;
-
-    /// <summary>Samples from 2^37 ns (137 s) on share the last bucket.</summary>
-    private const int TopBit = 37;
 
     /// <summary>Length of a copy.</summary>
-    public const int Buckets = (TopBit - SubBits + 1) * Sub;
+    public const int Buckets = (LogBuckets.TopBit - SubBits + 1) << SubBits;
 
     // Wraps after four thousand million faults in one bucket: differences stay right, a percentile over the whole life of a session does not.
     private readonly uint[] _counts = new uint[Buckets];
@@ -47,36 +43,11 @@ internal sealed class CoarseHistogram
     /// <param name="counts">A copy, or the difference of two.</param>
     /// <param name="total">As <see cref="Total"/> says.</param>
     /// <param name="fraction">0 to 1.</param>
-    public static long Percentile(ReadOnlySpan<uint> counts, long total, double fraction)
-    {
-        if (total == 0)
-            return 0;
-
-        long rank = Math.Max(1, (long)Math.Ceiling(total * fraction));
-        long seen = 0;
-        int index = -1;
-        while (seen < rank)
-            seen += counts[++index];
-        return UpperBound(index);
-    }
+    public static long Percentile(ReadOnlySpan<uint> counts, long total, double fraction) => LogBuckets.Percentile(counts, total, fraction, SubBits);
 
     /// <summary>The bucket that a value falls into.</summary>
-    internal static int Index(long nanoseconds)
-    {
-        if (nanoseconds < Sub)
-            return (int)Math.Max(0, nanoseconds);
-
-        int exponent = BitOperations.Log2((ulong)nanoseconds);
-        return exponent >= TopBit ? Buckets - 1 : ((exponent - SubBits) << SubBits) + (int)(nanoseconds >> (exponent - SubBits));
-    }
+    internal static int Index(long nanoseconds) => LogBuckets.Index(nanoseconds, SubBits);
 
     /// <summary>The greatest value that falls into a bucket, nanoseconds.</summary>
-    internal static long UpperBound(int index)
-    {
-        if (index < Sub)
-            return index;
-
-        int shift = (index >> SubBits) - 1;
-        return ((long)((index & (Sub - 1)) + Sub + 1) << shift) - 1;
-    }
+    internal static long UpperBound(int index) => LogBuckets.UpperBound(index, SubBits);
 }

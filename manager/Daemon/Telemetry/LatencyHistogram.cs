@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace UffdManager.Daemon.Telemetry;
 
 /// <summary>
@@ -10,11 +8,7 @@ namespace UffdManager.Daemon.Telemetry;
 internal sealed class LatencyHistogram
 {
     private const int SubBits = 6;
-    private const int Sub = 1 << SubBits;
-
-    /// <summary>Samples from 2^37 ns (137 s) on share the last bucket; a fault's deadline is far below.</summary>
-    private const int TopBit = 37;
-    private const int Buckets = (TopBit - SubBits + 1) * Sub;
+    private const int Buckets = (LogBuckets.TopBit - SubBits + 1) << SubBits;
 
     private readonly long[] _counts = new long[Buckets];
 
@@ -41,39 +35,10 @@ internal sealed class LatencyHistogram
     }
 
     /// <summary>The bucket of a sample: below 64 ns the value itself, above its exponent and the six bits behind the leading one.</summary>
-    internal static int Index(long nanoseconds)
-    {
-        if (nanoseconds < Sub)
-        {
-            return (int)Math.Max(0, nanoseconds);
-        }
-
-        int exponent = BitOperations.Log2((ulong)nanoseconds);
-        return exponent >= TopBit ? Buckets - 1 : ((exponent - SubBits) << SubBits) + (int)(nanoseconds >> (exponent - SubBits));
-    }
+    internal static int Index(long nanoseconds) => LogBuckets.Index(nanoseconds, SubBits);
 
     /// <summary>The greatest value that falls into a bucket, nanoseconds.</summary>
-    internal static long UpperBound(int index)
-    {
-        if (index < Sub)
-        {
-            return index;
-        }
+    internal static long UpperBound(int index) => LogBuckets.UpperBound(index, SubBits);
 
-        int shift = (index >> SubBits) - 1;
-        return ((long)((index & (Sub - 1)) + Sub + 1) << shift) - 1;
-    }
-
-    private static long Percentile(ReadOnlySpan<long> counts, long total, double fraction)
-    {
-        long rank = Math.Max(1, (long)Math.Ceiling(total * fraction));
-        long seen = 0;
-        int index = -1;
-        while (seen < rank)
-        {
-            seen += counts[++index];
-        }
-
-        return UpperBound(index);
-    }
+    private static long Percentile(ReadOnlySpan<long> counts, long total, double fraction) => LogBuckets.Percentile(counts, total, fraction, SubBits);
 }
