@@ -292,7 +292,9 @@ internal sealed partial class FaultLoop
         failure = null;
         ulong start = Math.Max(snapshot.ArmCursor, region.Start);
         ulong stop = EndOfSlice(region, start);
-        if ((region.Flags & RegionFlags.Mailbox) == 0)
+
+        // Without the mode it was registered after all others: the map has changed, and everything begins anew when its end is reached.
+        if ((region.Flags & RegionFlags.Mailbox) == 0 && (region.Modes & UffdRegisterModes.WriteProtect) != 0)
         {
             Errno errno = Arm(snapshot.Session, region, snapshot.Presence, start, stop);
             if (errno == Errno.EAGAIN)

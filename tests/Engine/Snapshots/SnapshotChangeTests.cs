@@ -75,6 +75,45 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
     }
 
     [Fact]
+    public void Range_that_comes_while_the_others_are_being_protected_is_in_it()
+    {
+        const int Others = 32;
+        ServedClient it = ServeStock();
+
+        // The first mapping lies above those that come after it: the protecting, which goes upwards, comes to it last.
+        ulong late = it.Client.Map("anon", Page).Address;
+        for (int i = 0; i < Others; i++)
+            it.Client.Run($"fill {it.MapRegistered(Page)} {Page} 1");
+        RunningSnapshot snapshot;
+        HeldLoop protecting;
+        using (new HeldLoop(it.Session))
+        {
+            snapshot = Begin(it);
+            protecting = HeldLoop.At(it.Session, () => it.Session.Snapshot is { IsRegistered: true, ArmCursor: > 0 });
+        }
+
+        Task<EngineResult> registered;
+        using (protecting)
+        {
+            protecting.Await();
+            Assert.True(it.Session.Snapshot!.ArmCursor <= late, "the protecting has passed the range already");
+            registered = Engine.RegisterAsync(it.Session, new RegisterRequest
+            {
+                Start = late,
+                Length = Page,
+                Modes = UffdRegisterModes.Missing,
+                Policy = it.Session.DefaultPolicy,
+                Source = ZeroSource.Instance,
+            });
+        }
+
+        Assert.Null(registered.Finish().Error);
+        Assert.Equal((Others + 1) * (int)Page, snapshot.Finish().Length);
+        it.Client.Run($"fill {late} {Page} 2");
+        Assert.True(it.Client.IsFilledWith(late, Page, 2));
+    }
+
+    [Fact]
     public void Writers_that_wait_for_a_disk_that_hangs_are_let_go()
     {
         (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(ServeStock(), stallLimit: TimeSpan.FromMilliseconds(200));
