@@ -35,6 +35,7 @@ internal sealed partial class FaultLoop
         {
             // On record before the first page is protected: a successor lets go of whatever is.
             snapshot.ArmBegan = MonotonicClock.NowNanoseconds;
+            snapshot.ArmVersion = session.Regions.Version;
             session.Snapshot = snapshot;
             session.IsFrozen = true;
             session.Record();
@@ -56,7 +57,7 @@ internal sealed partial class FaultLoop
         if (snapshot.ArmVersion != session.Regions.Version)
         {
             // What moved below the cursor may have been above it before. What is protected stays so, and its writers wait on.
-            (snapshot.IsRegistered, snapshot.ArmCursor) = (false, 0);
+            (snapshot.IsRegistered, snapshot.ArmCursor, snapshot.ArmVersion) = (false, 0, session.Regions.Version);
             failure = ++snapshot.ArmRestarts <= MaximumRestarts ? null : KeepsChanging();
             return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
         }
@@ -267,7 +268,7 @@ internal sealed partial class FaultLoop
         failure = null;
         if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
         {
-            (snapshot.IsRegistered, snapshot.ArmCursor, snapshot.ArmVersion) = (true, 0, session.Regions.Version);
+            (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
             return WriteProtectStep.Progress;
         }
 
@@ -293,7 +294,7 @@ internal sealed partial class FaultLoop
         ulong start = Math.Max(snapshot.ArmCursor, region.Start);
         ulong stop = EndOfSlice(region, start);
 
-        // Without the mode it was registered after all others: the map has changed, and everything begins anew when its end is reached.
+        // Without the mode it came after the cursor of the registering had passed: the map has changed since then, and everything begins anew at its end.
         if ((region.Flags & RegionFlags.Mailbox) == 0 && (region.Modes & UffdRegisterModes.WriteProtect) != 0)
         {
             Errno errno = Arm(snapshot.Session, region, snapshot.Presence, start, stop);

@@ -11,14 +11,17 @@ internal sealed class PageRing
 
     public bool IsEmpty => Volatile.Read(ref _written) == _read;
 
-    public void TryAdd(ulong page)
+    public bool TryAdd(ulong page)
     {
         uint at = _written;
-        if (at - Volatile.Read(ref _read) < Capacity)
+        if (at - Volatile.Read(ref _read) >= Capacity)
         {
-            _pages[at % Capacity] = page;
-            Volatile.Write(ref _written, at + 1);
+            return false;
         }
+
+        _pages[at % Capacity] = page;
+        Volatile.Write(ref _written, at + 1);
+        return true;
     }
 
     public bool TryTake(out ulong page)

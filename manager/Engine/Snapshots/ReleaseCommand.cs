@@ -12,7 +12,7 @@ internal sealed class ReleaseCommand(Snapshot snapshot) : LoopCommand
     {
         ulong turn = snapshot.Turn;
         ulong start = snapshot.ReadBelow;
-        if (snapshot.Failure is not null)
+        if (snapshot.IsOver)
         {
             return true;
         }

@@ -10,8 +10,9 @@ internal sealed class ReleasePageCommand(Snapshot snapshot, FrozenRegion region,
 
     public override bool TryRun(FaultLoop loop, long now)
     {
-        if (snapshot.Failure is not null)
+        if (snapshot.IsOver || page < snapshot.ReadBelow)
         {
+            // While it was put off the page's turn has come: whatever protects it now is somebody else's.
             return true;
         }
 

@@ -33,7 +33,8 @@ internal sealed class Snapshot : IDisposable
     private int _isWaiting;
     private int _isReleasing;
     private ulong _turn;
-    private bool _hasHeld;
+    private ulong _awaitedOutOfTurn;
+    private ulong _awaitedInTurn;
     private long _progressAt;
 
     public Snapshot(Session session, PresenceMap presence, SnapshotProgress progress)
@@ -69,6 +70,9 @@ internal sealed class Snapshot : IDisposable
 
     /// <summary>Whether nothing is left to be let go: all was read, and no change of memory turned up until then. Or it has come to nothing.</summary>
     public bool IsLetGo => Failure is not null || TakenAt == 0 || ReadBelow >= _regions[^1].End;
+
+    /// <summary>Whether it is not the session's any more, or has come to nothing: then commands that were put off must not touch it. Belongs to the loop.</summary>
+    public bool IsOver => Failure is not null || Session.Snapshot != this;
 
     /// <summary>When letting everything go was begun, monotonic nanoseconds; 0 before.</summary>
     public long ThawBegan { get; set; }
@@ -210,11 +214,14 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Ends it when nothing has been saved for too long although writers waited: a client must not hang because a disk does.</summary>
     public void CheckStall(long now)
     {
-        if (_hasHeld && now - _progressAt > StallLimit)
+        if (IsAwaited && now - _progressAt > StallLimit)
         {
             Fail(EngineErrorKind.State, Errno.ETIMEDOUT, $"writers waited for {(now - _progressAt) / 1_000_000_000.0:0.0} s in which no page could be saved: the file, a source or the client's own memory does not answer");
         }
     }
+
+    // Of each way the page that is saved last: out of their turn pages are saved in the order of the ring, in their turn by address.
+    private bool IsAwaited => (_awaitedOutOfTurn != 0 && Holds(_awaitedOutOfTurn)) || (_awaitedInTurn != 0 && Holds(_awaitedInTurn));
 
     /// <summary>The region that holds an address; null when none does. Any thread after the instant.</summary>
     public FrozenRegion? Find(ulong address)
@@ -247,12 +254,20 @@ internal sealed class Snapshot : IDisposable
     /// <summary>A writer waits for a page.</summary>
     public void Hold(ulong page, long now)
     {
-        if (!_hasHeld)
+        if (!IsAwaited)
         {
-            (_hasHeld, _progressAt) = (true, now);
+            _progressAt = now;
         }
 
-        Urgent.TryAdd(page);
+        if (Urgent.TryAdd(page))
+        {
+            _awaitedOutOfTurn = page;
+        }
+        else
+        {
+            _awaitedInTurn = Math.Max(_awaitedInTurn, page);
+        }
+
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _isWaiting) != 0)
         {

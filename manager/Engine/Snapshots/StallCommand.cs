@@ -10,7 +10,7 @@ internal sealed class StallCommand(Snapshot snapshot) : LoopCommand
 
     public override bool TryRun(FaultLoop loop, long now)
     {
-        if (snapshot.Session.Snapshot != snapshot || snapshot.Failure is not null)
+        if (snapshot.IsOver)
         {
             return true;
         }

@@ -1,3 +1,4 @@
+using UffdManager.Engine.Loops;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Sources;
@@ -74,29 +75,30 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         Assert.Equal(wanted[16 * (int)Page], it.Client.ReadByte(at + (16 * Page)));
     }
 
-    [Fact]
-    public void Range_that_comes_while_the_others_are_being_protected_is_in_it()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Range_that_comes_while_the_others_are_being_protected_is_in_it(bool isRegistered)
     {
         const int Others = 32;
         ServedClient it = ServeStock();
 
-        // The first mapping lies above those that come after it: the protecting, which goes upwards, comes to it last.
-        ulong late = it.Client.Map("anon", Page).Address;
+        // Mappings lie one below the other. While the others are protected, the range lies before the cursor, which comes to it; while they are registered, behind it.
+        ulong above = it.Client.Map("anon", Page).Address;
         for (int i = 0; i < Others; i++)
             it.Client.Run($"fill {it.MapRegistered(Page)} {Page} 1");
-        RunningSnapshot snapshot;
-        HeldLoop protecting;
-        using (new HeldLoop(it.Session))
-        {
-            snapshot = Begin(it);
-            protecting = HeldLoop.At(it.Session, () => it.Session.Snapshot is { IsRegistered: true, ArmCursor: > 0 });
-        }
-
+        ulong below = it.Client.Map("anon", Page).Address;
+        ulong late = isRegistered ? above : below;
+        it.Client.Run($"fill {late} {Page} 1");
+        (RunningSnapshot snapshot, HeldLoop protecting) = BeginHeldAt(
+            it, () => it.Session.Snapshot is { ArmCursor: > 0 } some && some.IsRegistered == isRegistered);
         Task<EngineResult> registered;
+        Snapshot state;
         using (protecting)
         {
             protecting.Await();
-            Assert.True(it.Session.Snapshot!.ArmCursor <= late, "the protecting has passed the range already");
+            state = it.Session.Snapshot!;
+            Assert.Equal(isRegistered, state.ArmCursor <= late);
             registered = Engine.RegisterAsync(it.Session, new RegisterRequest
             {
                 Start = late,
@@ -108,7 +110,10 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         }
 
         Assert.Null(registered.Finish().Error);
-        Assert.Equal((Others + 1) * (int)Page, snapshot.Finish().Length);
+        byte[] image = snapshot.Finish();
+        Assert.Equal((Others + 1) * (int)Page, image.Length);
+        Assert.False(image.AsSpan().ContainsAnyExcept((byte)1));
+        Assert.Equal(1, state.ArmRestarts);
         it.Client.Run($"fill {late} {Page} 2");
         Assert.True(it.Client.IsFilledWith(late, Page, 2));
     }
@@ -121,6 +126,65 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         Assert.True(it.Client.IsFilledWith(at + (Unsaved * Page), Unsaved * Page, 2));
         AssertEnded(snapshot, Errno.ETIMEDOUT, "writers waited");
         Assert.All(Take(it)[((int)Unsaved * (int)Page)..], value => Assert.Equal(2, value));
+    }
+
+    [Fact]
+    public void Source_that_takes_its_time_ends_nothing_when_all_writers_have_been_let_go()
+    {
+        // Half of the pages are there, the other half only the source has.
+        const ulong Half = 32;
+        ServedClient it = ServeStock();
+        ScriptedSource source = Scripted(2 * Half * Page);
+        source.InMemory = false;
+        ulong at = it.MapRegistered(2 * Half * Page, source);
+        it.Client.Run($"fill {at} {Half * Page} 1");
+        source.Hold();
+        (RunningSnapshot snapshot, HeldLoop protecting) = BeginHeldAt(it, () => it.Session.Snapshot is { IsRegistered: true, ArmCursor: > 0 }, TimeSpan.FromMilliseconds(200));
+        PendingReply write;
+        using (protecting)
+        {
+            protecting.Await();
+            write = it.Client.Begin($"fill {at} {Page} 2", thread: 1);
+            using FdLease uffd = it.Session.Uffd.Lease();
+            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the writer does not fault");
+        }
+
+        write.Await();
+        Assert.Equal(1, Held);
+        source.WaitForFetches(1);
+        Eventually.Never(() => snapshot.Task.IsCompleted, TimeSpan.FromMilliseconds(600), "the end of the snapshot");
+        source.ReleaseForGood();
+        AssertFilled(snapshot.Finish(), 1, 0, Half);
+    }
+
+    [Fact]
+    public void Page_that_is_let_go_late_belongs_to_the_next_snapshot()
+    {
+        ServedClient it = ServeStock();
+        ulong at = it.MapRegistered(Pages * Page);
+        it.Client.Run($"fill {at} {Pages * Page} 1");
+        (RunningSnapshot running, HeldLoop protecting) = BeginHeldAt(it, () => it.Session.Snapshot is { IsRegistered: true });
+        Snapshot first;
+        using (protecting)
+        {
+            protecting.Await();
+            first = it.Session.Snapshot!;
+        }
+
+        Assert.False(running.Finish().AsSpan().ContainsAnyExcept((byte)1));
+        RunningSnapshot second = Halt(it);
+
+        // As if changes of the address space had put it off until now.
+        ulong page = at + (Unsaved * Page);
+        LoopCommand<bool> late = new(loop => new ReleasePageCommand(first, first.Regions[0], page).TryRun(loop, MonotonicClock.NowNanoseconds));
+        it.Session.Loop.Post(late);
+        Assert.True(late.Task.Finish());
+        PendingReply write = it.Client.Begin($"fill {page} {Page} 2", thread: 1);
+        Eventually.True(() => Held > 0 || write.IsCompleted, "the writer");
+        ReleaseBases();
+        AssertFilled(second.Finish(), 1);
+        write.Await();
+        Assert.Equal(1, Held);
     }
 
     [Fact]
@@ -210,5 +274,12 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
             Engine.PingAsync().Finish();
             return CountersOf(Alice).Faults(FaultKind.WriteProtect, FaultOutcome.Unprotected);
         }
+    }
+
+    // A snapshot whose loop stands still in the first turn in which something is so.
+    private (RunningSnapshot Snapshot, HeldLoop Loop) BeginHeldAt(ServedClient it, Func<bool> when, TimeSpan? stallLimit = null)
+    {
+        using HeldLoop before = new(it.Session);
+        return (Begin(it, stallLimit: stallLimit), HeldLoop.At(it.Session, when));
     }
 }
