@@ -88,8 +88,13 @@ public sealed partial class FaultEngine
         }
         catch (SyscallException failure)
         {
-            // Whatever happened, what is protected has to be let go.
             snapshot.Fail(EngineErrorKind.Kernel, failure.Errno, failure.Message);
+        }
+#pragma warning disable CA1031 // Whatever happened, what is protected has to be let go.
+        catch (Exception failure) when (failure is not ObjectDisposedException)
+#pragma warning restore CA1031
+        {
+            snapshot.Fail(EngineErrorKind.State, Errno.EIO, $"{failure.GetType().Name}: {failure.Message}");
         }
 
         try

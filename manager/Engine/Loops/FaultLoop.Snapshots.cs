@@ -31,11 +31,16 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Failed;
         }
 
+        if (session.Snapshot is not null && session.Snapshot != snapshot)
+        {
+            failure = new EngineResult(new EngineError(EngineErrorKind.State, Errno.EBUSY, "another snapshot of the session has not been undone"));
+            return WriteProtectStep.Failed;
+        }
+
         if (session.Snapshot is null)
         {
             // On record before the first page is protected: a successor lets go of whatever is.
             snapshot.ArmBegan = MonotonicClock.NowNanoseconds;
-            snapshot.ArmVersion = session.Regions.Version;
             session.Snapshot = snapshot;
             session.IsFrozen = true;
             session.Record();
@@ -57,7 +62,7 @@ internal sealed partial class FaultLoop
         if (snapshot.ArmVersion != session.Regions.Version)
         {
             // What moved below the cursor may have been above it before. What is protected stays so, and its writers wait on.
-            (snapshot.IsRegistered, snapshot.ArmCursor, snapshot.ArmVersion) = (false, 0, session.Regions.Version);
+            (snapshot.IsRegistered, snapshot.ArmCursor) = (false, 0);
             failure = ++snapshot.ArmRestarts <= MaximumRestarts ? null : KeepsChanging();
             return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
         }
@@ -266,6 +271,12 @@ internal sealed partial class FaultLoop
     {
         Session session = snapshot.Session;
         failure = null;
+        if (snapshot.ArmCursor == 0)
+        {
+            // What comes below the cursor from here on is for the next pass.
+            snapshot.ArmVersion = session.Regions.Version;
+        }
+
         if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
         {
             (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
@@ -327,7 +338,7 @@ internal sealed partial class FaultLoop
             }
 
             bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
-            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.IsCurrent(region)
+            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.Tells && snapshot.Presence.IsCurrent(region)
                 && ((region.Image is not null && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
             regions.Add(new FrozenRegion(region.Start, region.End, region.PageBytes, offset, isShared, !isReported));
             offset += (long)region.Length;

@@ -39,7 +39,7 @@ internal sealed partial class FaultLoop
         if (job.Version != session.Regions.Version)
         {
             // What moved below the cursor may have been above it before.
-            (job.Cursor, job.Version) = (0, session.Regions.Version);
+            (job.IsRegistered, job.Cursor) = (false, 0);
             failure = ++job.Restarts <= MaximumRestarts ? null : KeepsChanging();
             return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
         }
@@ -223,9 +223,15 @@ internal sealed partial class FaultLoop
     {
         Session session = job.Session;
         failure = null;
+        if (job.Cursor == 0)
+        {
+            // What comes below the cursor from here on is for the next pass.
+            job.Version = session.Regions.Version;
+        }
+
         if (session.Regions.FindOverlap(job.Cursor, ulong.MaxValue) is not Region region)
         {
-            (job.IsRegistered, job.Cursor, job.Version) = (true, 0, session.Regions.Version);
+            (job.IsRegistered, job.Cursor) = (true, 0);
             return WriteProtectStep.Progress;
         }
 
@@ -282,7 +288,7 @@ internal sealed partial class FaultLoop
     // Protects a slice. Between the look for pages and their protection only this thread could fill one, and it does not.
     private static Errno Arm(Session session, Region region, PresenceMap presence, ulong start, ulong stop)
     {
-        if (!presence.IsSparse(session, region, start, stop))
+        if (!presence.IsSparse(region, start, stop))
         {
             return Userfaultfd.WriteProtect(session.Lease, start, stop - start, protect: true);
         }
@@ -300,6 +306,7 @@ internal sealed partial class FaultLoop
             };
             if (PagemapScan.Scan(presence.Pagemap!, request, runs, out int count, out ulong walked) != Errno.OK || walked <= cursor)
             {
+                presence.Tells = false;
                 return Userfaultfd.WriteProtect(session.Lease, cursor, stop - cursor, protect: true);
             }
 

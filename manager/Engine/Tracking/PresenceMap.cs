@@ -43,11 +43,13 @@ internal sealed class PresenceMap : IDisposable
     /// <summary>The page map of the process, bound to the memory that it had when it was opened; null where there is none to be had.</summary>
     public SafeFile? Pagemap => _pagemap;
 
+    /// <summary>Whether the kernel has told so far where pages are; it cannot before Linux 6.7. Belongs to the session's fault loop.</summary>
+    public bool Tells { get; set; } = true;
+
     /// <summary>Whether only pages that are there need protection in a part of a region.</summary>
-    public bool IsSparse(Session session, Region region, ulong start, ulong end) =>
+    public bool IsSparse(Region region, ulong start, ulong end) =>
         _pagemap is not null
         && IsCurrent(region)
-        && (region.IsHuge || (session.Features & (UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)) != 0)
         && (region.Modes & UffdRegisterModes.Missing) != 0
         && (region.Image is not null || IsPrivateAnonymous(region, start, end));
 

@@ -221,10 +221,12 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         Assert.Equal(wanted, Take(it));
     }
 
-    [Fact]
-    public void Unsaved_memory_from_before_its_registration_must_not_go()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Unsaved_memory_from_before_its_registration_must_not_go(bool isStock)
     {
-        ServedClient it = Serve(policy: Zero);
+        ServedClient it = isStock ? ServeStock() : Serve(policy: Zero);
         (ulong at, _) = it.Client.Map("anon", Pages * Page);
         it.Client.Run($"fill {at} {Pages * Page} 1");
         it.Register(at, Pages * Page);
