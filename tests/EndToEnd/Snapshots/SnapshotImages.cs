@@ -24,6 +24,9 @@ public sealed class SnapshotImages : IDisposable
     /// <summary>Bytes of <see cref="Small"/>; as much again behind them is one hole.</summary>
     public const int Length = 8 << 20;
 
+    /// <summary>Bytes of <see cref="Small"/> that are in no hole.</summary>
+    public const int DataBytes = Length - (Length / (64 << 10) / 5 * (64 << 10));
+
     /// <summary>The path of uffd-firecracker.</summary>
     public static string Emulator { get; } = Path.Combine(ShimFixture.NativeDirectory, "uffd-firecracker");
 
