@@ -9,8 +9,11 @@ public static unsafe partial class UnixSocket
 {
     [CName("RENAME_NOREPLACE")] private const uint NoReplace = 1;
 
+    /// <summary>What the names of sockets must not end with: under such names they are made.</summary>
+    public const string ReservedEnd = ".new";
+
     /// <summary>Where the socket of a path is made: in the same directory, under a name that nobody is told.</summary>
-    public static string NameBeside(string path) => path + ".new";
+    public static string NameBeside(string path) => path + ReservedEnd;
 
     /// <summary>
     /// As <see cref="Listen(string, UnixSocketType, int, uint, uint?, uint?)"/>, but nobody can connect at <paramref name="path"/> before <see cref="MoveIntoPlace"/>. What a

@@ -115,7 +115,7 @@ internal static class Settings
         new("snapshots.*.tenant", SettingKind.Text, null, "Tenant that the VMs are accounted to.") { Required = true },
         new("snapshots.*.policy", SettingKind.Text, null, "Policy of the VMs' memory, whose source has no part in it; if it is not set, the tenant's default one."),
         new("snapshots.*.socket", SettingKind.AbsolutePath, null,
-            "Path, of any length, of the socket that a VMM hands its memory over at. Several snapshots may share one; match then tells who gets which.") { Required = true },
+            "Path, of any length, of the socket that a VMM hands its memory over at. Several snapshots may share one; match then tells who gets which. It must not end in .new.") { Required = true },
         new("snapshots.*.owner", SettingKind.Text, null, "Who owns the socket, USER:GROUP or USER or :GROUP, as names or numbers."),
         new("snapshots.*.mode", SettingKind.Mode, "0660", "Permission bits of the socket."),
         Duration("snapshots.*.timeout", "10s", 100 * Millisecond, 60 * Second, "Time from a connection to the end of its message; who does not keep it is killed if it has handed its memory over by then, and loses the connection if it has not."),

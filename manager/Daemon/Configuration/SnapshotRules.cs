@@ -1,3 +1,5 @@
+using UffdManager.Linux;
+
 namespace UffdManager.Daemon.Configuration;
 
 /// <summary>Rules of the section <c>snapshots</c>.</summary>
@@ -12,6 +14,8 @@ internal static class SnapshotRules
             string path = $"snapshots.{name}";
             if (snapshot.Socket.Path == configuration.Listen.Socket || (configuration.Control.Enabled && snapshot.Socket.Path == configuration.Control.Socket))
                 reader.Fail($"{path}.socket", "must be neither listen.socket nor control.socket: they speak different protocols");
+            if (snapshot.Socket.Path.EndsWith(UnixSocket.ReservedEnd, StringComparison.Ordinal))
+                reader.Fail($"{path}.socket", $"must not end in {UnixSocket.ReservedEnd}: another socket may be made under that name");
             if (snapshot.Socket.Path.Length > 0 && !sockets.TryAdd(snapshot.Socket.Path, (name, snapshot.Socket)) && sockets[snapshot.Socket.Path].Socket != snapshot.Socket)
                 reader.Fail($"{path}.socket", $"is that of snapshots.{sockets[snapshot.Socket.Path].Name}, which gives another owner, mode or timeout");
             foreach (string claim in snapshot.Match.Claims)

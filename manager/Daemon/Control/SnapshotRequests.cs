@@ -21,6 +21,8 @@ internal static class SnapshotRequests
         string socket = Required("socket", request.Socket);
         if (socket[0] != '/' || socket.Contains('\0', StringComparison.Ordinal))
             throw Bad("socket", $"\"{socket}\" is no absolute path", "begin it with /");
+        if (socket.EndsWith(UnixSocket.ReservedEnd, StringComparison.Ordinal))
+            throw Bad("socket", $"\"{socket}\" ends in {UnixSocket.ReservedEnd}: another socket may be made under that name", "give it another name");
         if (socket == nativeSocket || socket == controlSocket)
             throw Bad("socket", $"{socket} is a socket of the daemon for something else", "choose another path");
         (uint? Uid, uint? Gid) owner = default;

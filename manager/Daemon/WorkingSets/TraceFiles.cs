@@ -120,7 +120,7 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
             tenants.MaxBy(own => own.Sum(file => file.Length))!.Dequeue().Delete();
     }
 
-    private static string TenantOf(string name) => name.LastIndexOf('.', name.Length - ".trace".Length - 1) is int end and > 0 ? name[..end] : "";
+    private static string TenantOf(string name) => name.Length > ".trace".Length && name.LastIndexOf('.', name.Length - ".trace".Length - 1) is int end and > 0 ? name[..end] : "";
 
     private TracePlace? Beside(in TraceKey key, string? source)
     {

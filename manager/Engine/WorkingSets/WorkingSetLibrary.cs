@@ -51,7 +51,12 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
                 return Read(set);
             }
 
-            _sets.Remove(key);
+            // Another may have been entered meanwhile.
+            if (_sets.GetValueOrDefault(key) == set)
+            {
+                _sets.Remove(key);
+            }
+
             return null;
         }
     }

@@ -33,6 +33,7 @@ public sealed class SnapshotSettingsTests
     [InlineData("\"owner\": \"0:no-such-group\"", "there is no group no-such-group")]
     [InlineData("\"owner\": \":\"", "allowed is USER:GROUP")]
     [InlineData("\"owner\": \"1:2:3\"", "allowed is USER:GROUP")]
+    [InlineData("\"socket\": \"/run/a.new\"", "snapshots.web.socket: must not end in .new")]
     [InlineData("\"socket\": \"relative\"", "snapshots.web.socket: \"relative\" is not allowed")]
     [InlineData("\"socket\": \"/run/uffd-manager/manager.sock\"", "must be neither listen.socket nor control.socket")]
     [InlineData("\"socket\": \"/run/uffd-manager/control.sock\"", "must be neither listen.socket nor control.socket")]

@@ -79,6 +79,7 @@ public sealed class ControlSnapshotTests : IDisposable
             ("tenant", "\"nobody\"", 400, "there is no tenant"),
             ("policy", "\"other\"", 400, "is not one that tenant vms may use"),
             ("socket", "\"run.sock\"", 400, "is no absolute path"),
+            ("socket", "\"/run/a.new\"", 400, "ends in .new"),
             ("socket", "\"/no/such/place\"", 502, "ENOENT"),
             ("name", "\"a b\"", 400, "is not a usable name"),
             ("name", "\"fixed\"", 409, "there is a snapshot fixed already"),

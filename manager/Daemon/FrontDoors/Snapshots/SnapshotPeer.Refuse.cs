@@ -44,8 +44,8 @@ internal sealed partial class SnapshotPeer
     }
 
     /// <summary>
-    /// Whether it is to be killed: it has handed its memory over and would wait for ever; or it was meant to, sent a complete message, and there is none in it. A line of text from a process that
-    /// found this socket by mistake, or by somebody's malice, is no reason.
+    /// Whether it is to be killed: it has handed its memory over and would wait for ever; or it sent what can be no hand-over to a socket that is meant for it. A line of text from a process that
+    /// nobody meant, or one that is not complete, is no reason.
     /// </summary>
     private bool IsOwedAnEnd(HandOverRefusal refusal)
     {

@@ -118,7 +118,8 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     {
         if (_isCondemned)
         {
-            Dispose();
+            // Its end, or what its socket told in the same turn.
+            AwaitEnd();
             return;
         }
 
