@@ -344,7 +344,8 @@ void link_open_child(struct link *link, uint64_t mailbox)
 
 void link_register(struct link *link, const struct link_range *range)
 {
-	const char *const strings[] = {"", "", NULL};
+	const char *const strings[] = {range->policy ? range->policy : "",
+				       range->path ? range->path : "", NULL};
 	struct request request = {
 		.descriptor = range->source,
 		.body.reg = {.start = range->start,
@@ -363,13 +364,15 @@ void link_register(struct link *link, const struct link_range *range)
 		refused(&answer, "REGISTER");
 }
 
-int link_map(struct link *link, uint64_t length, int source, const char *name, uint64_t *map_id)
+int link_map(struct link *link, uint64_t length, int source, const char *path, const char *name,
+	     uint64_t *map_id)
 {
-	const char *const strings[] = {"", "", name, NULL};
+	const char *const strings[] = {"", path ? path : "", name, NULL};
 	struct request request = {
-		.descriptor = source,
+		.descriptor = path ? -1 : source,
 		.body.map = {.length = length,
-			     .flags = UFFDM_MAP_SOURCE_FD | (*name ? UFFDM_MAP_WRITABLE : 0)},
+			     .flags = (path ? 0 : UFFDM_MAP_SOURCE_FD) |
+				      (*name ? UFFDM_MAP_WRITABLE : 0)},
 	};
 	struct answer answer;
 

@@ -32,7 +32,9 @@ struct link_range {
 	uint32_t flags;
 	uint64_t offset;
 	uint64_t map_id;
-	int source; /* a descriptor for SOURCE_FD, else -1 */
+	int source;	    /* a descriptor for SOURCE_FD, else -1 */
+	const char *policy; /* NULL: the session's */
+	const char *path;   /* a file or image that the manager opens, else NULL */
 };
 
 /* Makes a userfaultfd and hands it over. All of these end the process on failure. */
@@ -43,9 +45,10 @@ void link_open_child(struct link *link, uint64_t mailbox);
 
 void link_register(struct link *link, const struct link_range *range);
 
-/* An object of `length` bytes of the file `source`, shared by `name` and writable if `name` is not
- * empty; its descriptor. */
-int link_map(struct link *link, uint64_t length, int source, const char *name, uint64_t *map_id);
+/* An object of `length` bytes of the file `source`, or of `path` if that is not NULL, shared by
+ * `name` and writable if `name` is not empty; its descriptor. */
+int link_map(struct link *link, uint64_t length, int source, const char *path, const char *name,
+	     uint64_t *map_id);
 
 void link_unregister(struct link *link, uint64_t start, uint64_t length);
 void link_prefetch(struct link *link, uint64_t start, uint64_t length);

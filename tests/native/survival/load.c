@@ -170,7 +170,7 @@ static void create(struct field *field, unsigned int number)
 		snprintf(name, sizeof(name), "survival-%d-%u", getpid(), number);
 	if (field->kind == KIND_PRIVATE || field->kind == KIND_SHARED)
 		field->memfd = link_map(&fields.link, field->offset + field->pages * BASE_PAGE,
-					fields.source, name, &field->map_id);
+					fields.source, NULL, name, &field->map_id);
 	layout_create(field);
 }
 

@@ -9,6 +9,7 @@
 
 struct watch *watch;
 _Thread_local unsigned int watch_number;
+void (*watch_before_failing)(void);
 
 static uint64_t run_seed;
 static _Thread_local int64_t begun;
@@ -90,6 +91,8 @@ void watch_print(const char *word)
 
 void watch_fail(const char *format, ...)
 {
+	static atomic_flag failing = ATOMIC_FLAG_INIT;
+	bool first = !atomic_flag_test_and_set(&failing);
 	char text[1024];
 	int length =
 		snprintf(text, sizeof(text), "FAIL seed=%lu pid=%d thread=%u at=%ld: ", run_seed,
@@ -102,6 +105,8 @@ void watch_fail(const char *format, ...)
 	if (length > (int)sizeof(text) - 2)
 		length = (int)sizeof(text) - 2;
 	text[length++] = '\n';
+	if (first && watch_before_failing)
+		watch_before_failing();
 	/* Not stdio: its lock may be held by a thread that did not come along through fork. */
 	if (write(STDOUT_FILENO, text, (size_t)length) < 0)
 		_exit(EXIT_WRONG + 1);

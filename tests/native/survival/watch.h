@@ -56,6 +56,9 @@ int64_t watch_longest(const char **what);
 /* One line about the run so far on stdout: "WORD ops=N reads=N ... stall_ms=N stalled=WHAT". */
 void watch_print(const char *word);
 
+/* Called first by watch_fail, by one thread; NULL: nothing. */
+extern void (*watch_before_failing)(void);
+
 /* Says what is wrong, in one line that begins with "FAIL seed=N", and ends the process with 1. */
 _Noreturn void watch_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
