@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test test-survival bench lint format install uninstall clean
+.PHONY: help deps build run test test-survival test-model bench lint format install uninstall clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,9 @@ test: ## install what the tests need, build and run every test
 
 test-survival: ## kill the manager 200 times under clients that know every byte of their memory; SEED=, KILLS=, CLIENTS=
 	@SEED='$(SEED)' KILLS='$(KILLS)' CLIENTS='$(CLIENTS)' scripts/test-survival.sh
+
+test-model: ## do random things to clients and the manager, and hold every page against a model; SEED=, TIME= (seconds a run)
+	@UFFD_MODEL_SEED='$(SEED)' UFFD_MODEL_SECONDS='$(TIME)' FILTER=EndToEnd.Tests.Model scripts/test-survival.sh
 
 bench: ## compare the manager with the C reference handler; the table goes to artifacts/bench/
 	@scripts/bench.sh

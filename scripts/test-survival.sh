@@ -2,7 +2,7 @@
 # usage: [SEED=N] [KILLS=N] [CLIENTS=N] [RESTARTS=N] [FILTER=TEXT] scripts/test-survival.sh
 # The full proof that nobody notices when the manager dies: clients that know every byte of their memory, and a manager that is killed 200
 # times at random moments, at every named step of its work, restarted, upgraded, stalled, and handed damaged state. `make test` runs the same
-# with 20 kills. A run is repeated by the SEED that a failure names. Last line: N passed, N failed.
+# with 20 kills. A run is repeated by the SEED that a failure names. FILTER=EndToEnd.Tests.Model: the model test. Last line: N passed, N failed.
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 

@@ -18,24 +18,26 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Failed;
         }
 
-        if ((region.Modes & UffdRegisterModes.WriteProtect) != 0)
-        {
-            return WriteProtectStep.Progress;
-        }
-
         if ((region.Modes & UffdRegisterModes.Minor) != 0 && (_engine.KernelFeatures & UffdFeatures.WpUnpopulated) == 0)
         {
             failure = Unprotectable(region, Errno.EOPNOTSUPP, "pages of a shared image cannot be mapped write-protected before Linux 6.4 (UFFDIO_CONTINUE_MODE_WP)");
             return WriteProtectStep.Failed;
         }
 
+        bool hasHoles = false;
         if ((session.Features & UffdFeatures.EventUnmap) == 0 && (region.Modes & UffdRegisterModes.Missing) != 0)
         {
-            WriteProtectStep step = TakeInHoles(session, region, presence, out failure);
+            WriteProtectStep step = TakeInHoles(session, region, presence, ref hasHoles, out failure);
             if (step != WriteProtectStep.Progress)
             {
                 return step;
             }
+        }
+
+        // An earlier snapshot may have added the mode, and the client have mapped over something since.
+        if ((region.Modes & UffdRegisterModes.WriteProtect) != 0 && !hasHoles)
+        {
+            return WriteProtectStep.Progress;
         }
 
         Errno errno = Userfaultfd.Register(session.Uffd, region.Start, region.Length, region.Modes | UffdRegisterModes.WriteProtect, out _);
@@ -56,7 +58,7 @@ internal sealed partial class FaultLoop
 
     // What the client has mapped over a region without an event (a balloon of old monitors does so) is not registered any more, and the kernel fills it with zeros. Who
     // registers the region anew takes that in as well: missing pages of it must go on being zeros, not what the source has there.
-    private static WriteProtectStep TakeInHoles(Session session, Region region, PresenceMap presence, out EngineResult? failure)
+    private static WriteProtectStep TakeInHoles(Session session, Region region, PresenceMap presence, ref bool hasHoles, out EngineResult? failure)
     {
         failure = null;
         foreach (VmaInfo mapping in presence.MappingsWithin(region.Start, region.End))
@@ -80,6 +82,7 @@ internal sealed partial class FaultLoop
                 return WriteProtectStep.Failed;
             }
 
+            hasHoles = true;
             ForgetResident(session, from, to);
             if (!session.Pages.TrySetRange(from, to, PageState.Removed))
             {

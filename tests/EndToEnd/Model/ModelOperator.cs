@@ -199,15 +199,15 @@ public sealed partial class ModelOperator(ModelClient client, ModelControl contr
         return runs;
     }
 
-    // What was begun before may not have come to its end, and a successor may be at work still.
+    // What was begun before may not have come to its end, a successor may be at work still, and who has given its sessions away says that it stops.
     private static async Task RetryAsync(Func<Task<ModelAnswer?>> ask, bool evenIfLost = false)
     {
         using CancellationTokenSource patience = new(TimeSpan.FromSeconds(100));
         using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(5));
         ModelAnswer? answer;
-        while ((answer = await ask()) is { Status: HttpStatusCode.Conflict } or null)
+        while ((answer = await ask()) is { Status: HttpStatusCode.Conflict or HttpStatusCode.ServiceUnavailable } or null)
         {
-            if (answer is null ? !evenIfLost : !Busy().IsMatch(answer.Text))
+            if (answer is null ? !evenIfLost : answer.Status == HttpStatusCode.Conflict && !Busy().IsMatch(answer.Text))
                 return;
             await timer.WaitForNextTickAsync(patience.Token);
         }

@@ -9,7 +9,9 @@ namespace UffdManager.EndToEnd.Tests.Model;
 /// Random operations of clients, operators and fate, against a simple model of what each page must contain. A run is repeated with
 /// <c>UFFD_MODEL_SEED</c>, and made longer with <c>UFFD_MODEL_SECONDS</c>.
 /// </summary>
+/// <remarks>A search for defects, which finds one now and then: `make test-model` runs it, `make test` does not.</remarks>
 [Collection(ModelCollection.Name)]
+[Trait("Category", "Model")]
 public sealed class ModelTests(ITestOutputHelper output)
 {
     [SkippableTheory]

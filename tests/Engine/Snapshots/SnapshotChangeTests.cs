@@ -75,6 +75,18 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         Assert.Equal(wanted[16 * (int)Page], it.Client.ReadByte(at + (16 * Page)));
     }
 
+    [Fact]
+    public void Memory_that_is_mapped_over_between_two_snapshots_is_zeros_in_the_second()
+    {
+        ServedClient it = ServeStock();
+        ulong at = it.MapRegistered(64 * Page, RandomFile(64 * (long)Page, 6, out byte[] wanted));
+        Assert.Equal(wanted, Take(it));
+        it.Client.Run($"mapfixed {at + (8 * Page)} {8 * Page}");
+        Array.Clear(wanted, 8 * (int)Page, 8 * (int)Page);
+        Assert.Equal(wanted, Take(it));
+        it.AssertZero(at + (8 * Page), 8 * Page);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
