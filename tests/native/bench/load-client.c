@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "image.h"
 #include "modes.h"
 
@@ -34,29 +35,11 @@ static const char usage[] =
 	"         --image FILE  --zero  --no-verify  --cpu N  --faults N  --clients N\n"
 	"         --threads N  --length BYTES  --repeat N  --seed N  --evict\n";
 
-static _Noreturn void usage_error(const char *what)
-{
-	fprintf(stderr, "uffd-bench-client: %s\n%s", what, usage);
-	exit(64);
-}
-
 void client_die(int error, const char *what)
 {
 	fprintf(stderr, "uffd-bench-client: %s%s%s\n", what, error ? ": " : "",
 		error ? strerror(error) : "");
 	exit(1);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end;
-
-	errno = 0;
-	uint64_t value = strtoull(text, &end, 10);
-
-	if (errno || end == text || *end)
-		usage_error(text);
-	return value;
 }
 
 static enum source source_named(const char *name)
@@ -135,25 +118,25 @@ static struct run parse(int argc, char **argv)
 			run.verify = false;
 			break;
 		case 'c':
-			run.cpu = (int)number(optarg);
+			run.cpu = (int)parse_number(optarg);
 			break;
 		case 'f':
-			run.faults = number(optarg);
+			run.faults = parse_number(optarg);
 			break;
 		case 'n':
-			run.clients = (unsigned int)number(optarg);
+			run.clients = (unsigned int)parse_number(optarg);
 			break;
 		case 't':
-			run.threads = (unsigned int)number(optarg);
+			run.threads = (unsigned int)parse_number(optarg);
 			break;
 		case 'l':
-			run.length = number(optarg);
+			run.length = parse_number(optarg);
 			break;
 		case 'r':
-			run.repeat = (unsigned int)number(optarg);
+			run.repeat = (unsigned int)parse_number(optarg);
 			break;
 		case 'e':
-			run.seed = number(optarg);
+			run.seed = parse_number(optarg);
 			break;
 		case 'E':
 			run.evict = true;
@@ -194,6 +177,8 @@ int main(int argc, char **argv)
 		{"register", mode_register}, {"scattered", mode_scattered},
 		{"writers", mode_writers},   {"forked", mode_forked},
 	};
+	arguments_begin("uffd-bench-client", usage);
+
 	struct run run = parse(argc, argv);
 	const char *mode = argv[optind];
 

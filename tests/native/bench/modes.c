@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "image.h"
+#include "random.h"
 #include "samples.h"
 
 /* ---- what all modes do ------------------------------------------------------------------------
@@ -103,10 +104,7 @@ static inline void touch(const struct load *load, uint64_t page, bool zero)
 static void shuffle(uint32_t *order, uint64_t count, uint64_t state)
 {
 	for (uint64_t i = count; i > 1; i--) {
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		uint64_t j = state % i;
+		uint64_t j = next_random(&state) % i;
 		uint32_t swapped = order[i - 1];
 
 		order[i - 1] = order[j];

@@ -1,23 +1,17 @@
 #include "session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "reference.h"
+#include "uffd.h"
 #include "uffd_manager/protocol.h"
-
-#ifndef USERFAULTFD_IOC_NEW
-#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
-#endif
 
 #define LABEL "uffd-bench-client"
 
@@ -156,18 +150,9 @@ static int reference_call(struct session *session, enum reference_command comman
 	return 0;
 }
 
-/* The device first; the system call only where there is no device, as kernel and manager want it.
- */
 static int make_uffd(struct session *session)
 {
-	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-
-	if (device >= 0) {
-		session->uffd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
-		close(device);
-	} else if (errno == ENOENT) {
-		session->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	}
+	session->uffd = uffd_create();
 	if (session->uffd < 0)
 		return fail(session, errno, "no userfaultfd: %s", strerror(errno));
 	return 0;

@@ -20,7 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arguments.h"
 #include "guest.h"
+#include "kernel.h"
 #include "handover.h"
 #include "report.h"
 #include "run.h"
@@ -150,7 +152,7 @@ static int new_uffd(uint64_t features)
 {
 	struct uffdio_api api = {.api = UFFD_API, .features = features};
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	int uffd = ioctl(device, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK);
+	int uffd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
 
 	close(device);
 	if (features != UINT64_MAX && ioctl(uffd, UFFDIO_API, &api) < 0)

@@ -4,7 +4,7 @@
  * stand in for the vCPUs.
  *
  * stdout has one line for each thing that happens, `WORD key=value ...`; the last one is `ok ...`,
- * `FAIL ...` or `SETUP ...`. Exit codes: report.h.
+ * `FAIL ...` or `SETUP ...`. Exit codes: report.h, and 64 for wrong usage.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "arguments.h"
 #include "image.h"
 #include "report.h"
 #include "run.h"
@@ -44,24 +45,6 @@ static const char usage[] =
 	"         --balloon  --reporting  --storm (of reports)  --unknown-keys  --quick  --hold\n"
 	"         --threads N  --device-pages N  --touch PAGES  --touch-run PAGES  --pace US\n"
 	"         --send-pace US (byte by byte)  --patience SECONDS  --seed N\n";
-
-static _Noreturn void usage_error(const char *what)
-{
-	fprintf(stderr, "uffd-firecracker: %s\n%s", what, usage);
-	exit(EXIT_USAGE);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end;
-
-	errno = 0;
-	uint64_t value = strtoull(text, &end, 10);
-
-	if (errno || end == text || *end)
-		usage_error(text);
-	return value;
-}
 
 enum option_id {
 	OPTION_SOCKET = 1,
@@ -145,10 +128,10 @@ static bool set_memory(struct memory_options *memory, int option)
 			usage_error("--version is 1.1 to 1.14 or 2.0");
 		return true;
 	case OPTION_REGIONS:
-		memory->regions = (unsigned int)number(optarg);
+		memory->regions = (unsigned int)parse_number(optarg);
 		return true;
 	case OPTION_HOTPLUG:
-		memory->hotplug = number(optarg);
+		memory->hotplug = parse_number(optarg);
 		return true;
 	case OPTION_HUGE:
 		memory->huge = true;
@@ -169,7 +152,7 @@ static bool set_memory(struct memory_options *memory, int option)
 		memory->balloon = true;
 		return true;
 	case OPTION_LENGTH:
-		memory->length = number(optarg);
+		memory->length = parse_number(optarg);
 		return true;
 	}
 	return false;
@@ -203,34 +186,34 @@ static bool set_run(struct run *run, int option)
 		run->hold = true;
 		return true;
 	case OPTION_THREADS:
-		run->threads = (unsigned int)number(optarg);
+		run->threads = (unsigned int)parse_number(optarg);
 		return true;
 	case OPTION_DEVICE_PAGES:
-		run->device_pages = (unsigned int)number(optarg);
+		run->device_pages = (unsigned int)parse_number(optarg);
 		return true;
 	case OPTION_TOUCH:
-		run->touch = number(optarg);
+		run->touch = parse_number(optarg);
 		return true;
 	case OPTION_TOUCH_RUN:
-		run->touch_run = number(optarg);
+		run->touch_run = parse_number(optarg);
 		return true;
 	case OPTION_PACE:
-		run->pace = (unsigned int)number(optarg);
+		run->pace = (unsigned int)parse_number(optarg);
 		return true;
 	case OPTION_SEND_PACE:
-		run->send_pace = (unsigned int)number(optarg);
+		run->send_pace = (unsigned int)parse_number(optarg);
 		return true;
 	case OPTION_PATIENCE:
-		run->patience = (unsigned int)number(optarg);
+		run->patience = (unsigned int)parse_number(optarg);
 		return true;
 	case OPTION_SEED:
-		run->seed = number(optarg);
+		run->seed = parse_number(optarg);
 		return true;
 	case OPTION_SECONDS:
-		run->seconds = (unsigned int)number(optarg);
+		run->seconds = (unsigned int)parse_number(optarg);
 		return true;
 	case OPTION_CLONES:
-		run->clones = (unsigned int)number(optarg);
+		run->clones = (unsigned int)parse_number(optarg);
 		return true;
 	}
 	return false;
@@ -299,11 +282,12 @@ int main(int argc, char **argv)
 	struct making making = {0};
 	int option;
 
+	arguments_begin("uffd-firecracker", usage);
 	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		if (option == OPTION_HOLES)
-			making.holes = number(optarg);
+			making.holes = parse_number(optarg);
 		else if (option == OPTION_TAIL)
-			making.tail = number(optarg);
+			making.tail = parse_number(optarg);
 		else if (!set_memory(&run.memory, option) && !set_run(&run, option))
 			usage_error("wrong usage");
 	}

@@ -9,11 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel.h"
 #include "report.h"
 
-#ifndef USERFAULTFD_IOC_NEW
-#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
-#endif
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
@@ -26,9 +24,6 @@
 #ifndef MAP_HUGE_2MB
 #define MAP_HUGE_2MB (21 << 26)
 #endif
-
-#define BASE_PAGE 4096ul
-#define HUGE_PAGE (2ul << 20)
 
 /* A region of the right alignment, as newer versions ask for it; older ones get it as well. */
 static uint8_t *map_region(const struct memory *memory, const struct memory_options *options,

@@ -13,8 +13,7 @@ enum {
 	EXIT_FROZEN = 3,   /* it was neither served nor refused: the guest waits */
 	EXIT_REFUSED = 4,  /* the handler hung up before it had anything: a message fails */
 	EXIT_POISONED = 5, /* SIGBUS: the handler has poisoned a page */
-	EXIT_USAGE = 64,
-	EXIT_SETUP = 71, /* this kernel or machine cannot run it: stdout says why */
+	EXIT_SETUP = 71,   /* this kernel or machine cannot run it: stdout says why */
 };
 
 #define MAX_THREADS 64u

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "memory.h"
+#include "random.h"
 
 struct run {
 	struct memory_options memory;
@@ -45,14 +46,6 @@ void run_list_hostile(void);
 
 /* `clones` processes that restore the same snapshot at the same time and touch `touch` pages. */
 int run_clones(const struct run *run);
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
 
 /* A generator for each thread of a seed. Never 0, which would stay 0. */
 static inline uint64_t random_for(uint64_t seed, unsigned int thread)

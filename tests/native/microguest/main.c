@@ -22,9 +22,10 @@
 #include "../firecracker/memory.h"
 #include "../firecracker/report.h"
 #include "../firecracker/scan.h"
+#include "arguments.h"
+#include "kernel.h"
 #include "vm.h"
 
-#define BASE_PAGE 4096u
 #define FIRST_PAGE 16u /* the pages before are the program's */
 #define SUMMED 16u     /* pages whose every word each vCPU reads */
 #define MARK 0x5eed0000u
@@ -267,24 +268,6 @@ static const char usage[] =
 	"         [--regions N] [--vcpus N] [--patience SECONDS]\n"
 	"       uffd-microguest make-image FILE --length BYTES\n";
 
-static _Noreturn void usage_error(void)
-{
-	fputs(usage, stderr);
-	exit(EXIT_USAGE);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end_of_number;
-
-	errno = 0;
-	uint64_t value = strtoull(text, &end_of_number, 10);
-
-	if (errno || end_of_number == text || *end_of_number)
-		usage_error();
-	return value;
-}
-
 static int make_image(const char *path, uint64_t length)
 {
 	int error = image_make(path, length, 5, 0);
@@ -318,6 +301,7 @@ int main(int argc, char **argv)
 	struct stat status;
 	int option;
 
+	arguments_begin("uffd-microguest", usage);
 	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		switch (option) {
 		case 's':
@@ -333,19 +317,19 @@ int main(int argc, char **argv)
 			options.huge = true;
 			break;
 		case 'r':
-			options.regions = (unsigned int)number(optarg);
+			options.regions = (unsigned int)parse_number(optarg);
 			break;
 		case 'c':
-			vcpus = (unsigned int)number(optarg);
+			vcpus = (unsigned int)parse_number(optarg);
 			break;
 		case 'p':
-			patience = (unsigned int)number(optarg);
+			patience = (unsigned int)parse_number(optarg);
 			break;
 		case 'l':
-			options.length = number(optarg);
+			options.length = parse_number(optarg);
 			break;
 		default:
-			usage_error();
+			usage_error("wrong usage");
 		}
 	}
 	const char *mode = optind < argc ? argv[optind] : "";
@@ -355,7 +339,7 @@ int main(int argc, char **argv)
 	if (strcmp(mode, "run") != 0 || optind != argc - 1 || !socket || !image ||
 	    !options.version || vcpus == 0 || vcpus > MAX_VCPUS || options.regions == 0 ||
 	    options.regions >= MAX_REGIONS)
-		usage_error();
+		usage_error("wrong usage");
 	if (stat(image, &status) < 0)
 		report_setup(errno, "%s", image);
 	options.length = (uint64_t)status.st_size;

@@ -1,12 +1,7 @@
 /* child.c - forked children, who inherit what their parent's worker knows. */
-#include <errno.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "forks.h"
 #include "page.h"
 #include "record.h"
 #include "watch.h"
@@ -14,19 +9,11 @@
 
 #define CHANGES 32
 
-/* Reads the first word of the mailbox. Without a manager it is zero, and so would everything else
- * be. */
 static void introduce(void)
 {
-	watch_begin("reads its mailbox");
-	uint64_t token = *(volatile uint64_t *)model.mailbox;
+	uint64_t token = fork_read_mailbox(model.mailbox);
 
-	watch_end();
-	if (token == 0)
-		_exit(EXIT_ORPHANED);
-	link_close(&model.link);
-	if (model.link.uffd >= 0)
-		close(model.link.uffd); /* the parent's */
+	link_disown(&model.link);
 	model.link = (struct link){
 		.path = model.link.path,
 		.policy = "",
@@ -53,7 +40,6 @@ static void check(struct worker *own)
 
 static _Noreturn void be_child(struct worker *own)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	record[own->number].open = false;
 	if (next_random(&own->random) % 2)
 		introduce();
@@ -75,29 +61,11 @@ static _Noreturn void be_child(struct worker *own)
 
 void child_run(struct worker *own)
 {
-	int status;
-
 	work_note(own, "forks", &model.region[0], 0, 0);
-	watch_begin("forks");
-	pid_t pid = fork();
+	pid_t pid = fork_watched();
 
-	if (pid < 0)
-		watch_fail("fork: %s", strerror(errno));
-	if (pid == 0) {
-		watch_number += MAX_THREADS;
+	if (pid == 0)
 		be_child(own);
-	}
-	watch_end();
-	watch->forks++;
 	(void)next_random(&own->random); /* not what the child does */
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			watch_fail("waitpid: %s", strerror(errno));
-	if ((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
-	    (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_ORPHANED))
-		watch->orphans++;
-	else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_WRONG)
-		_exit(EXIT_WRONG); /* it has said what is wrong */
-	else if (status != 0)
-		watch_fail("child %d ended with status 0x%x", pid, (unsigned int)status);
+	fork_await(pid);
 }

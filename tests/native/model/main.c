@@ -5,13 +5,13 @@
  * Exit code 0 with a last line "ok ...", 1 with a line "FAIL seed=N ..." behind the last operations
  * of each worker, 64 for wrong usage.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "command.h"
 #include "page.h"
 #include "record.h"
@@ -28,24 +28,6 @@ static const char usage[] =
 	"         owner=N (a worker; without it the pages belong to the workers in turn)\n"
 	"options: --seed N  --workers N (1 to 4)  --policy NAME  --patience SECONDS  --forks\n"
 	"         --pace MICROSECONDS\n";
-
-static _Noreturn void usage_error(const char *what)
-{
-	fprintf(stderr, "uffd-model: %s\n%s", what, usage);
-	exit(EXIT_USAGE);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end;
-
-	errno = 0;
-	uint64_t value = strtoull(text, &end, 0);
-
-	if (errno || end == text || *end)
-		usage_error(text);
-	return value;
-}
 
 static enum kind kind_named(const char *name)
 {
@@ -75,10 +57,10 @@ static struct shape parse_region(char *text)
 			shape.kind = kind_named(value);
 			break;
 		case PAGES:
-			shape.pages = number(value);
+			shape.pages = parse_number(value);
 			break;
 		case OFFSET:
-			shape.offset = number(value);
+			shape.offset = parse_number(value);
 			break;
 		case FILE_PATH:
 			shape.file = value;
@@ -96,10 +78,10 @@ static struct shape parse_region(char *text)
 			shape.remove_source = strcmp(value, "source") == 0;
 			break;
 		case PROTECT:
-			shape.protect = number(value) != 0;
+			shape.protect = parse_number(value) != 0;
 			break;
 		case OWNER:
-			shape.owner = (unsigned int)number(value);
+			shape.owner = (unsigned int)parse_number(value);
 			break;
 		default:
 			usage_error(value);
@@ -148,19 +130,19 @@ static void parse(int argc, char **argv)
 			shapes[shape_count++] = parse_region(optarg);
 			break;
 		case 'e':
-			model.seed = number(optarg);
+			model.seed = parse_number(optarg);
 			break;
 		case 'w':
-			model.workers = (unsigned int)number(optarg);
+			model.workers = (unsigned int)parse_number(optarg);
 			break;
 		case 'P':
 			model.link.policy = optarg;
 			break;
 		case 'p':
-			patience = (unsigned int)number(optarg);
+			patience = (unsigned int)parse_number(optarg);
 			break;
 		case 'u':
-			pace = (unsigned int)number(optarg);
+			pace = (unsigned int)parse_number(optarg);
 			break;
 		case 'f':
 			forks = true;
@@ -187,9 +169,8 @@ static void parse(int argc, char **argv)
 
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
-	(void)context;
-	watch_fail("signal %d, code %d at %p while it %s", signal, info->si_code, info->si_addr,
-		   watch->slots[watch_number].what ? watch->slots[watch_number].what : "starts");
+	(void)signal, (void)context;
+	watch_fail_by_signal(info);
 }
 
 static void set_up(void)
@@ -212,6 +193,7 @@ static void set_up(void)
 
 int main(int argc, char **argv)
 {
+	arguments_begin("uffd-model", usage);
 	parse(argc, argv);
 	set_up();
 	printf("attached session=%lu seed=%lu\n", model.link.session, model.seed);

@@ -16,17 +16,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel.h"
 #include "link.h"
+#include "random.h"
 
-#define BASE_PAGE 4096ul
-#define HUGE_PAGE (2ul << 20)
 #define PAGE_WORDS (BASE_PAGE / 8)
 #define MAX_REGIONS 32u
 #define MAX_WORKERS 4u
 #define SLOTS 4u
-#define EVERYBODY                                                                                  \
-	MAX_WORKERS /* the owner of a region whose pages belong to the workers in turn             \
-		     */
+/* The owner of a region whose pages belong to the workers in turn. */
+#define EVERYBODY MAX_WORKERS
 
 enum kind {
 	KIND_ANONYMOUS, /* private anonymous memory */
@@ -89,14 +88,6 @@ struct model {
 };
 
 extern struct model model;
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
 
 static inline unsigned int owner_of(const struct region *region, size_t page)
 {

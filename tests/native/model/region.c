@@ -12,10 +12,6 @@
 #include "uffd_manager/protocol.h"
 #include "watch.h"
 
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
 /* Addresses of our own, far below where the kernel puts what it may place itself. */
 #define PLACES 8192u
 #define RING 1024u /* places from here on are taken one after the other */
@@ -160,17 +156,5 @@ void region_create(struct region *region, const struct shape *shape, unsigned in
 
 void region_create_mailbox(void)
 {
-	model.mailbox = mmap(region_address(PLACES), BASE_PAGE, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (model.mailbox == MAP_FAILED)
-		watch_fail("mmap: %s", strerror(errno));
-	struct link_range range = {
-		.start = (uint64_t)(uintptr_t)model.mailbox,
-		.length = BASE_PAGE,
-		.modes = UFFDM_MODE_MISSING,
-		.flags = UFFDM_REGISTER_MAILBOX,
-		.source = -1,
-	};
-
-	link_register(&model.link, &range);
+	model.mailbox = link_map_mailbox(&model.link, region_address(PLACES));
 }

@@ -8,11 +8,8 @@
 /*
  * Forks. Nobody may change a field meanwhile; who only reads goes on. The child verifies all that
  * it inherited, changes some of it, sometimes has a child of its own, and exits. Returns in the
- * parent.
+ * parent, who awaits it by fork_await.
  */
 pid_t child_fork(uint64_t seed, unsigned int depth);
-
-/* Awaits a child and says what became of it; wrong bytes end this process too. */
-void child_await(pid_t pid);
 
 #endif

@@ -106,8 +106,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	(void)context;
 	if (guarded)
 		siglongjmp(overtaken, signal);
-	watch_fail("signal %d, code %d at %p while it %s", signal, info->si_code, info->si_addr,
-		   watch->slots[watch_number].what ? watch->slots[watch_number].what : "starts");
+	watch_fail_by_signal(info);
 }
 
 void fields_catch_signals(void)

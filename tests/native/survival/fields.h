@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel.h"
 #include "link.h"
+#include "random.h"
 
-#define BASE_PAGE 4096ul
-#define HUGE_PAGE (2ul << 20)
 #define MAX_FIELDS 64u
 
 enum kind {
@@ -83,13 +83,5 @@ void fields_reset(struct field *field, size_t first, size_t count);
 
 /* Checks every page, in an order that `seed` gives; nobody else may use the fields. */
 void fields_verify(uint64_t seed, bool others_write_shared);
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
 
 #endif

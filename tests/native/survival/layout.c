@@ -9,10 +9,6 @@
 #include "uffd_manager/protocol.h"
 #include "watch.h"
 
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
 /*
  * Addresses of our own: far below where the kernel puts what it may place itself, and free but for
  * what stands in them, so that a field can be moved to where another one has just been.
@@ -190,19 +186,7 @@ void layout_create(struct field *field)
 
 void layout_create_mailbox(void)
 {
-	fields.mailbox = mmap(slot_address(SLOTS), BASE_PAGE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (fields.mailbox == MAP_FAILED)
-		watch_fail("mmap: %s", strerror(errno));
-	struct link_range range = {
-		.start = (uint64_t)(uintptr_t)fields.mailbox,
-		.length = BASE_PAGE,
-		.modes = UFFDM_MODE_MISSING,
-		.flags = UFFDM_REGISTER_MAILBOX,
-		.source = -1,
-	};
-
-	link_register(&fields.link, &range);
+	fields.mailbox = link_map_mailbox(&fields.link, slot_address(SLOTS));
 }
 
 void layout_renew(struct field *field, uint64_t *random)

@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arguments.h"
 #include "child.h"
+#include "forks.h"
 #include "layout.h"
 #include "modes.h"
 #include "watch.h"
@@ -101,7 +103,7 @@ static void fork_now_and_then(uint64_t *random)
 	pid_t pid = child_fork(next_random(random), 1);
 
 	pthread_rwlock_unlock(&changes);
-	child_await(pid);
+	fork_await(pid);
 }
 
 static void *work(void *argument)
@@ -140,10 +142,8 @@ static enum kind kind_named(char letter)
 	static const char letters[] = "fzpsh";
 	const char *found = strchr(letters, letter);
 
-	if (!found) {
-		fprintf(stderr, "uffd-survival-client: no kind '%c'\n", letter);
-		exit(EXIT_USAGE);
-	}
+	if (!found)
+		usage_error("--kinds has a letter that is none");
 	return (enum kind)(found - letters);
 }
 

@@ -6,10 +6,9 @@
  */
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <errno.h>
 
+#include "arguments.h"
 #include "fields.h"
 #include "image.h"
 #include "modes.h"
@@ -31,24 +30,6 @@ static const char usage[] =
 	"         --remove zero|source|both  what a page of a file holds that was given up\n"
 	"         --fork-interval MS  --write-protect  --keeper (keep a duplicate)\n"
 	"         --pace MICROSECONDS  --patience SECONDS  --policy NAME\n";
-
-static _Noreturn void usage_error(const char *what)
-{
-	fprintf(stderr, "uffd-survival-client: %s\n%s", what, usage);
-	exit(EXIT_USAGE);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end;
-
-	errno = 0;
-	uint64_t value = strtoull(text, &end, 0);
-
-	if (errno || end == text || *end)
-		usage_error(text);
-	return value;
-}
 
 static struct run parse(int argc, char **argv)
 {
@@ -104,34 +85,34 @@ static struct run parse(int argc, char **argv)
 			run.remove = optarg;
 			break;
 		case 't':
-			run.threads = (unsigned int)number(optarg);
+			run.threads = (unsigned int)parse_number(optarg);
 			break;
 		case 'f':
-			run.fields = (unsigned int)number(optarg);
+			run.fields = (unsigned int)parse_number(optarg);
 			break;
 		case 'p':
-			run.pages = (unsigned int)number(optarg);
+			run.pages = (unsigned int)parse_number(optarg);
 			break;
 		case 'd':
-			run.seconds = (unsigned int)number(optarg);
+			run.seconds = (unsigned int)parse_number(optarg);
 			break;
 		case 'w':
-			run.patience = (unsigned int)number(optarg);
+			run.patience = (unsigned int)parse_number(optarg);
 			break;
 		case 'u':
-			run.pace = (unsigned int)number(optarg);
+			run.pace = (unsigned int)parse_number(optarg);
 			break;
 		case 'i':
-			run.fork_interval = (unsigned int)number(optarg);
+			run.fork_interval = (unsigned int)parse_number(optarg);
 			break;
 		case 'n':
-			run.count = (unsigned int)number(optarg);
+			run.count = (unsigned int)parse_number(optarg);
 			break;
 		case 'c':
-			run.parallel = (unsigned int)number(optarg);
+			run.parallel = (unsigned int)parse_number(optarg);
 			break;
 		case 'e':
-			run.seed = number(optarg);
+			run.seed = parse_number(optarg);
 			break;
 		case 'K':
 			run.keeper = true;
@@ -155,6 +136,8 @@ static struct run parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	arguments_begin("uffd-survival-client", usage);
+
 	struct run run = parse(argc, argv);
 	const char *mode = optind < argc ? argv[optind] : "";
 

@@ -112,3 +112,11 @@ void watch_fail(const char *format, ...)
 		_exit(EXIT_WRONG + 1);
 	_exit(EXIT_WRONG);
 }
+
+void watch_fail_by_signal(const siginfo_t *info)
+{
+	const char *what = watch->slots[watch_number].what;
+
+	watch_fail("signal %d, code %d at %p while it %s", info->si_signo, info->si_code,
+		   info->si_addr, what ? what : "starts");
+}

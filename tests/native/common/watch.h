@@ -2,9 +2,10 @@
  * watch.h - what is told about a run: counters that forked children share with their parent, how
  * long anything had to wait, and the end of everything at the first wrong byte.
  */
-#ifndef SURVIVAL_WATCH_H
-#define SURVIVAL_WATCH_H
+#ifndef COMMON_WATCH_H
+#define COMMON_WATCH_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,11 +13,7 @@
 #define MAX_THREADS 64u
 #define MAX_DEPTH 2u
 
-enum {
-	EXIT_WRONG = 1, /* something was not as it must be; stdout says what */
-	EXIT_USAGE = 64,
-	EXIT_ORPHANED = 65 /* a forked child that no manager has taken */
-};
+enum { EXIT_WRONG = 1 /* something was not as it must be; stdout says what */ };
 
 /* One for each thread, one for the child that it has forked, one for that child's child. */
 struct watch_slot {
@@ -61,5 +58,8 @@ extern void (*watch_before_failing)(void);
 
 /* Says what is wrong, in one line that begins with "FAIL seed=N", and ends the process with 1. */
 _Noreturn void watch_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The same for a signal that a thread got where it must get none. */
+_Noreturn void watch_fail_by_signal(const siginfo_t *info);
 
 #endif

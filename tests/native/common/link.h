@@ -2,8 +2,8 @@
  * link.h - the connection to the manager. It is made anew whenever it breaks, resumes the session,
  * and asks again what was not answered: the caller notices nothing but the time.
  */
-#ifndef SURVIVAL_LINK_H
-#define SURVIVAL_LINK_H
+#ifndef COMMON_LINK_H
+#define COMMON_LINK_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -45,6 +45,10 @@ void link_open_child(struct link *link, uint64_t mailbox);
 
 void link_register(struct link *link, const struct link_range *range);
 
+/* Registers a page at an address of its own in which forked children find their tokens; where it
+ * is. */
+void *link_map_mailbox(struct link *link, void *at);
+
 /* An object of `length` bytes of the file `source`, or of `path` if that is not NULL, shared by
  * `name` and writable if `name` is not empty; its descriptor. */
 int link_map(struct link *link, uint64_t length, int source, const char *path, const char *name,
@@ -57,5 +61,8 @@ void link_status(struct link *link);
 
 /* Ends the connection; the session goes on. */
 void link_close(struct link *link);
+
+/* For a forked child: closes what it has of its parent's connection and userfaultfd. */
+void link_disown(struct link *link);
 
 #endif
