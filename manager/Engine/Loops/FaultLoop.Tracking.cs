@@ -164,6 +164,9 @@ internal sealed partial class FaultLoop
         return TakeRuns(job, region, stop, out failure);
     }
 
+    /// <summary>Takes in what a client has done to its address space; false while something of that is still to come.</summary>
+    public bool HasTakenEventsIn(Session session) => !TryPump(session, out _) || !Userfaultfd.IsChanging(session.Lease);
+
     private static WriteProtectStep TakeRuns(DirtyPagesCommand job, Region region, ulong stop, out EngineResult? failure)
     {
         Session session = job.Session;

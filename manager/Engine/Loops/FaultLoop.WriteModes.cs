@@ -84,7 +84,7 @@ internal sealed partial class FaultLoop
 
             hasHoles = true;
             ForgetResident(session, from, to);
-            if (!session.Pages.TrySetRange(from, to, PageState.Removed))
+            if (!session.Pages.TrySetRange(from, to, PageState.Removed | (region.IsTracked ? PageState.Dirty : PageState.Absent)))
             {
                 failure = NoPageTable();
                 return WriteProtectStep.Failed;

@@ -1,3 +1,4 @@
+using UffdManager.Engine.Loops;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Snapshots;
@@ -7,6 +8,8 @@ namespace UffdManager.Engine.Snapshots;
 /// <param name="memory">/proc/PID/mem; null where that cannot be had. Stays the caller's.</param>
 internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
 {
+    private const long EventPatience = 5_000_000_000;
+
     /// <summary>The first pages of a range that are there, whatever is known of them.</summary>
     public bool TryFindPresent(FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to)
     {
@@ -52,6 +55,7 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
 
             if (errno != Errno.OK || read == 0)
             {
+                AwaitEvents();
                 snapshot.Fail(
                     EngineErrorKind.State,
                     errno == Errno.OK ? Errno.ESRCH : errno,
@@ -63,6 +67,17 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
         }
 
         return true;
+    }
+
+    // What is not there any more has been unmapped or moved, and an event that says so may still be to come. The loop takes it in, and ends the snapshot for that reason; the errno is for
+    // what it knows nothing of.
+    private void AwaitEvents()
+    {
+        RetryCommand<EngineResult> command = new(
+            (loop, isLast) => snapshot.IsOver || isLast || loop.HasTakenEventsIn(snapshot.Session) ? EngineResult.Success : null,
+            EventPatience);
+        snapshot.Session.Loop.Post(command);
+        _ = command.Task.GetAwaiter().GetResult();
     }
 
     // /proc/PID/mem does not wait for a page that is missing, and cannot be opened by everybody who may look into the process; process_vm_readv does and can. It

@@ -4,6 +4,7 @@ using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.Tests.Harness;
+using UffdManager.Engine.Tracking;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
@@ -85,6 +86,21 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         Array.Clear(wanted, 8 * (int)Page, 8 * (int)Page);
         Assert.Equal(wanted, Take(it));
         it.AssertZero(at + (8 * Page), 8 * Page);
+    }
+
+    [Fact]
+    public void Memory_that_a_snapshot_finds_mapped_over_is_on_the_next_list_of_changed_pages()
+    {
+        ServedClient it = ServeStock();
+        ulong at = it.MapRegistered(64 * Page, RandomFile(64 * (long)Page, 6, out _));
+        it.Client.Run($"touch {at} {64 * Page}");
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        it.Client.WriteByte(at + (9 * Page), 1);
+        it.Client.WriteByte(at + (20 * Page), 1);
+        it.Client.Run($"mapfixed {at + (8 * Page)} {8 * Page}");
+        Take(it);
+        DirtyPages changed = FaultEngine.DirtyPagesAsync(it.Session, 0, 10, reset: true).Finish();
+        Assert.Equal([new DirtyRun(at + (8 * Page), 8 * Page, Page), new DirtyRun(at + (20 * Page), Page, Page)], changed.Runs);
     }
 
     [Theory]
