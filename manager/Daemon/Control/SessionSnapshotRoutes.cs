@@ -18,6 +18,9 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
 
     private static readonly TimeSpan s_period = TimeSpan.FromMilliseconds(250);
 
+    // A VM may be kept paused until it is told of the instant.
+    private static readonly TimeSpan s_beforeInstant = TimeSpan.FromMilliseconds(5);
+
     private static ControlJson Json => ControlResponse.Json;
 
     public IEnumerable<ControlRoute> Routes =>
@@ -57,14 +60,14 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
 
         // What fails before the instant is the answer; what fails behind it is the last line.
         while (!snapshot.Over.IsCompleted && snapshot.Progress.TotalBytes == 0)
-            await TickAsync(snapshot);
+            await TickAsync(snapshot, s_beforeInstant);
         if (snapshot.Over.IsCompleted && await snapshot.Over is { } early)
             throw Problem(session, early);
         ControlResponse.BeginStream(request.Http);
         while (!snapshot.Over.IsCompleted)
         {
             await ControlResponse.LineAsync(request.Http, Document(snapshot, null), Json.SnapshotProgressDto, request.Aborted);
-            await TickAsync(snapshot);
+            await TickAsync(snapshot, s_period);
         }
 
         EngineError? error = await snapshot.Over;
@@ -109,11 +112,11 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
     }
 
     // A pace for looking, cut short by the end that is looked for.
-    private async Task TickAsync(LiveSnapshot snapshot)
+    private async Task TickAsync(LiveSnapshot snapshot, TimeSpan period)
     {
         try
         {
-            await snapshot.Over.WaitAsync(s_period, time);
+            await snapshot.Over.WaitAsync(period, time);
         }
         catch (TimeoutException)
         {
@@ -141,7 +144,7 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
     {
         Session = snapshot.Session.Id,
         Out = snapshot.Path,
-        TakenAt = snapshot.TakenAt == 0 ? null : Words.Time(WallClock.At(snapshot.TakenAt, time)),
+        TakenAt = snapshot.Progress.TakenAt == 0 ? null : Words.Time(WallClock.At(snapshot.Progress.TakenAt, time)),
         TotalBytes = snapshot.Progress.TotalBytes,
         DoneBytes = snapshot.Progress.DoneBytes,
         WrittenBytes = snapshot.Progress.WrittenBytes,

@@ -21,9 +21,6 @@ internal sealed class LiveSnapshot(Session session, string path, long began, Can
     /// <summary>Its end: null, or why there is no image.</summary>
     public Task<Engine.EngineError?> Over { get; set; } = Task.FromResult<Engine.EngineError?>(null);
 
-    /// <summary>The instant, monotonic nanoseconds; 0 before.</summary>
-    public long TakenAt { get; set; }
-
     /// <summary>Ends it; the client goes on.</summary>
     public void Cancel()
     {

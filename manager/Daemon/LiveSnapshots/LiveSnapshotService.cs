@@ -76,7 +76,6 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
             SnapshotRequest wanted = new() { Output = file.Output, Base = baseImage?.Source };
             SnapshotReport report = await FaultEngine.SnapshotAsync(
                 session, request.BufferBytes is { } bytes ? wanted with { BufferBytes = bytes } : wanted, snapshot.Progress, cancel.Token);
-            snapshot.TakenAt = report.TakenAt;
             error = report.Error;
             if (error is null)
                 file.Publish(Describe(session, report, request.Base));
@@ -100,7 +99,7 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
 
         metrics.Ended(
             session.Tenant.Name,
-            LiveSnapshotEnds.Of(error, snapshot.TakenAt != 0, isCancelled),
+            LiveSnapshotEnds.Of(error, snapshot.Progress.TakenAt != 0, isCancelled),
             snapshot.Progress.WrittenBytes,
             snapshot.Progress.SavedPages,
             TimeSpan.FromTicks(snapshot.Progress.ArmNanoseconds / TimeSpan.NanosecondsPerTick));

@@ -115,7 +115,7 @@ internal sealed class Snapshot : IDisposable
         _read = NativePages.Map(_readBytes);
         _regions = regions;
         TakenAt = now;
-        Progress.Taken(bytes, now - ArmBegan);
+        Progress.Taken(now, bytes, now - ArmBegan);
     }
 
     /// <summary>Whether a page must not change yet.</summary>

@@ -3,6 +3,7 @@ namespace UffdManager.Engine.Snapshots;
 /// <summary>How far a snapshot is. May be read from any thread while it is taken.</summary>
 public sealed class SnapshotProgress
 {
+    private long _takenAt;
     private long _totalBytes;
     private long _doneBytes;
     private long _writtenBytes;
@@ -10,6 +11,9 @@ public sealed class SnapshotProgress
     private long _armNanoseconds;
     private long _copyNanoseconds;
     private long _throttledNanoseconds;
+
+    /// <summary>The instant, monotonic nanoseconds; 0 before.</summary>
+    public long TakenAt => Volatile.Read(ref _takenAt);
 
     /// <summary>Bytes of all regions; 0 before the instant.</summary>
     public long TotalBytes => Volatile.Read(ref _totalBytes);
@@ -32,8 +36,9 @@ public sealed class SnapshotProgress
     /// <summary>Part of it in which there was no memory for further pages, because the file was slower.</summary>
     public long ThrottledNanoseconds => Volatile.Read(ref _throttledNanoseconds);
 
-    internal void Taken(long totalBytes, long armNanoseconds)
+    internal void Taken(long now, long totalBytes, long armNanoseconds)
     {
+        Volatile.Write(ref _takenAt, now);
         Volatile.Write(ref _armNanoseconds, armNanoseconds);
         Volatile.Write(ref _totalBytes, totalBytes);
     }
