@@ -8,8 +8,8 @@ using Xunit;
 namespace UffdManager.TestSupport;
 
 /// <summary>
-/// A foreign process that does as it is told: tests/native/uffd-client.c, whose commands are listed there. Each command names a thread of
-/// the client, so one thread may sleep in a page fault while others go on. All waiting has a deadline, and Dispose kills by pidfd.
+/// A foreign process that does as it is told: tests/native/uffd-client, whose main.c says where its commands are listed. Each command names
+/// a thread of the client, so one thread may sleep in a page fault while others go on. All waiting has a deadline, and Dispose kills by pidfd.
 /// </summary>
 public sealed partial class ClientProcess : IDisposable
 {
@@ -48,7 +48,7 @@ public sealed partial class ClientProcess : IDisposable
     /// <summary>Builds and starts a client.</summary>
     public static ClientProcess Start()
     {
-        string program = NativeProgram.Build("uffd-client.c");
+        string program = NativeProgram.Build("uffd-client", "-D_GNU_SOURCE");
         ClientListener listener = new();
         Process process = Process.Start(program, [listener.Path]);
         (SafeSocketFd channel, int pid) = listener.Accept();
