@@ -27,6 +27,9 @@ public sealed record SnapshotProgressDto
     /// <summary>Time to protect everything.</summary>
     public required double ArmSeconds { get; init; }
 
+    /// <summary>Last part of it, in which writers of protected pages wait.</summary>
+    public required double HoldSeconds { get; init; }
+
     /// <summary>Time in which the file was slower than the reading.</summary>
     public required double ThrottledSeconds { get; init; }
 

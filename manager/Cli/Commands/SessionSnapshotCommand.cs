@@ -84,7 +84,7 @@ internal static class SessionSnapshotCommand
         {
             context.Print(
                 $"{Units.Bytes(last.TotalBytes)} of session {last.Session} as of {last.TakenAt}: {Units.Bytes(last.WrittenBytes)} written in {Units.Time(last.ElapsedSeconds * 1e9)}, "
-                + $"writers held for {Units.Time(last.ArmSeconds * 1e9)} at the beginning, {last.SavedPages} pages saved before their writes");
+                + $"writers held for {Units.Time(last.HoldSeconds * 1e9)} at the beginning, {last.SavedPages} pages saved before their writes");
         }
 
         return ExitCode.Ok;

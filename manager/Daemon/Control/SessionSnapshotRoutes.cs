@@ -150,6 +150,7 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
         WrittenBytes = snapshot.Progress.WrittenBytes,
         SavedPages = snapshot.Progress.SavedPages,
         ArmSeconds = snapshot.Progress.ArmNanoseconds / 1e9,
+        HoldSeconds = snapshot.Progress.HoldNanoseconds / 1e9,
         ThrottledSeconds = snapshot.Progress.ThrottledNanoseconds / 1e9,
         ElapsedSeconds = time.GetElapsedTime(snapshot.Began).TotalSeconds,
         Done = result is not null,

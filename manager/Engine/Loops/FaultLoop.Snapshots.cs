@@ -16,61 +16,6 @@ internal sealed partial class FaultLoop
     // Below that of a command.
     private const long ThawPatience = 5_000_000_000;
 
-    /// <summary>One slice of protecting everything; done at the instant of the snapshot.</summary>
-    public WriteProtectStep Freeze(Snapshot snapshot, out EngineResult? failure)
-    {
-        Session session = snapshot.Session;
-        if (!TryPump(session, out failure))
-        {
-            return WriteProtectStep.Failed;
-        }
-
-        if (snapshot.Failure is EngineError cancelled)
-        {
-            failure = new EngineResult(cancelled);
-            return WriteProtectStep.Failed;
-        }
-
-        if (session.Snapshot is not null && session.Snapshot != snapshot)
-        {
-            failure = new EngineResult(new EngineError(EngineErrorKind.State, Errno.EBUSY, "another snapshot of the session has not been undone"));
-            return WriteProtectStep.Failed;
-        }
-
-        if (session.Snapshot is null)
-        {
-            // On record before the first page is protected: a successor lets go of whatever is.
-            snapshot.ArmBegan = MonotonicClock.NowNanoseconds;
-            session.Snapshot = snapshot;
-            session.IsFrozen = true;
-            session.Record();
-            CheckRecorded(session);
-            Post(new StallCommand(snapshot));
-            return WriteProtectStep.Progress;
-        }
-
-        if (!snapshot.IsRegistered)
-        {
-            return RegisterForSnapshot(snapshot, out failure);
-        }
-
-        if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is Region region)
-        {
-            return ArmForSnapshot(snapshot, region, out failure);
-        }
-
-        if (snapshot.ArmVersion != session.Regions.Version)
-        {
-            // What moved below the cursor may have been above it before. What is protected stays so, and its writers wait on.
-            (snapshot.IsRegistered, snapshot.ArmCursor) = (false, 0);
-            failure = ++snapshot.ArmRestarts <= MaximumRestarts ? null : KeepsChanging();
-            return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
-        }
-
-        // What is about to change is told by an event that is still to come.
-        return Userfaultfd.IsChanging(session.Lease) ? WriteProtectStep.TryAgain : TakeSnapshot(snapshot, out failure);
-    }
-
     /// <summary>What the pages from an address on are at this moment; the reader has them look up to their ends.</summary>
     public static List<SnapshotRun> Plan(Snapshot snapshot, ulong from)
     {
@@ -217,10 +162,10 @@ internal sealed partial class FaultLoop
         return WriteProtectStep.Done;
     }
 
-    // True when the writer of a page has to wait until the page has been read.
+    // True when the writer of a page has to wait: until the page has been read, or for the instant.
     private bool IsHeld(in FaultContext fault)
     {
-        if (fault.Session.Snapshot is not Snapshot snapshot || snapshot.Failure is not null || !snapshot.Holds(fault.Page))
+        if (fault.Session.Snapshot is not Snapshot snapshot || snapshot.Failure is not null || !snapshot.Holds(fault.Page) || snapshot.TryLetGo(fault.Page))
         {
             return false;
         }
@@ -265,93 +210,6 @@ internal sealed partial class FaultLoop
 
             cursor = stop;
         }
-    }
-
-    private WriteProtectStep RegisterForSnapshot(Snapshot snapshot, out EngineResult? failure)
-    {
-        Session session = snapshot.Session;
-        failure = null;
-        if (snapshot.ArmCursor == 0)
-        {
-            // What comes below the cursor from here on is for the next pass.
-            snapshot.ArmVersion = session.Regions.Version;
-        }
-
-        if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
-        {
-            (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
-            return WriteProtectStep.Progress;
-        }
-
-        if ((region.Flags & RegionFlags.Mailbox) == 0)
-        {
-            WriteProtectStep step = TryAddWriteProtect(session, region, snapshot.Presence, out failure);
-            if (step != WriteProtectStep.Progress)
-            {
-                return step;
-            }
-
-            session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.None, RegionFlags.None, UffdRegisterModes.WriteProtect);
-            CheckRecorded(session);
-        }
-
-        snapshot.ArmCursor = region.End;
-        return WriteProtectStep.Progress;
-    }
-
-    private static WriteProtectStep ArmForSnapshot(Snapshot snapshot, Region region, out EngineResult? failure)
-    {
-        failure = null;
-        ulong start = Math.Max(snapshot.ArmCursor, region.Start);
-        ulong stop = EndOfSlice(region, start);
-
-        // Without the mode it came after the cursor of the registering had passed: the map has changed since then, and everything begins anew at its end.
-        if ((region.Flags & RegionFlags.Mailbox) == 0 && (region.Modes & UffdRegisterModes.WriteProtect) != 0)
-        {
-            Errno errno = Arm(snapshot.Session, region, snapshot.Presence, start, stop);
-            if (errno == Errno.EAGAIN)
-            {
-                return WriteProtectStep.TryAgain;
-            }
-
-            if (errno != Errno.OK)
-            {
-                failure = NotArmed(start, stop, errno);
-                return WriteProtectStep.Failed;
-            }
-        }
-
-        snapshot.ArmCursor = stop;
-        return WriteProtectStep.Progress;
-    }
-
-    private static WriteProtectStep TakeSnapshot(Snapshot snapshot, out EngineResult? failure)
-    {
-        failure = null;
-        List<FrozenRegion> regions = [];
-        long offset = 0;
-        foreach (Region region in snapshot.Session.Regions.All)
-        {
-            if ((region.Flags & RegionFlags.Mailbox) != 0)
-            {
-                continue;
-            }
-
-            bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
-            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.Tells && snapshot.Presence.IsCurrent(region)
-                && ((region.Image is not null && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
-            regions.Add(new FrozenRegion(region.Start, region.End, region.PageBytes, offset, isShared, !isReported));
-            offset += (long)region.Length;
-        }
-
-        if (regions.Count == 0)
-        {
-            failure = new EngineResult(new EngineError(EngineErrorKind.NotFound, Errno.ENOENT, "the session has no region"));
-            return WriteProtectStep.Failed;
-        }
-
-        snapshot.Take([.. regions], MonotonicClock.NowNanoseconds);
-        return WriteProtectStep.Done;
     }
 
     private static void AddRun(List<SnapshotRun> runs, FrozenRegion region, Region live, ulong start, ulong stop, PageState state)

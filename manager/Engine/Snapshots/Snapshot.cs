@@ -9,9 +9,9 @@ namespace UffdManager.Engine.Snapshots;
 /// A snapshot while it is taken: which pages of the client must not change yet. Belongs to the session's fault loop, but for what says otherwise.
 /// </summary>
 /// <remarks>
-/// <para><b>One instant.</b> The ranges of a session cannot be protected by one call, and its threads run on meanwhile. So no writer that meets the protection
-/// is let go before the last range is protected. Let T be the moment when that is found to be so. A page that is there at T was protected at some time before, and
-/// nobody has written it since: UFFDIO_WRITEPROTECT returns after no processor can write by an old translation any more, the pages that came
+/// <para><b>One instant.</b> The ranges of a session cannot be protected by one call, and its threads run on meanwhile. A writer that meets the protection is let go and its page noted,
+/// to be protected once more (<see cref="LiftedPages"/>). Let T be a moment at which everything has been protected and no page is noted. A page that is there at T was protected at some
+/// time before, the last time after its last writer was let go, and nobody has written it since: UFFDIO_WRITEPROTECT returns after no processor can write by an old translation any more, the pages that came
 /// since were installed protected, and a range that moved or came meanwhile makes the protection begin anew. So what is in memory now is what was in it at
 /// T, for all pages at once. After T a page is let go only when it has been read.</para>
 /// <para><b>What is not seen</b>: writes of devices that had pages pinned for writing before, and of other processes that share the memory.</para>
@@ -23,6 +23,9 @@ internal sealed class Snapshot : IDisposable
 {
     // Less than a millisecond where all of it is there.
     private const ulong Slice = 32UL << 20;
+
+    // Who has begun anew so often may do so for ever, unless its writers are held.
+    private const int PatientRestarts = 4;
 
     private readonly AutoResetEvent _signal = new(initialState: false);
     private FrozenRegion[] _regions = [];
@@ -94,6 +97,9 @@ internal sealed class Snapshot : IDisposable
 
     public long ArmBegan { get; set; }
 
+    /// <summary>What has to be protected once more before the instant.</summary>
+    public LiftedPages Lifted { get; } = new();
+
     /// <summary>Ends it, for the first reason that is given. Any thread.</summary>
     public void Fail(EngineErrorKind kind, Errno errno, string text) => Fail(new EngineError(kind, errno, text));
 
@@ -115,8 +121,22 @@ internal sealed class Snapshot : IDisposable
         _read = NativePages.Map(_readBytes);
         _regions = regions;
         TakenAt = now;
-        Progress.Taken(now, bytes, now - ArmBegan);
+        Progress.Taken(now, bytes, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
     }
+
+    /// <summary>Everything has to be protected anew, because it has moved meanwhile.</summary>
+    public void BeginAgain(long now)
+    {
+        (IsRegistered, ArmCursor) = (false, 0);
+        Lifted.Clear();
+        if (++ArmRestarts >= PatientRestarts)
+        {
+            Lifted.Hold(now);
+        }
+    }
+
+    /// <summary>Whether the writer of a protected page may go on because the page will be protected once more before the instant: that is seen to.</summary>
+    public bool TryLetGo(ulong page) => TakenAt == 0 && Lifted.HoldingSince == 0 && (!IsRegistered || page >= ArmCursor || Lifted.TryAdd(page));
 
     /// <summary>Whether a page must not change yet.</summary>
     public bool Holds(ulong page) => TakenAt == 0 || (page >= ReadBelow && Find(page) is FrozenRegion region && NativePages.At<byte>(_read + IndexOf(region, page)) == 0);

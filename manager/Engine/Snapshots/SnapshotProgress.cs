@@ -9,6 +9,7 @@ public sealed class SnapshotProgress
     private long _writtenBytes;
     private long _savedPages;
     private long _armNanoseconds;
+    private long _holdNanoseconds;
     private long _copyNanoseconds;
     private long _throttledNanoseconds;
 
@@ -27,8 +28,11 @@ public sealed class SnapshotProgress
     /// <summary>Pages that were saved out of their turn, because somebody waited to write them.</summary>
     public long SavedPages => Volatile.Read(ref _savedPages);
 
-    /// <summary>Time to protect everything, during which writers of protected pages wait.</summary>
+    /// <summary>Time to protect everything. Writers of protected pages wait only in the last part of it.</summary>
     public long ArmNanoseconds => Volatile.Read(ref _armNanoseconds);
+
+    /// <summary>Last part of that time, in which writers of protected pages wait.</summary>
+    public long HoldNanoseconds => Volatile.Read(ref _holdNanoseconds);
 
     /// <summary>Time from the instant to the last page.</summary>
     public long CopyNanoseconds => Volatile.Read(ref _copyNanoseconds);
@@ -36,10 +40,11 @@ public sealed class SnapshotProgress
     /// <summary>Part of it in which there was no memory for further pages, because the file was slower.</summary>
     public long ThrottledNanoseconds => Volatile.Read(ref _throttledNanoseconds);
 
-    internal void Taken(long now, long totalBytes, long armNanoseconds)
+    internal void Taken(long now, long totalBytes, long armNanoseconds, long holdNanoseconds)
     {
         Volatile.Write(ref _takenAt, now);
         Volatile.Write(ref _armNanoseconds, armNanoseconds);
+        Volatile.Write(ref _holdNanoseconds, holdNanoseconds);
         Volatile.Write(ref _totalBytes, totalBytes);
     }
 

@@ -53,7 +53,7 @@ internal sealed class SnapshotWhileWriting : Scenario
             comparison.ToRow($"{Name}, first write of a page, p50", "us", "p50_ns", 1e-3),
             comparison.ToRow($"{Name}, first write of a page, p99", "us", "p99_ns", 1e-3, new Target(AtMost: 1)),
             comparison.ToRow($"{Name}, longest wait", "ms", "max_ns", 1e-6, new Target(AtMost: 1)),
-            comparison.ToRow($"{Name}, to protect 1 GiB or to fork it", "ms", "still_ns", 1e-6 * perGiB),
+            comparison.ToRow($"{Name}, all writers held, or fork() of 1 GiB", "ms", "still_ns", 1e-6 * perGiB),
             comparison.ToRow($"{Name}, copied", "MB/s", "bytes_per_ns", 1e3),
             comparison.ToRow($"{Name}, writes meanwhile", "% of before", "kept", 100),
         ];
@@ -75,7 +75,7 @@ internal sealed class SnapshotWhileWriting : Scenario
         if (new FileInfo(file).Length != length || progress.GetProperty("writtenBytes").GetInt64() != length)
             throw new BenchException($"{file} does not hold the memory");
         File.Delete(file);
-        measured["still_ns"] = progress.GetProperty("armSeconds").GetDouble() * 1e9;
+        measured["still_ns"] = progress.GetProperty("holdSeconds").GetDouble() * 1e9;
         measured["bytes_per_ns"] = length / elapsed.TotalNanoseconds;
         return measured;
     }

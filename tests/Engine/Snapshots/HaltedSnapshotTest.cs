@@ -65,4 +65,21 @@ public abstract class HaltedSnapshotTest : SnapshotTest
         Assert.Equal(errno, error.Errno);
         Assert.Contains(text, error.Text, StringComparison.Ordinal);
     }
+
+    // A snapshot whose loop stands still in the first turn in which something is so.
+    private protected (RunningSnapshot Snapshot, HeldLoop Loop) BeginHeldAt(ServedClient it, Func<bool> when, TimeSpan? stallLimit = null)
+    {
+        using HeldLoop before = new(it.Session);
+        return (Begin(it, stallLimit: stallLimit), HeldLoop.At(it.Session, when));
+    }
+
+    // Whether the first page is protected; asked on the loop. Writers who meet it are let go until the last round, which can be made to begin here.
+    private protected static bool IsProtecting(ServedClient it, bool letsGo)
+    {
+        if (it.Session.Snapshot is not { IsRegistered: true, ArmCursor: > 0 } snapshot)
+            return false;
+        if (!letsGo)
+            snapshot.Lifted.Hold(MonotonicClock.NowNanoseconds);
+        return true;
+    }
 }

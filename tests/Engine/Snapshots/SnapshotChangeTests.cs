@@ -167,7 +167,7 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         ulong at = it.MapRegistered(2 * Half * Page, source);
         it.Client.Run($"fill {at} {Half * Page} 1");
         source.Hold();
-        (RunningSnapshot snapshot, HeldLoop protecting) = BeginHeldAt(it, () => it.Session.Snapshot is { IsRegistered: true, ArmCursor: > 0 }, TimeSpan.FromMilliseconds(200));
+        (RunningSnapshot snapshot, HeldLoop protecting) = BeginHeldAt(it, () => IsProtecting(it, letsGo: false), TimeSpan.FromMilliseconds(200));
         PendingReply write;
         using (protecting)
         {
@@ -304,12 +304,5 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
             Engine.PingAsync().Finish();
             return CountersOf(Alice).Faults(FaultKind.WriteProtect, FaultOutcome.Unprotected);
         }
-    }
-
-    // A snapshot whose loop stands still in the first turn in which something is so.
-    private (RunningSnapshot Snapshot, HeldLoop Loop) BeginHeldAt(ServedClient it, Func<bool> when, TimeSpan? stallLimit = null)
-    {
-        using HeldLoop before = new(it.Session);
-        return (Begin(it, stallLimit: stallLimit), HeldLoop.At(it.Session, when));
     }
 }

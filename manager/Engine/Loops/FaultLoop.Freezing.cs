@@ -1,0 +1,214 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Snapshots;
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Loops;
+
+/// <content>The way of a snapshot to its instant: protecting everything while the client writes.</content>
+/// <remarks>
+/// First everything is protected once, and whoever meets the protection is let go, which is noted. Then what is noted is protected again, and what is let go meanwhile is noted for the next
+/// round: each is shorter than the one before, as there are fewer pages to protect and less time to write them. The last one lets nobody go. It comes when few pages are left, or when
+/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round; never for the time that it takes to protect everything.
+/// </remarks>
+internal sealed partial class FaultLoop
+{
+    // How long faults may have to wait for a slice, nanoseconds, and how much is protected at a time: some 30 us where all of it is there.
+    private const long FreezeSlice = 30_000;
+    private const ulong FreezePiece = 1UL << 20;
+
+    /// <summary>One slice of protecting everything; done at the instant of the snapshot.</summary>
+    public WriteProtectStep Freeze(Snapshot snapshot, out EngineResult? failure)
+    {
+        Session session = snapshot.Session;
+        if (!TryPump(session, out failure))
+        {
+            return WriteProtectStep.Failed;
+        }
+
+        if (snapshot.Failure is EngineError cancelled)
+        {
+            failure = new EngineResult(cancelled);
+            return WriteProtectStep.Failed;
+        }
+
+        if (session.Snapshot is not null && session.Snapshot != snapshot)
+        {
+            failure = new EngineResult(new EngineError(EngineErrorKind.State, Errno.EBUSY, "another snapshot of the session has not been undone"));
+            return WriteProtectStep.Failed;
+        }
+
+        if (session.Snapshot is null)
+        {
+            // On record before the first page is protected: a successor lets go of whatever is.
+            snapshot.ArmBegan = MonotonicClock.NowNanoseconds;
+            session.Snapshot = snapshot;
+            session.IsFrozen = true;
+            session.Record();
+            CheckRecorded(session);
+            Post(new StallCommand(snapshot));
+            return WriteProtectStep.Progress;
+        }
+
+        if (!snapshot.IsRegistered)
+        {
+            return RegisterForSnapshot(snapshot, out failure);
+        }
+
+        if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is Region region)
+        {
+            return ArmForSnapshot(snapshot, region, out failure);
+        }
+
+        if (snapshot.ArmVersion != session.Regions.Version)
+        {
+            // What moved below the cursor may have been above it before. What is protected stays so until somebody writes it.
+            snapshot.BeginAgain(MonotonicClock.NowNanoseconds);
+            failure = snapshot.ArmRestarts <= MaximumRestarts ? null : KeepsChanging();
+            return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
+        }
+
+        if (!snapshot.Lifted.IsEmpty)
+        {
+            return ProtectAgain(snapshot, out failure);
+        }
+
+        // What is about to change is told by an event that is still to come.
+        return Userfaultfd.IsChanging(session.Lease) ? WriteProtectStep.TryAgain : TakeSnapshot(snapshot, out failure);
+    }
+
+    private WriteProtectStep RegisterForSnapshot(Snapshot snapshot, out EngineResult? failure)
+    {
+        Session session = snapshot.Session;
+        failure = null;
+        if (snapshot.ArmCursor == 0)
+        {
+            // What comes below the cursor from here on is for the next pass.
+            snapshot.ArmVersion = session.Regions.Version;
+        }
+
+        if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
+        {
+            (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
+            return WriteProtectStep.Progress;
+        }
+
+        if ((region.Flags & RegionFlags.Mailbox) == 0)
+        {
+            WriteProtectStep step = TryAddWriteProtect(session, region, snapshot.Presence, out failure);
+            if (step != WriteProtectStep.Progress)
+            {
+                return step;
+            }
+
+            session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.None, RegionFlags.None, UffdRegisterModes.WriteProtect);
+            CheckRecorded(session);
+        }
+
+        snapshot.ArmCursor = region.End;
+        return WriteProtectStep.Progress;
+    }
+
+    private static WriteProtectStep ArmForSnapshot(Snapshot snapshot, Region region, out EngineResult? failure)
+    {
+        failure = null;
+
+        // Without the mode it came after the cursor of the registering had passed: the map has changed since then, and everything begins anew at its end.
+        if ((region.Flags & RegionFlags.Mailbox) != 0 || (region.Modes & UffdRegisterModes.WriteProtect) == 0)
+        {
+            snapshot.ArmCursor = region.End;
+            return WriteProtectStep.Progress;
+        }
+
+        long until = MonotonicClock.NowNanoseconds + FreezeSlice;
+        ulong piece = Math.Max(FreezePiece, region.PageBytes);
+        ulong start = Math.Max(snapshot.ArmCursor, region.Start);
+        do
+        {
+            ulong stop = Math.Min(region.End, PageSize.AlignDown(start, piece) + piece);
+            WriteProtectStep step = TryArm(snapshot, region, start, stop, out failure);
+            if (step != WriteProtectStep.Progress)
+            {
+                return step;
+            }
+
+            snapshot.ArmCursor = start = stop;
+        }
+        while (start < region.End && MonotonicClock.NowNanoseconds < until);
+        return WriteProtectStep.Progress;
+    }
+
+    // Pages whose writers were let go meanwhile, by the order in which they were. The regions are those that they had then.
+    private static WriteProtectStep ProtectAgain(Snapshot snapshot, out EngineResult? failure)
+    {
+        long began = MonotonicClock.NowNanoseconds;
+        LiftedPages lifted = snapshot.Lifted;
+        lifted.BeginRound(began);
+        failure = null;
+        do
+        {
+            ulong start = lifted[0];
+            int pages = 1;
+            if (snapshot.Session.Regions.Find(start) is Region region)
+            {
+                ulong stop = start + region.PageBytes;
+                for (; pages < lifted.Left && stop < region.End && lifted[pages] == stop; pages++)
+                {
+                    stop += region.PageBytes;
+                }
+
+                WriteProtectStep step = TryArm(snapshot, region, start, stop, out failure);
+                if (step != WriteProtectStep.Progress)
+                {
+                    return step;
+                }
+            }
+
+            lifted.Drop(pages);
+        }
+        while (lifted.Left > 0 && MonotonicClock.NowNanoseconds < began + FreezeSlice);
+        return WriteProtectStep.Progress;
+    }
+
+    private static WriteProtectStep TryArm(Snapshot snapshot, Region region, ulong start, ulong stop, out EngineResult? failure)
+    {
+        failure = null;
+        Errno errno = Arm(snapshot.Session, region, snapshot.Presence, start, stop);
+        if (errno is Errno.OK or Errno.EAGAIN)
+        {
+            return errno == Errno.OK ? WriteProtectStep.Progress : WriteProtectStep.TryAgain;
+        }
+
+        failure = NotArmed(start, stop, errno);
+        return WriteProtectStep.Failed;
+    }
+
+    private static WriteProtectStep TakeSnapshot(Snapshot snapshot, out EngineResult? failure)
+    {
+        failure = null;
+        List<FrozenRegion> regions = [];
+        long offset = 0;
+        foreach (Region region in snapshot.Session.Regions.All)
+        {
+            if ((region.Flags & RegionFlags.Mailbox) != 0)
+            {
+                continue;
+            }
+
+            bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
+            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.Tells && snapshot.Presence.IsCurrent(region)
+                && ((region.Image is not null && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
+            regions.Add(new FrozenRegion(region.Start, region.End, region.PageBytes, offset, isShared, !isReported));
+            offset += (long)region.Length;
+        }
+
+        if (regions.Count == 0)
+        {
+            failure = new EngineResult(new EngineError(EngineErrorKind.NotFound, Errno.ENOENT, "the session has no region"));
+            return WriteProtectStep.Failed;
+        }
+
+        snapshot.Take([.. regions], MonotonicClock.NowNanoseconds);
+        return WriteProtectStep.Done;
+    }
+}

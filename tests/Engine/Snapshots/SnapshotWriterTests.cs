@@ -1,0 +1,170 @@
+using UffdManager.Engine.Loops;
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Snapshots;
+using UffdManager.Engine.Sources;
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Snapshots;
+
+/// <summary>How long clients that write wait for a snapshot, and what it holds then.</summary>
+public sealed class SnapshotWriterTests : HaltedSnapshotTest
+{
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Writer_is_let_go_while_the_rest_is_still_being_protected(bool isTracked)
+    {
+        (ServedClient it, ulong[] at) = ServeRanges();
+        if (isTracked)
+        {
+            Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+            _ = FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: true).Finish();
+        }
+
+        (RunningSnapshot running, HeldLoop protecting) = BeginHeldAt(it, () => IsProtecting(it, letsGo: true));
+        protecting.Await();
+        Snapshot snapshot = it.Session.Snapshot!;
+        LetGo(it, snapshot, protecting, at[0], () => Assert.Equal(0, snapshot.TakenAt));
+
+        // It was written before the instant; and is protected again since.
+        byte[] image = running.Finish();
+        Assert.False(image.AsSpan(1).ContainsAnyExcept((byte)1));
+        Assert.Equal(2, image[0]);
+        Assert.True(snapshot.Lifted.IsEmpty);
+        Assert.Equal(1, snapshot.Lifted.Rounds);
+        Assert.Equal(0, Held);
+        if (isTracked)
+            Assert.Equal([at[0]], FaultEngine.DirtyPagesAsync(it.Session, 0, 10, reset: false).Finish().Runs.Select(run => run.Start));
+    }
+
+    [Fact]
+    public void Page_whose_writer_was_let_go_is_protected_again_before_the_instant()
+    {
+        (ServedClient it, ulong[] at) = ServeRanges();
+        (RunningSnapshot running, HeldLoop protecting) = BeginHeldAt(it, () => IsProtecting(it, letsGo: true));
+        protecting.Await();
+        Snapshot snapshot = it.Session.Snapshot!;
+        LetGo(it, snapshot, protecting, at[0], () => protecting = HeldLoop.At(it.Session, () => snapshot.TakenAt != 0));
+        PendingReply late;
+        using (protecting)
+        {
+            protecting.Await();
+            late = Meet(it, at[0], 3);
+            Assert.False(late.IsCompleted);
+        }
+
+        byte[] image = running.Finish();
+        Assert.Equal(2, image[0]);
+        late.Await();
+        Assert.Equal(3, it.Client.ReadByte(at[0]));
+    }
+
+    [Fact]
+    public void Last_round_lets_nobody_go_before_the_instant()
+    {
+        (ServedClient it, ulong[] at) = ServeRanges();
+        (RunningSnapshot running, HeldLoop protecting) = BeginHeldAt(it, () => IsProtecting(it, letsGo: false));
+        PendingReply write;
+        using (protecting)
+        {
+            protecting.Await();
+            write = Meet(it, at[0], 2);
+        }
+
+        Assert.False(running.Finish().AsSpan().ContainsAnyExcept((byte)1));
+        write.Await();
+        Assert.Equal(1, Held);
+        Assert.InRange(running.Progress.HoldNanoseconds, 1, running.Progress.ArmNanoseconds);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    public void Everything_is_protected_anew_when_a_range_comes_though_writers_were_let_go(int times)
+    {
+        (ServedClient it, ulong[] at) = ServeRanges();
+        (RunningSnapshot running, HeldLoop protecting) = BeginHeldAt(it, () => IsProtecting(it, letsGo: true));
+        protecting.Await();
+        Snapshot snapshot = it.Session.Snapshot!;
+        PendingReply? write = null;
+        for (int i = 1; i <= times; i++)
+        {
+            (ulong late, _) = it.Client.Map("anon", Page);
+            Task<EngineResult> registered = Engine.RegisterAsync(it.Session, new RegisterRequest
+            {
+                Start = late,
+                Length = Page,
+                Modes = UffdRegisterModes.Missing,
+                Policy = it.Session.DefaultPolicy,
+                Source = ZeroSource.Instance,
+            });
+            int restarts = i;
+            HeldLoop again = HeldLoop.At(it.Session, () => snapshot.ArmRestarts == restarts && snapshot.IsRegistered && snapshot.ArmCursor > at[0]);
+            protecting.Dispose();
+            Assert.Null(registered.Finish().Error);
+            protecting = again;
+            protecting.Await();
+        }
+
+        // Who begins anew so often holds its writers in the end: else it might go on for ever.
+        bool isHeld = times == 4;
+        if (isHeld)
+        {
+            write = Meet(it, at[0], 2);
+            protecting.Dispose();
+        }
+        else
+        {
+            LetGo(it, snapshot, protecting, at[0], () => { });
+        }
+
+        byte[] image = running.Finish();
+        write?.Await();
+        Assert.Equal(times, snapshot.ArmRestarts);
+        Assert.Equal(isHeld ? 1 : 0, Held);
+        Assert.Equal((at.Length * (int)Page) + (times * (int)Page), image.Length);
+        Assert.Equal(2, it.Client.ReadByte(at[0]));
+        Assert.Equal(isHeld ? 1 : 2, PageAt(image, running, at[0])[0]);
+    }
+
+    // Ranges of a page each, by address: one of them is protected in a turn of the loop.
+    private (ServedClient It, ulong[] At) ServeRanges()
+    {
+        ServedClient it = ServeStock();
+        ulong[] at = [.. Enumerable.Range(0, 32).Select(_ => it.MapRegistered(Page))];
+        Array.Sort(at);
+        foreach (ulong range in at)
+            it.Client.Run($"fill {range} {Page} 1");
+        return (it, at);
+    }
+
+    // A page is written after the loop has gone on from where it stands, and before it protects the page again.
+    private static void LetGo(ServedClient it, Snapshot snapshot, HeldLoop standing, ulong page, Action meanwhile)
+    {
+        PendingReply write = Meet(it, page, 2);
+        using HeldLoop lifted = HeldLoop.At(it.Session, () => !snapshot.Lifted.IsEmpty);
+        standing.Dispose();
+        lifted.Await();
+        write.Await();
+        meanwhile();
+    }
+
+    // A writer has met a page while the loop stands still. It writes once: a second write may meet the protection again.
+    private static PendingReply Meet(ServedClient it, ulong page, int value)
+    {
+        PendingReply write = it.Client.Begin($"write {page} {value}", thread: 1);
+        using FdLease uffd = it.Session.Uffd.Lease();
+        Eventually.True(() => write.IsCompleted || FdPoll.WaitReadable(uffd, TimeSpan.FromMilliseconds(10)), "the writer to fault");
+        return write;
+    }
+
+    private static ReadOnlySpan<byte> PageAt(byte[] image, RunningSnapshot running, ulong address)
+    {
+        SnapshotReport report = running.Task.Finish();
+        SnapshotRegion region = report.Regions.Single(region => address >= region.Start && address < region.Start + region.Length);
+        return image.AsSpan((int)(region.FileOffset + (long)(address - region.Start)), (int)Page);
+    }
+}
