@@ -164,6 +164,24 @@ public sealed partial class FaultEngine
         return null;
     }
 
+    /// <summary>Whether a session of a process has this very userfaultfd.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="startTime">Of the process.</param>
+    /// <param name="uffd">Borrowed until the answer.</param>
+    public async Task<bool> IsServedAsync(int pid, ulong startTime, SafeFd uffd)
+    {
+        foreach (Session session in Sessions().Where(session => session.Pid == pid && session.ProcessStartTime == startTime))
+        {
+            // On its loop, which is where it ends.
+            if (await RunAsync(session.Loop, _ => session.State != SessionState.Ended && OpenFileIdentity.IsSame(session.Uffd, uffd)).ConfigureAwait(false))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>The session whose mailbox carried this word; null when there is none.</summary>
     public Session? FindForkedChild(ulong token) => token == 0 ? null : _registry.ByToken(token);
 

@@ -3,6 +3,18 @@ namespace UffdManager.Linux;
 /// <summary>poll(2) of one descriptor, for callers that have no epoll instance.</summary>
 public static unsafe class FdPoll
 {
+    /// <summary>Whether a write would not wait now, though it may fail.</summary>
+    /// <exception cref="SyscallException">ENOMEM.</exception>
+    public static bool IsWritable(FdLease fd)
+    {
+        PollEntry entry = new() { Fd = fd.Fd, Events = Libc.POLLOUT };
+        int result;
+        do
+            result = Libc.Poll(&entry, 1, 0);
+        while (LastError.IsInterrupted(result));
+        return result < 0 ? throw LastError.Exception("poll", $"fd {fd.Fd}") : result > 0;
+    }
+
     /// <summary>
     /// Waits until the descriptor is readable, has an error or is hung up. A negative <paramref name="timeout"/> waits for ever; others
     /// are rounded up to milliseconds.

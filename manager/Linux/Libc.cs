@@ -13,6 +13,7 @@ internal static unsafe partial class Libc
     [CName("O_NONBLOCK")] public const int O_NONBLOCK = 0x800;
     [CName("O_CLOEXEC")] public const int O_CLOEXEC = 0x80000;
     [CName("POLLIN")] public const short POLLIN = 1;
+    [CName("POLLOUT")] public const short POLLOUT = 4;
     [CName("AT_FDCWD")] public const int AT_FDCWD = -100;
     [CName("AT_EMPTY_PATH")] public const int AT_EMPTY_PATH = 0x1000;
 

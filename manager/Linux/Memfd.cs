@@ -40,6 +40,14 @@ public static partial class Memfd
         return Libc.Fcntl(lease.Fd, AddSealsCommand, (nint)seals) < 0 ? LastError.Get() : Errno.OK;
     }
 
+    /// <summary>Whether a descriptor is a file of memory (tmpfs, hugetlbfs), which the kernel tells by itself, whatever the file's name and file system.</summary>
+    public static bool IsMemory(SafeFd fd)
+    {
+        ArgumentNullException.ThrowIfNull(fd);
+        using FdLease lease = fd.Lease();
+        return Libc.Fcntl(lease.Fd, GetSealsCommand, 0) >= 0;
+    }
+
     /// <summary>The seals in force.</summary>
     /// <exception cref="SyscallException">EINVAL: not a memfd.</exception>
     public static MemfdSeals GetSeals(SafeFd fd)

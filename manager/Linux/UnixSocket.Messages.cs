@@ -133,6 +133,20 @@ public static unsafe partial class UnixSocket
         }
     }
 
+    /// <summary>Throws away so many bytes that are there (<see cref="Peek"/>), and the descriptors among them as <see cref="Discard(SafeSocketFd)"/> does.</summary>
+    /// <exception cref="SyscallException">They are not there.</exception>
+    public static void Discard(SafeSocketFd socket, int length)
+    {
+        byte* bytes = stackalloc byte[4096];
+        while (length > 0)
+        {
+            nint result = ReceiveBytes(socket, bytes, (nuint)Math.Min(length, 4096), MsgDontWait);
+            if (result <= 0)
+                throw new SyscallException(result < 0 ? LastError.Get() : Errno.ENODATA, "recvmsg", "what was there a moment ago");
+            length -= (int)result;
+        }
+    }
+
     private static nint ReceiveBytes(SafeSocketFd socket, byte* bytes, nuint length, int flags)
     {
         ArgumentNullException.ThrowIfNull(socket);

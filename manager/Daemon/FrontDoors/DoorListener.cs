@@ -2,7 +2,10 @@ using UffdManager.Linux;
 
 namespace UffdManager.Daemon.FrontDoors;
 
-/// <summary>A listening socket of a <see cref="DoorThread"/>: accepts in batches, and pauses while there is no descriptor or memory left.</summary>
+/// <summary>
+/// A listening socket of a <see cref="DoorThread"/>: accepts in batches, and pauses while there is no descriptor or memory left, or its owner wants nobody more. Who connects meanwhile
+/// waits in the socket's queue, with all that it sends.
+/// </summary>
 internal sealed class DoorListener : IDoorMember
 {
     // Between two batches of this many, connections that are already in get their turn.
@@ -14,6 +17,7 @@ internal sealed class DoorListener : IDoorMember
     private readonly SafeSocketFd _socket;
     private readonly Action<SafeSocketFd> _admit;
     private readonly Action<string> _failed;
+    private readonly Func<TimeSpan>? _pause;
     private readonly ulong _key;
     private Action? _finished;
     private bool _closed;
@@ -22,9 +26,11 @@ internal sealed class DoorListener : IDoorMember
     /// <param name="socket">Listens and does not block; taken over.</param>
     /// <param name="admit">Takes a connection over.</param>
     /// <param name="failed">Hears that none can be accepted for the moment, and why.</param>
+    /// <param name="pause">Asked before each, but for the last ones (<see cref="Finish"/>): how long nobody is accepted; zero to accept. Null for never a pause.</param>
     /// <exception cref="SyscallException">It cannot be watched; the socket is closed.</exception>
-    public DoorListener(DoorThread thread, SafeSocketFd socket, Action<SafeSocketFd> admit, Action<string> failed)
+    public DoorListener(DoorThread thread, SafeSocketFd socket, Action<SafeSocketFd> admit, Action<string> failed, Func<TimeSpan>? pause = null)
     {
+        _pause = pause;
         _thread = thread;
         _socket = socket;
         _admit = admit;
@@ -49,6 +55,12 @@ internal sealed class DoorListener : IDoorMember
     {
         for (int i = 0; i < AcceptBudget && !_closed && Deadline == 0; i++)
         {
+            if (_finished is null && _pause?.Invoke() is { Ticks: > 0 } pause)
+            {
+                Pause(pause);
+                return;
+            }
+
             SafeSocketFd? socket = UnixSocket.TryAccept(_socket, out Errno errno);
             if (socket is not null)
             {
@@ -71,15 +83,14 @@ internal sealed class DoorListener : IDoorMember
                 continue;
 
             // No descriptor or memory left: the listener stays readable, and without a pause this loop would spin.
-            Deadline = _thread.ExpectWithin(this, s_pause);
-            Epoll.Modify(_thread.Poll, _socket, EpollEvents.None, _key);
+            Pause(s_pause);
             _failed(errno.Describe());
         }
     }
 
     public void OnDeadline() => Resume();
 
-    /// <summary>Ends a pause: a descriptor has become free, or the time is over.</summary>
+    /// <summary>Ends a pause: a descriptor or a place has become free, or the time is over.</summary>
     public void Resume()
     {
         if (Deadline == 0 || _closed)
@@ -97,6 +108,7 @@ internal sealed class DoorListener : IDoorMember
     {
         _finished = finished;
         UnixSocket.StopReceiving(_socket);
+        Resume();
         while (!_closed && Deadline == 0)
             OnReady(EpollEvents.In);
     }
@@ -114,5 +126,11 @@ internal sealed class DoorListener : IDoorMember
         Epoll.Remove(_thread.Poll, _socket);
         _thread.Unwatch(_key);
         _socket.Dispose();
+    }
+
+    private void Pause(TimeSpan time)
+    {
+        Deadline = _thread.ExpectWithin(this, time);
+        Epoll.Modify(_thread.Poll, _socket, EpollEvents.None, _key);
     }
 }

@@ -52,6 +52,23 @@ internal sealed partial class NotifySocket : IDisposable
         }
     }
 
+    /// <summary>Whether a message that is sent now need not wait in this process.</summary>
+    public bool IsPrompt
+    {
+        get
+        {
+            lock (_gate)
+            {
+                if (_queue.Count > 0 || _disposed)
+                    return false;
+                if (_socket is null)
+                    return true;
+                using FdLease lease = _socket.Lease();
+                return FdPoll.IsWritable(lease);
+            }
+        }
+    }
+
     /// <summary>Who is told, in a sentence, why messages do not arrive; called once for each reason, on whatever thread meets it.</summary>
     public void TellProblemsTo(Action<string> problem)
     {

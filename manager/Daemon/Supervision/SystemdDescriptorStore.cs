@@ -70,6 +70,9 @@ internal sealed class SystemdDescriptorStore : IDescriptorStore
     }
 
     /// <inheritdoc/>
+    public bool IsPrompt => State == StoreState.Absent || _socket.IsPrompt;
+
+    /// <inheritdoc/>
     public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)
     {
         if (State == StoreState.Absent)

@@ -11,6 +11,12 @@ public interface IDescriptorStore
     /// <summary>Whether somebody really keeps what is stored. If not, sessions end with the process.</summary>
     bool IsKept { get; }
 
+    /// <summary>
+    /// Whether what is stored now outlives this process from the moment of the call: nothing that was stored before waits in this process, and there is room on the way to the keeper. True where there is no
+    /// keeper.
+    /// </summary>
+    bool IsPrompt { get; }
+
     /// <summary>Stores duplicates of descriptors under a name; what is stored under it already stays.</summary>
     /// <param name="name">Up to 255 bytes without control characters and colons.</param>
     /// <param name="descriptors">Borrowed; may be closed as soon as the call returns.</param>

@@ -16,6 +16,9 @@ public sealed class NullDescriptorStore : IDescriptorStore
     public bool IsKept => false;
 
     /// <inheritdoc/>
+    public bool IsPrompt => true;
+
+    /// <inheritdoc/>
     public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors) => false;
 
     /// <inheritdoc/>

@@ -91,6 +91,23 @@ public sealed class NotifySocketTests : IDisposable
     }
 
     [Fact]
+    public void Message_that_need_not_wait_is_known_before_it_is_sent()
+    {
+        using FakeServiceManager manager = new();
+        using NotifySocket socket = new(manager.Address);
+        manager.Pause(true);
+        Assert.True(socket.IsPrompt);
+        while (socket.IsPrompt)
+            Assert.Equal(NotifyOutcome.Sent, socket.Send("STATUS=x"));
+        Assert.Equal(0, socket.QueueLength);
+        Assert.Equal(NotifyOutcome.Queued, socket.Send("STATUS=behind"));
+        Assert.False(socket.IsPrompt);
+        manager.Pause(false);
+        manager.WaitFor(message => message.Text == "STATUS=behind", "the last message");
+        Eventually.True(() => socket.IsPrompt, "room");
+    }
+
+    [Fact]
     public void Queue_is_bounded_says_so_once_and_takes_vital_messages_all_the_same()
     {
         using FakeServiceManager manager = new();

@@ -100,6 +100,110 @@ public sealed class SnapshotSuccessionTests : IDisposable
         Eventually.True(() => !_manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal)), "the connection to leave the store");
     }
 
+    // A service manager that does not read: who connects is not accepted, because nobody would keep the connection; the queue that it waits in is kept.
+    [SkippableFact]
+    public void Vm_that_waits_because_the_service_manager_is_behind_is_served_by_the_next_manager()
+    {
+        int room = int.Parse(File.ReadAllText("/proc/sys/net/unix/max_dgram_qlen"), System.Globalization.CultureInfo.InvariantCulture);
+        Require.That(room < 200, $"{room} messages wait in the service manager's socket before any waits with the manager");
+        using EmulatedVm vm = Boot(Configured);
+        List<SafeSocketFd> strangers = [];
+        try
+        {
+            using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+            {
+                first.WaitForLog("keeps the descriptors");
+                _manager.Pause(true);
+                for (int i = 0; i < room + 16; i++)
+                    strangers.Add(UnixSocket.Connect(Configured, UnixSocketType.Stream));
+                first.WaitForLog("does not read what it is to keep");
+                vm.HandOver("1.1");
+                first.End(Kill);
+                _manager.Pause(false);
+            }
+
+            using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+            vm.AssertHolds(_image);
+            Assert.False(vm.Client.HasExited);
+        }
+        finally
+        {
+            strangers.ForEach(connection => connection.Dispose());
+        }
+    }
+
+    // What was taken out of the connection is gone with the manager, and the VM may have sent its last piece: it must not wait for ever.
+    [Fact]
+    public void Vm_of_whose_message_a_part_was_taken_is_killed_by_the_next_manager()
+    {
+        using EmulatedVm vm = Boot(Configured);
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            first.WaitForLog("keeps the descriptors");
+            vm.Connect();
+            Assert.Equal(Errno.OK, vm.Send("[" + new string(' ', 200), vm.Uffd));
+            _manager.WaitForName("snapshot-1-taken-");
+            first.End(Kill);
+        }
+
+        // The rest of it, to a connection that the store has.
+        Assert.Equal(Errno.OK, vm.Send(vm.Message()[1..]));
+        PendingReply fault = vm.Client.Begin($"read {vm.Start}", 1);
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        vm.AssertKilled();
+        Assert.Throws<Xunit.Sdk.FailException>(() => fault.AwaitValue());
+        second.WaitForLog("ended in the middle of its message");
+        Eventually.True(() => !_manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal) || name.Contains("-taken-", StringComparison.Ordinal)), "both to leave the store");
+    }
+
+    // The session is there, and the connection is too: what was taken out of it is no loss.
+    [Fact]
+    public void Vm_whose_message_came_in_pieces_and_that_is_a_session_is_not_killed_by_the_next_manager()
+    {
+        using EmulatedVm vm = Boot(Configured);
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager, environment: new Dictionary<string, string> { ["UFFD_MANAGER_CRASH_AT"] = "attach-stored:1" }))
+        {
+            first.WaitForLog("keeps the descriptors");
+            vm.Connect();
+            Assert.Equal(Errno.OK, vm.Send("[" + new string(' ', 200), vm.Uffd));
+            _manager.WaitForName("snapshot-1-taken-");
+            Assert.Equal(Errno.OK, vm.Send(vm.Message()[1..]));
+            first.WaitForExit();
+        }
+
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        vm.AssertHolds(_image);
+        Eventually.True(() => !_manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal) || name.Contains("-taken-", StringComparison.Ordinal)), "both to leave the store");
+        Assert.False(vm.Client.HasExited);
+    }
+
+    // Two memories of one process: the first one is a session already, the connection of the second one is inherited.
+    [Fact]
+    public void Second_memory_of_a_process_is_served_by_the_next_manager_although_the_first_one_is_a_session()
+    {
+        using EmulatedVm vm = Boot(Configured);
+        using SafeUffd other = vm.Client.OpenUffd(UffdOpenFlags.None, out int number);
+        ulong start = vm.Client.Map("anon", vm.Length).Address;
+        vm.Client.Run($"api {number} 0");
+        vm.Client.Run($"register {number} {start} {vm.Length} 1");
+        string message = $"[{DecoderInput.Region("1.12", start, vm.Length, 0, EmulatedVm.Page)}]";
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            first.WaitForLog("keeps the descriptors");
+            vm.HandOver();
+            vm.AssertHolds(_image);
+            Eventually.True(() => !_manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal)), "the end of the first hand-over");
+            vm.Connect();
+            Assert.Equal(Errno.OK, vm.Send(message[..20], other));
+            _manager.WaitForName("snapshot-1-peer-");
+            first.End(Kill);
+        }
+
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        Assert.Equal(Errno.OK, vm.Send(message[20..]));
+        Assert.Equal(ClientProcess.Hash(_image), vm.Client.HashRange(start, vm.Length));
+    }
+
     [Theory]
     [InlineData("attach-recorded")]
     [InlineData("attach-stored")]

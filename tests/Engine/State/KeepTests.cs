@@ -46,6 +46,8 @@ public sealed class KeepTests : EngineTest
 
         public bool IsKept => true;
 
+        public bool IsPrompt => true;
+
         public void Open() => _gate.Set();
 
         public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)

@@ -11,6 +11,8 @@ public sealed class MemoryStore : IDescriptorStore, IDisposable
 
     public bool IsKept => true;
 
+    public bool IsPrompt => true;
+
     /// <summary>From now on there is no room.</summary>
     public bool IsFull { get; set; }
 

@@ -30,11 +30,11 @@ internal sealed class FirecrackerDecoder : IHandOverDecoder
     public HandOverStep Decode(ReadOnlySpan<byte> bytes, IReadOnlyList<HandedKind> descriptors)
     {
         if (CheckDescriptors(descriptors) is { } refusal)
-            return HandOverStep.Refused(refusal);
+            return HandOverStep.Refused(refusal, isWhole: false);
         if (!TryFindEnd(bytes, out int end, out refusal))
-            return refusal is null ? HandOverStep.NeedsMore : HandOverStep.Refused(refusal);
+            return refusal is null ? HandOverStep.NeedsMore : HandOverStep.Refused(refusal, isWhole: false);
         if (!descriptors.Contains(HandedKind.Userfaultfd))
-            return HandOverStep.Refused("no userfaultfd came with the message");
+            return Whole("no userfaultfd came with the message");
         try
         {
             return Parse(bytes[..end], descriptors.ToList().IndexOf(HandedKind.Userfaultfd));
@@ -42,7 +42,7 @@ internal sealed class FirecrackerDecoder : IHandOverDecoder
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             // InvalidOperationException: a key that is not UTF-8, or half of a surrogate pair.
-            return HandOverStep.Refused("the message is not JSON");
+            return Whole("the message is not JSON");
         }
     }
 
@@ -107,14 +107,14 @@ internal sealed class FirecrackerDecoder : IHandOverDecoder
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.StartObject)
-                return HandOverStep.Refused("the message is not an array of objects");
+                return Whole("the message is not an array of objects");
             if (regions.Count == MaxRegions)
-                return HandOverStep.Refused($"it has more than {MaxRegions} regions");
+                return Whole($"it has more than {MaxRegions} regions");
             ParsedRegion parsed = default;
             if ((parsed.Read(ref reader) ?? parsed.Check()) is { } problem)
-                return HandOverStep.Refused(problem);
+                return Whole(problem);
             if (regions.Count > 0 && pageBytes != parsed.PageBytes)
-                return HandOverStep.Refused($"its regions have pages of {pageBytes} and of {parsed.PageBytes} bytes");
+                return Whole($"its regions have pages of {pageBytes} and of {parsed.PageBytes} bytes");
             pageBytes = parsed.PageBytes;
             regions.Add(parsed.ToRegion());
         }
@@ -125,16 +125,18 @@ internal sealed class FirecrackerDecoder : IHandOverDecoder
         }
 
         if (regions.Count == 0)
-            return HandOverStep.Refused("it has no regions");
+            return Whole("it has no regions");
         MemoryRegion[] sorted = [.. regions.OrderBy(region => region.Start)];
         for (int i = 1; i < sorted.Length; i++)
         {
             if (sorted[i].Start < sorted[i - 1].Start + sorted[i - 1].Length)
-                return HandOverStep.Refused($"its regions at 0x{sorted[i - 1].Start:x} and 0x{sorted[i].Start:x} overlap");
+                return Whole($"its regions at 0x{sorted[i - 1].Start:x} and 0x{sorted[i].Start:x} overlap");
         }
 
         return HandOverStep.Complete(new MemoryHandOver(regions, pageBytes, uffd));
     }
+
+    private static HandOverStep Whole(string refusal) => HandOverStep.Refused(refusal, isWhole: true);
 
     // The keys in the order in which Firecracker writes them.
     private struct ParsedRegion

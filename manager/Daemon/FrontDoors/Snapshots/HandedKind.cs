@@ -24,7 +24,10 @@ internal static class HandedKinds
     // virt/kvm/guest_memfd.c has called it both, as an anonymous inode and, since it has an inode of its own, as a file that has no name ("/[kvm-gmem] (deleted)").
     private static readonly string[] s_guestMemory = ["anon_inode:[guest_memfd]", "anon_inode:[kvm-gmem]", "/[guest_memfd]", "/[kvm-gmem]"];
 
-    /// <summary>Looks at the name that the kernel gives to an open file; touches nothing of the file itself.</summary>
+    /// <summary>
+    /// Looks at the name that the kernel gives to an open file; touches nothing of the file itself. Names with a slash in front can be imitated by a file of a file system of the sender's,
+    /// on which everything may wait for it, fstatfs(2) too: what asks no file system has to prove them.
+    /// </summary>
     public static HandedKind Of(SafeFd descriptor)
     {
         string link;
@@ -41,7 +44,7 @@ internal static class HandedKinds
         {
             "anon_inode:[userfaultfd]" => HandedKind.Userfaultfd,
             _ when IsGuestMemory(link) => HandedKind.GuestMemfd,
-            _ when link.StartsWith("/memfd:", StringComparison.Ordinal) => HandedKind.Memfd,
+            _ when link.StartsWith("/memfd:", StringComparison.Ordinal) && Memfd.IsMemory(descriptor) => HandedKind.Memfd,
             _ => HandedKind.Other,
         };
     }

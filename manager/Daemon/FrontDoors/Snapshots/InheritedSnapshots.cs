@@ -41,6 +41,12 @@ internal sealed class InheritedSnapshots : IDisposable
             }
         }
 
+        foreach (Socket socket in inherited._sockets.Values)
+        {
+            inherited.Orphans.AddRange(socket.Taken.Except(socket.Peers.Select(peer => peer.Number))
+                .Select(number => $"{SnapshotKeeper.Prefix}{socket.Number}{SnapshotKeeper.Taken}{number}"));
+        }
+
         foreach (Socket socket in inherited._sockets.Values.Where(socket => socket.Listener is null || socket.Document is null))
             inherited.Problems.Add($"socket {socket.Number} for snapshots has no {(socket.Listener is null ? "listening descriptor" : "document that can be read")}");
         return inherited;
@@ -57,7 +63,7 @@ internal sealed class InheritedSnapshots : IDisposable
 
     private bool TryAdd(StoredDescriptor stored)
     {
-        // snapshot-5, snapshot-5-document-7, snapshot-5-peer-8
+        // snapshot-5, snapshot-5-document-7, snapshot-5-peer-8, snapshot-5-taken-8
         string[] parts = stored.Name[SnapshotKeeper.Prefix.Length..].Split('-');
         if (!TryParse(parts[0], out long number) || parts.Length is not (1 or 3))
             return false;
@@ -74,6 +80,10 @@ internal sealed class InheritedSnapshots : IDisposable
                 return true;
             case SnapshotKeeper.Peer:
                 socket.Peers.Add((own, SafeSocketFd.Adopt(stored.Descriptor.Disown())));
+                return true;
+            case SnapshotKeeper.Taken:
+                socket.Taken.Add(own);
+                stored.Descriptor.Dispose();
                 return true;
             default:
                 return false;
@@ -139,6 +149,9 @@ internal sealed class InheritedSnapshots : IDisposable
         public long DocumentVersion { get; set; }
 
         public List<(long Number, SafeSocketFd Connection)> Peers { get; } = [];
+
+        /// <summary>Numbers of those connections of whose messages a part was taken out.</summary>
+        public HashSet<long> Taken { get; } = [];
 
         /// <summary>The listening descriptor, which the caller owns from now on.</summary>
         public SafeSocketFd? TakeListener()

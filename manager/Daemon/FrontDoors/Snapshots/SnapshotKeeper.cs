@@ -14,6 +14,7 @@ internal sealed class SnapshotKeeper(IDescriptorStore store)
 
     public const string Document = "-document-";
     public const string Peer = "-peer-";
+    public const string Taken = "-taken-";
 
     private long _last;
 
@@ -72,6 +73,24 @@ internal sealed class SnapshotKeeper(IDescriptorStore store)
     public bool StorePeer(long number, long peer, SafeSocketFd connection) => store.TryStore($"{NameOf(number)}{Peer}{peer}", [connection]);
 
     public void RemovePeer(long number, long peer) => store.Remove($"{NameOf(number)}{Peer}{peer}");
+
+    /// <summary>Stores that a part of a connection's message is about to be taken out of it.</summary>
+    /// <returns>Whether a successor would know.</returns>
+    public bool StoreTaken(long number, long peer)
+    {
+        try
+        {
+            // A file of its own: a service manager keeps what is one open file once, under its first name.
+            using SafeMemfd mark = Memfd.Create("snapshot taken", MemfdFlags.None);
+            return store.TryStore($"{NameOf(number)}{Taken}{peer}", [mark]);
+        }
+        catch (SyscallException)
+        {
+            return false;
+        }
+    }
+
+    public void RemoveTaken(long number, long peer) => store.Remove($"{NameOf(number)}{Taken}{peer}");
 
     private static string NameOf(long number) => Prefix + number.ToString(CultureInfo.InvariantCulture);
 }

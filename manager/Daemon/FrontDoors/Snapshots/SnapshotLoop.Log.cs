@@ -52,6 +52,20 @@ internal sealed partial class SnapshotLoop
             LogAcceptFailed(Services.Logger, error, suppressed);
     }
 
+    /// <summary>Tells that nobody is let in for the moment.</summary>
+    public void LogPaused(string socket, string reason)
+    {
+        if (_logThrottle.TryEnter(typeof(AdmissionPace), "", out long suppressed))
+            LogAdmissionPaused(Services.Logger, socket, reason, suppressed);
+    }
+
+    /// <summary>Tells that a hand-over waits for numbers for its descriptors.</summary>
+    public void LogShort(string socket, PeerIdentity peer)
+    {
+        if (_logThrottle.TryEnter(typeof(HandedKind), "", out long suppressed))
+            LogNoNumbers(Services.Logger, peer, socket, suppressed);
+    }
+
     /// <summary>Tells that a socket will not outlive this process, though others do.</summary>
     public void LogNotKept(string socket) => LogSocketNotKept(Services.Logger, socket);
 
@@ -81,6 +95,12 @@ internal sealed partial class SnapshotLoop
 
     [LoggerMessage(2114, LogLevel.Error, "Who connected at {Socket} waits: there is no descriptor or memory left to find out who it is, trying again soon ({Suppressed} more such lines held back)")]
     private static partial void LogPeerUnknown(ILogger logger, string socket, long suppressed);
+
+    [LoggerMessage(2115, LogLevel.Warning, "Who connects at {Socket} waits to be let in: {Reason} ({Suppressed} more such lines held back)")]
+    private static partial void LogAdmissionPaused(ILogger logger, string socket, string reason, long suppressed);
+
+    [LoggerMessage(2116, LogLevel.Error, "Hand-over of {Peer} at {Socket} waits: there is no number left for its descriptors, or the kernel does not allow them, trying again soon ({Suppressed} more such lines held back)")]
+    private static partial void LogNoNumbers(ILogger logger, PeerIdentity peer, string socket, long suppressed);
 
     [LoggerMessage(2102, LogLevel.Information, "Snapshot {Snapshot} is not served at {Socket} any more; its VMs go on")]
     private static partial void LogRemoved(ILogger logger, string snapshot, string socket);

@@ -30,7 +30,7 @@ internal sealed partial class SnapshotLoop
             foreach ((SnapshotSocket socket, InheritedSnapshots.Socket former) in sockets)
             {
                 foreach ((long number, SafeSocketFd connection) in former.Peers)
-                    Admit(socket, connection, number, isStored: true, isInherited: true);
+                    Admit(socket, connection, number, isStored: true, former.Taken.Contains(number) ? FormerManager.HadTaken : FormerManager.HadAccepted);
                 former.Peers.Clear();
                 if (_sockets.ContainsValue(socket))
                     socket.Accept();

@@ -61,17 +61,21 @@ internal sealed partial class SnapshotLoop : DoorThread
     /// <summary>Takes a connection on.</summary>
     public void Admit(SnapshotSocket socket, SafeSocketFd connection)
     {
-        // First of all: who was accepted by a manager that is killed now would wait for ever.
+        // First of all: who was accepted by a manager that is killed now would wait for ever. (At a socket that ends, nobody waits: each is refused before the next one is accepted.)
         long number = Keeper.NextNumber();
-        bool isStored = Keeper.StorePeer(socket.Number, number, connection);
-        Admit(socket, connection, number, isStored, isInherited: false);
+        bool isStored = Services.Store.IsPrompt && Keeper.StorePeer(socket.Number, number, connection);
+        Admit(socket, connection, number, isStored, FormerManager.None);
     }
 
     /// <summary>A connection is over.</summary>
-    public void Forget(ulong key)
+    /// <param name="key">Of <see cref="DoorThread.Watch"/>.</param>
+    /// <param name="from">Where it came in.</param>
+    /// <param name="isServed">Whether it was a VM that is served now.</param>
+    public void Forget(ulong key, SnapshotSocket from, bool isServed)
     {
         Unwatch(key);
         _open--;
+        from.Exit(isServed);
         foreach (SnapshotSocket socket in _sockets.Values)
             socket.Resume();
     }
@@ -85,24 +89,26 @@ internal sealed partial class SnapshotLoop : DoorThread
         End();
     }
 
-    private void Admit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, bool isInherited)
+    private void Admit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, FormerManager former)
     {
         if (TryAdmit(connection))
             return;
         _open++;
+        socket.Enter();
         LogUnknown(socket.Options.Path);
-        _ = new UnknownPeer(this, connection, TryAdmit);
+        _ = new UnknownPeer(this, socket, connection, TryAdmit);
 
-        bool TryAdmit(SafeSocketFd waiting) => this.TryAdmit(socket, waiting, number, isStored, isInherited);
+        bool TryAdmit(SafeSocketFd waiting) => this.TryAdmit(socket, waiting, number, isStored, former);
     }
 
-    private bool TryAdmit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, bool isInherited)
+    private bool TryAdmit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, FormerManager former)
     {
         PeerProcess? process = PeerProcess.TryIdentify(connection, out uint uid, out Errno errno);
         if (process is not null)
         {
             _open++;
-            SnapshotPeer peer = new(this, socket, connection, process, number, isStored, isInherited);
+            socket.Enter();
+            SnapshotPeer peer = new(this, socket, connection, process, number, isStored, former);
             Guard(peer, () => peer.Begin(isFull: _open > Services.MaxConnections));
             return true;
         }
@@ -113,7 +119,9 @@ internal sealed partial class SnapshotLoop : DoorThread
         LogTurnedAway($"a process of uid {uid}", socket.Options.Path, errno == Errno.ECHILD
             ? "it is outside the manager's pid namespace, where it can neither be served nor ended, and will hang if it has handed its memory over: end it"
             : "it has gone");
-        Keeper.RemovePeer(socket.Number, number);
+        socket.ChargeStranger();
+        if (isStored)
+            Keeper.RemovePeer(socket.Number, number);
         connection.Dispose();
         return true;
     }

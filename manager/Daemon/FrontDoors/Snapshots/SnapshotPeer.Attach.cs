@@ -55,7 +55,7 @@ internal sealed partial class SnapshotPeer
     private async Task<(HandOverRefusal Reason, string Text)?> TryTakeAsync(MemoryHandOver handOver, SnapshotEntry entry, TenantGrant tenant)
     {
         SnapshotServices services = _loop.Services;
-        if (_isInherited && services.Engine.Sessions().Any(IsOfThisProcess))
+        if (_isInherited && await services.Engine.IsServedAsync(_process.Pid, _process.StartTime, _descriptors.Borrow(handOver.Uffd)!))
             return null;
         if (services.Drain is { IsDraining: true })
             return (HandOverRefusal.Draining, "the manager is being drained and takes no new VMs: use another one, or end the drain");
@@ -123,6 +123,7 @@ internal sealed partial class SnapshotPeer
         if (_isClosed)
             return;
         _isLeaving = false;
+        _isServed = true;
 
         UnixSocket.StopReceiving(_socket);
 

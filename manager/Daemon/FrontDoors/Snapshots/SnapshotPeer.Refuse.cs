@@ -11,6 +11,8 @@ internal sealed partial class SnapshotPeer
 
     private static readonly TimeSpan s_lookAgain = TimeSpan.FromMilliseconds(100);
 
+    private bool _isWhole;
+
     // Nothing can arrive after it was looked whether anything has.
     private void Refuse(HandOverRefusal refusal, string text)
     {
@@ -44,12 +46,12 @@ internal sealed partial class SnapshotPeer
     }
 
     /// <summary>
-    /// Whether it is to be killed: it has handed its memory over and would wait for ever; or it sent what can be no hand-over to a socket that is meant for it. A line of text from a process that
-    /// nobody meant, or one that is not complete, is no reason.
+    /// Whether it is to be killed: it has handed its memory over and would wait for ever; or it sent a whole message without it, or descriptors that are none, to a socket that is meant for it, and
+    /// takes its memory for served. Text alone, from whomever, is no reason.
     /// </summary>
     private bool IsOwedAnEnd(HandOverRefusal refusal)
     {
-        if (refusal == HandOverRefusal.BadMessage || _kinds.Contains(HandedKind.Userfaultfd))
+        if (_wasTaken || _isShort || _kinds.Contains(HandedKind.Userfaultfd) || (refusal == HandOverRefusal.BadMessage && (_isWhole || _descriptors.Count > 0)))
             return true;
         if (!_isTaking && _bytes.Count == 0)
             UnixSocket.PeekFromStart(_socket);

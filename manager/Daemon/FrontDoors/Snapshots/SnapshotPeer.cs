@@ -9,32 +9,31 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 /// The process of a VM, from its connection to its session or its end. Belongs to the front door's thread.
 /// </summary>
 /// <remarks>
-/// <para>What comes is looked at and left in the socket until the VM is a session: the connection alone is enough to begin anew. Only a message that comes in pieces is taken once it is longer than <see cref="MostLookedAt"/> bytes.</para>
+/// <para>What comes is looked at and left in the socket until the VM is a session: the connection alone is enough to begin anew. Only a message that comes in pieces is taken once it is longer than <see cref="MostLookedAt"/> bytes (<c>SnapshotPeer.Receive.cs</c>).</para>
 /// <para>The VMM expects no answer. Once its message is in the socket it takes its memory for served; so who has handed over a userfaultfd and cannot be served is killed, or it would wait for
 /// its first page for ever (<c>SnapshotPeer.Refuse.cs</c>). Who has not loses the connection, and its message fails.</para>
 /// </remarks>
 internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 {
-    // What is only looked at stays charged to the sender, some 800 bytes for each piece however small, and it may have 200 KiB out: who sends byte by byte would
-    // wait for room for ever. So many bytes are at most so many pieces.
-    private const int MostLookedAt = 128;
-
     private readonly SnapshotLoop _loop;
     private readonly SnapshotSocket _listener;
     private readonly SafeSocketFd _socket;
     private readonly PeerProcess _process;
     private readonly long _number;
-    private bool _isStored;
     private readonly bool _isInherited;
+    private readonly bool _wasTaken;
     private readonly ulong _key;
     private readonly List<byte> _bytes = [];
     private readonly List<HandedKind> _kinds = [];
-    private readonly DescriptorSet _descriptors = new();
-    private readonly IHandOverDecoder _decoder;
+    private DescriptorSet _descriptors = new();
+    private IHandOverDecoder _decoder;
+    private bool _isStored;
+    private bool _isMarked;
     private SnapshotEntry? _entry;
     private TenantGrant? _tenant;
     private IDisposable? _place;
-    private bool _isTaking;
+    private long _messageDue;
+    private bool _isServed;
     private bool _isLetIn;
     private bool _isWatched;
     private bool _isAttaching;
@@ -50,12 +49,13 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     /// <param name="process">Who connected.</param>
     /// <param name="number">Under which it is stored.</param>
     /// <param name="isStored">Whether the next manager would find it.</param>
-    /// <param name="isInherited">Whether an earlier manager had accepted it.</param>
-    public SnapshotPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd socket, PeerProcess process, long number, bool isStored, bool isInherited)
+    /// <param name="former">What an earlier manager had to do with it.</param>
+    public SnapshotPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd socket, PeerProcess process, long number, bool isStored, FormerManager former)
     {
         _number = number;
         _isStored = isStored;
-        _isInherited = isInherited;
+        _isInherited = former != FormerManager.None;
+        _isMarked = _wasTaken = former == FormerManager.HadTaken;
         _loop = loop;
         _listener = listener;
         _socket = socket;
@@ -72,6 +72,15 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     /// <param name="isFull">Whether there are as many connections as there may be.</param>
     public void Begin(bool isFull)
     {
+        if (_wasTaken)
+        {
+            if (_loop.Services.Engine.Sessions().Any(IsOfThisProcess))
+                Finish();
+            else
+                Refuse(HandOverRefusal.Incomplete, "the manager before this one ended in the middle of its message");
+            return;
+        }
+
         if (_loop.IsLeaving)
         {
             Stop();
@@ -111,7 +120,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         Epoll.Add(_loop.Poll, _socket, EpollEvents.In | EpollEvents.ReadHangUp | EpollEvents.EdgeTriggered, _key);
         _isWatched = _isLetIn = true;
         _loop.Services.Telemetry.ConnectionOpened(SnapshotDoor.DoorName, TenantName);
-        Deadline = _loop.ExpectWithin(this, _listener.Options.Timeout);
+        Deadline = _messageDue = _loop.ExpectWithin(this, _listener.Options.Timeout);
     }
 
     public void OnReady(EpollEvents events)
@@ -123,9 +132,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
             return;
         }
 
-        while (!_isClosed && !_isAttaching && TryPeek())
-        {
-        }
+        ReceiveAll();
     }
 
     public void OnDeadline()
@@ -133,6 +140,20 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         if (_isCondemned)
         {
             AwaitEnd();
+            return;
+        }
+
+        if (Deadline < _messageDue)
+        {
+            // Which is expected since the beginning.
+            Deadline = _messageDue;
+            ReceiveAll();
+            return;
+        }
+
+        if (_isShort)
+        {
+            Break(ProtocolErrorReason.DescriptorsTruncated, "there was no number left for its descriptors, or the kernel did not allow them");
             return;
         }
 
@@ -156,7 +177,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     /// <summary>Another manager goes on: what is complete is carried to its end, the rest left to that one.</summary>
     public void LeaveToSuccessor()
     {
-        _isLeaving = _isStored;
+        _isLeaving = _isStored && !_isTaking && !_wasTaken;
         Stop();
     }
 
@@ -183,75 +204,11 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         // Never here: close(2) of a file of a file system that the peer serves waits for the peer.
         _loop.Blocking.Close(TenantName, _descriptors);
         if (!_isLeaving)
-            _loop.Keeper.RemovePeer(_listener.Number, _number);
+            Unstore();
         _socket.Dispose();
         _process.Dispose();
         _place?.Dispose();
-        _loop.Forget(_key);
-    }
-
-    /// <returns>Whether there may be more.</returns>
-    private bool TryPeek()
-    {
-        int before = _descriptors.Count;
-        Errno errno = _isTaking
-            ? UnixSocket.Receive(_socket, _loop.ReceiveBuffer, _descriptors, dontWait: true, out ReceivedMessage received)
-            : UnixSocket.Peek(_socket, _loop.ReceiveBuffer, _descriptors, out received);
-        if (errno == Errno.EAGAIN)
-        {
-            // A message that was sent in one piece has been complete before this.
-            if (!_isTaking && _bytes.Count >= MostLookedAt)
-                TakeWhatWasSeen();
-            return false;
-        }
-
-        if (errno != Errno.OK || received.EndOfStream)
-        {
-            if (_bytes.Count > 0)
-                Refuse(HandOverRefusal.Incomplete, "it closed the connection in the middle of its message");
-            else
-                Dispose();
-            return false;
-        }
-
-        for (int i = before; i < _descriptors.Count; i++)
-            _kinds.Add(HandedKinds.Of(_descriptors.Borrow(i)!));
-        _bytes.AddRange(_loop.ReceiveBuffer.AsSpan(0, received.Length));
-        if (received.ControlTruncated)
-            return Break(ProtocolErrorReason.DescriptorsTruncated, "descriptors were lost on the way");
-        if (_bytes.Count > SnapshotLoop.MaxMessage)
-            return Break(ProtocolErrorReason.TooLong, $"its message is longer than {SnapshotLoop.MaxMessage} bytes");
-        HandOverStep step = _decoder.Decode(CollectionsMarshal.AsSpan(_bytes), _kinds);
-        if (step.Refusal is not null)
-            return Break(_kinds.Contains(HandedKind.Userfaultfd) ? ProtocolErrorReason.BadBody : ProtocolErrorReason.BadDescriptor, step.Refusal);
-        if (step.HandOver is null)
-            return true;
-        Take(step.HandOver);
-        return false;
-    }
-
-    // From here on the connection alone is not enough to begin anew: it is not left to the next manager, and closed with this one, which a sender in the middle
-    // of its message finds out.
-    private void TakeWhatWasSeen()
-    {
-        _isTaking = true;
-        _isStored = false;
-        _loop.Keeper.RemovePeer(_listener.Number, _number);
-        using DescriptorSet again = new();
-        for (int left = _bytes.Count; left > 0;)
-        {
-            Errno errno = UnixSocket.Receive(_socket, _loop.ReceiveBuffer.AsSpan(0, Math.Min(left, _loop.ReceiveBuffer.Length)), again, dontWait: true, out ReceivedMessage received);
-            if (errno != Errno.OK || received.Length == 0)
-                throw new SyscallException(errno, "recvmsg", "what was there a moment ago");
-            left -= received.Length;
-        }
-    }
-
-    private bool Break(ProtocolErrorReason reason, string text)
-    {
-        _loop.Services.Telemetry.ProtocolError(SnapshotDoor.DoorName, reason);
-        Refuse(HandOverRefusal.BadMessage, text);
-        return false;
+        _loop.Forget(_key, _listener, _isServed);
     }
 
     private void TurnAway(PeerRefusal reason, HandOverRefusal refusal, string text)

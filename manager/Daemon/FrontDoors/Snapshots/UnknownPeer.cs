@@ -11,16 +11,19 @@ internal sealed class UnknownPeer : IDoorMember
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
 
     private readonly SnapshotLoop _loop;
+    private readonly SnapshotSocket _listener;
     private readonly SafeSocketFd _connection;
     private readonly Func<SafeSocketFd, bool> _admit;
     private readonly ulong _key;
 
     /// <param name="loop">Calls.</param>
+    /// <param name="listener">Where it came in.</param>
     /// <param name="connection">Taken over.</param>
     /// <param name="admit">Tries to take the connection over; false while it is too early.</param>
-    public UnknownPeer(SnapshotLoop loop, SafeSocketFd connection, Func<SafeSocketFd, bool> admit)
+    public UnknownPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd connection, Func<SafeSocketFd, bool> admit)
     {
         _loop = loop;
+        _listener = listener;
         _connection = connection;
         _admit = admit;
         _key = loop.Watch(this);
@@ -37,7 +40,7 @@ internal sealed class UnknownPeer : IDoorMember
     {
         Deadline = 0;
         if (_admit(_connection))
-            _loop.Forget(_key);
+            _loop.Forget(_key, _listener, isServed: false);
         else
             Deadline = _loop.ExpectWithin(this, s_pause);
     }

@@ -67,6 +67,60 @@ public sealed class CondemnedVmTests : IDisposable
         Assert.Empty(host.Telemetry.Kills);
     }
 
+    [Theory]
+    [InlineData("<30>a line for a log", 1, "not a JSON array")]
+    [InlineData(" ", 70_000, "longer than 65536")]
+    public async Task Text_without_any_memory_at_a_socket_that_is_meant_for_its_sender_costs_the_connection_alone(string text, int times, string reason)
+    {
+        await using SnapshotHost host = await SnapshotHost.StartAsync();
+        using EmulatedVm vm = EmulatedVm.Boot(host).Connect();
+
+        // The rest of what is too long may fail.
+        vm.Send(string.Concat(Enumerable.Repeat(text, times)));
+
+        Eventually.True(() => host.Log.Text.Contains("2105 Peer turned away", StringComparison.Ordinal), "the refusal");
+        Assert.Contains(reason, host.Log.Text, StringComparison.Ordinal);
+        Eventually.True(() => host.Telemetry.Open == 0, "the end of the connection");
+        Assert.Single(host.Telemetry.Errors);
+        Assert.False(vm.Client.HasExited);
+        Assert.Empty(host.Telemetry.Kills);
+    }
+
+    [SkippableFact]
+    public async Task Hand_over_for_whose_userfaultfd_there_is_no_number_is_looked_at_again_and_served()
+    {
+        Require.Root();
+        await using DaemonProcess daemon = await StartAsync(null);
+        using EmulatedVm vm = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes);
+        using (EmulatedVm warm = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes).HandOver())
+            Assert.Equal(0, warm.Client.ReadByte(warm.Start));
+        await daemon.WaitForLogAsync("the process is gone");
+        int before = Sockets(daemon);
+        ConnectAndBeLetIn(daemon, vm, before);
+        Limit(daemon, 1);
+        Assert.Equal(Errno.OK, vm.Send(vm.Message(), vm.Uffd));
+        await daemon.WaitForLogAsync("there is no number left for its descriptors");
+        Assert.False(vm.Client.HasExited);
+        Limit(daemon, 4096);
+        Assert.Equal(0, vm.Client.ReadByte(vm.Start));
+        Assert.DoesNotContain(daemon.LogLines, line => line.Contains("VM killed", StringComparison.Ordinal));
+    }
+
+    [SkippableFact]
+    public async Task Vm_for_whose_userfaultfd_no_number_comes_free_is_killed_when_its_time_is_over()
+    {
+        Require.Root();
+        await using DaemonProcess daemon = await StartAsync(null, "5s");
+        using EmulatedVm vm = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes);
+        int before = Sockets(daemon);
+        ConnectAndBeLetIn(daemon, vm, before);
+        Limit(daemon, 1);
+        Assert.Equal(Errno.OK, vm.Send(vm.Message(), vm.Uffd));
+        vm.AssertKilled();
+        await daemon.WaitForLogAsync("VM killed at its hand-over");
+        Limit(daemon, 4096);
+    }
+
     [SkippableFact]
     public async Task Vm_that_cannot_be_killed_waits_and_reads_no_zeros()
     {
@@ -131,7 +185,7 @@ public sealed class CondemnedVmTests : IDisposable
 
     private string Socket => _directory.Combine("fc.sock");
 
-    private Task<DaemonProcess> StartAsync(uint? uid)
+    private Task<DaemonProcess> StartAsync(uint? uid, string timeout = "10s")
     {
         _directory.WriteFile("mem.bin", new byte[SnapshotHost.ImageBytes]);
         return DaemonProcess.StartAsync(
@@ -139,7 +193,7 @@ public sealed class CondemnedVmTests : IDisposable
             {
               "policies": { "vm": { "source": { "kind": "client" } } },
               "tenants": { "vms": { "default": true, "defaultPolicy": "vm", "sourceDirectories": ["{{_directory.Path}}"] } },
-              "snapshots": { "web": { "image": "mem.bin", "tenant": "vms", "socket": "{{Socket}}", "mode": "0666" } }
+              "snapshots": { "web": { "image": "mem.bin", "tenant": "vms", "socket": "{{Socket}}", "mode": "0666", "timeout": "{{timeout}}" } }
             }
             """,
             uid: uid);
@@ -147,6 +201,19 @@ public sealed class CondemnedVmTests : IDisposable
 
     private static int Userfaultfds(DaemonProcess daemon) =>
         Directory.GetFileSystemEntries($"/proc/{daemon.Pid}/fd").Count(path => new FileInfo(path).LinkTarget == "anon_inode:[userfaultfd]");
+
+    private void ConnectAndBeLetIn(DaemonProcess daemon, EmulatedVm vm, int before)
+    {
+        vm.Connect();
+        Eventually.True(() => Sockets(daemon) > before, "the connection in the table");
+        using EmulatedVm next = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes).Connect();
+
+        // Accepted after it, by the same thread; so it is watched by now.
+        Eventually.True(() => Sockets(daemon) > before + 1, "the next one");
+    }
+
+    private static int Sockets(DaemonProcess daemon) =>
+        Directory.GetFileSystemEntries($"/proc/{daemon.Pid}/fd").Count(path => new FileInfo(path).LinkTarget?.StartsWith("socket:", StringComparison.Ordinal) == true);
 
     private static int[] FreeNumbers(DaemonProcess daemon)
     {

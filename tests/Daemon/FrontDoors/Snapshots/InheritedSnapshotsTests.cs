@@ -31,6 +31,9 @@ public sealed class InheritedSnapshotsTests : IDisposable
         far.Dispose();
         _stored.Add(new StoredDescriptor("snapshot-5-peer-12", near));
 
+        _stored.Add(new StoredDescriptor("snapshot-5-taken-12", Memfd.Create("mark", MemfdFlags.None)));
+        _stored.Add(new StoredDescriptor("snapshot-5-taken-11", Memfd.Create("mark", MemfdFlags.None)));
+
         using InheritedSnapshots inherited = InheritedSnapshots.From(_stored);
 
         InheritedSnapshots.Socket socket = Assert.Single(inherited.Sockets);
@@ -39,7 +42,8 @@ public sealed class InheritedSnapshotsTests : IDisposable
         Assert.Equal(("late", 7u, "/cg"), (options.Image, Assert.Single(options.Match.Uids), Assert.Single(options.Match.Cgroups)));
         Assert.Equal(new SnapshotProcess(4, 99), Assert.Single(options.Match.Processes));
         Assert.Equal(TimeSpan.FromSeconds(2.5), options.Socket.Timeout);
-        Assert.Equal(["snapshot-5-document-7"], inherited.Orphans);
+        Assert.Equal(["snapshot-5-document-7", "snapshot-5-taken-11"], inherited.Orphans);
+        Assert.Contains(12, socket.Taken);
         Assert.Equal(12, inherited.LastNumber);
         Assert.Empty(inherited.Problems);
     }
@@ -52,6 +56,7 @@ public sealed class InheritedSnapshotsTests : IDisposable
     [InlineData("snapshot-1-peer-x")]
     [InlineData("snapshot-1-colour-2")]
     [InlineData("snapshot-1-peer-2-3")]
+    [InlineData("snapshot-1-taken-x")]
     public void Name_that_is_none_is_told_and_its_descriptor_closed(string name)
     {
         _stored.Add(new StoredDescriptor(name, EventFd.Create()));

@@ -44,7 +44,7 @@ public sealed class RefusedVmTests
         Eventually.True(() => host.Telemetry.Open == 0, "the end of the connection");
         using (EmulatedVm warm = EmulatedVm.Boot(host).Connect())
         {
-            warm.Send("x");
+            warm.Send("x", warm.Uffd);
             warm.AssertKilled();
         }
 

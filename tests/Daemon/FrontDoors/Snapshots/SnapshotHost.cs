@@ -25,7 +25,7 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     private readonly SnapshotDoor _door;
     private bool _stopped;
 
-    private SnapshotHost(string snapshots, string limits, IReadOnlyList<StoredDescriptor> inherited, IDescriptorStore store)
+    private SnapshotHost(string snapshots, string limits, IReadOnlyList<StoredDescriptor> inherited, IDescriptorStore store, int maxConnections)
     {
         Image = new byte[ImageBytes];
         new Random(7).NextBytes(Image);
@@ -36,7 +36,7 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
         Tenants = new TenantCatalog(configuration);
         _door = new SnapshotDoor(
             new SnapshotServices(
-                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, store, MaxConnections: 64),
+                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, store, maxConnections),
             configuration.Snapshots,
             InheritedSnapshots.From(inherited));
     }
@@ -69,9 +69,10 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     /// <param name="limits">JSON of the tenant's limits.</param>
     /// <param name="inherited">What a manager before it stored; taken over.</param>
     /// <param name="store">What it stores goes there; by default nobody keeps anything.</param>
-    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "", IReadOnlyList<StoredDescriptor>? inherited = null, IDescriptorStore? store = null)
+    /// <param name="maxConnections">Of all sockets together.</param>
+    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "", IReadOnlyList<StoredDescriptor>? inherited = null, IDescriptorStore? store = null, int maxConnections = 64)
     {
-        SnapshotHost host = new(snapshots, limits, inherited ?? [], store ?? NullDescriptorStore.Instance);
+        SnapshotHost host = new(snapshots, limits, inherited ?? [], store ?? NullDescriptorStore.Instance, maxConnections);
         host.Engine.Start();
         await host._door.StartAsync();
         return host;

@@ -1,0 +1,130 @@
+using System.Runtime.InteropServices;
+using UffdManager.Daemon.Hosting;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.FrontDoors.Snapshots;
+
+/// <content>How its message comes in.</content>
+internal sealed partial class SnapshotPeer
+{
+    // What is only looked at stays charged to the sender, some 800 bytes for each piece however small, and it may have 200 KiB out: who sends byte by byte would
+    // wait for room for ever. So many bytes are at most so many pieces.
+    private const int MostLookedAt = 128;
+
+    private bool _isTaking;
+    private bool _isShort;
+
+    private void ReceiveAll()
+    {
+        while (!_isClosed && !_isCondemned && !_isAttaching && TryReceive())
+        {
+        }
+    }
+
+    /// <returns>Whether there may be more.</returns>
+    private bool TryReceive()
+    {
+        int before = _descriptors.Count;
+        Errno errno = _isTaking
+            ? UnixSocket.Receive(_socket, _loop.ReceiveBuffer, _descriptors, dontWait: true, out ReceivedMessage received)
+            : UnixSocket.Peek(_socket, _loop.ReceiveBuffer, _descriptors, out received);
+        if (errno == Errno.EAGAIN)
+        {
+            // A message that was sent in one piece has been complete before this.
+            if (!_isTaking && _bytes.Count >= MostLookedAt)
+                TakeWhatWasSeen();
+            return false;
+        }
+
+        if (errno != Errno.OK || received.EndOfStream)
+        {
+            if (_bytes.Count > 0)
+                Refuse(HandOverRefusal.Incomplete, "it closed the connection in the middle of its message");
+            else
+                Dispose();
+            return false;
+        }
+
+        if (received.ControlTruncated && !_isTaking)
+        {
+            LookAgain();
+            return false;
+        }
+
+        _isShort = received.ControlTruncated;
+        for (int i = before; i < _descriptors.Count; i++)
+            _kinds.Add(HandedKinds.Of(_descriptors.Borrow(i)!));
+        _bytes.AddRange(_loop.ReceiveBuffer.AsSpan(0, received.Length));
+        if (_isShort)
+            return Break(ProtocolErrorReason.DescriptorsTruncated, "descriptors were lost on the way: there was no number left for them, or the kernel did not allow them");
+        if (_isTaking)
+            StoreTaken();
+        if (_bytes.Count > SnapshotLoop.MaxMessage)
+            return Break(ProtocolErrorReason.TooLong, $"its message is longer than {SnapshotLoop.MaxMessage} bytes");
+        HandOverStep step = _decoder.Decode(CollectionsMarshal.AsSpan(_bytes), _kinds);
+        if (step.Refusal is not null)
+        {
+            _isWhole = step.IsWhole;
+            return Break(_kinds.Contains(HandedKind.Userfaultfd) ? ProtocolErrorReason.BadBody : ProtocolErrorReason.BadDescriptor, step.Refusal);
+        }
+
+        if (step.HandOver is null)
+            return true;
+        Take(step.HandOver);
+        return false;
+    }
+
+    // The kernel gave what it had numbers for. All of it is in the socket still: it is looked at anew when there may be some.
+    private void LookAgain()
+    {
+        if (!_isShort)
+            _loop.LogShort(_listener.Options.Path, _process.Identity);
+        _isShort = true;
+        DescriptorSet part = _descriptors;
+        _descriptors = new DescriptorSet();
+        _loop.Blocking.Close(TenantName, part);
+        _kinds.Clear();
+        _bytes.Clear();
+        _decoder = _loop.Services.NewDecoder();
+        UnixSocket.PeekFromStart(_socket);
+        if (_loop.DueIn(s_lookAgain) < _messageDue)
+            Deadline = _loop.ExpectWithin(this, s_lookAgain);
+    }
+
+    // From here on the connection alone is not enough to begin anew. What is taken had been looked at: its descriptors are here already.
+    private void TakeWhatWasSeen()
+    {
+        _isTaking = true;
+        StoreTaken();
+        UnixSocket.Discard(_socket, _bytes.Count);
+        if (_isStored && !_isMarked)
+        {
+            // It has handed nothing over. The connection is closed with this manager, which a sender in the middle of its message finds out.
+            _loop.Keeper.RemovePeer(_listener.Number, _number);
+            _isStored = false;
+        }
+    }
+
+    // A successor cannot serve it any more, and must know that it is to be ended: its last piece may have been sent.
+    private void StoreTaken()
+    {
+        if (!_isMarked && _isStored && _kinds.Contains(HandedKind.Userfaultfd))
+            _isMarked = _loop.Keeper.StoreTaken(_listener.Number, _number);
+    }
+
+    private bool Break(ProtocolErrorReason reason, string text)
+    {
+        _loop.Services.Telemetry.ProtocolError(SnapshotDoor.DoorName, reason);
+        Refuse(HandOverRefusal.BadMessage, text);
+        return false;
+    }
+
+    private void Unstore()
+    {
+        if (_isStored)
+            _loop.Keeper.RemovePeer(_listener.Number, _number);
+        if (_isMarked)
+            _loop.Keeper.RemoveTaken(_listener.Number, _number);
+        _isStored = _isMarked = false;
+    }
+}

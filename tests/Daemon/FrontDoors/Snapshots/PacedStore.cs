@@ -1,0 +1,56 @@
+using System.Collections.Concurrent;
+using UffdManager.Engine.State;
+using UffdManager.Linux;
+
+namespace UffdManager.Daemon.Tests.FrontDoors.Snapshots;
+
+/// <summary>A service manager's store of which the test says how far behind it is; remembers names, and keeps nothing.</summary>
+internal sealed class PacedStore : IDescriptorStore
+{
+    private volatile bool _isBehind;
+    private volatile bool _isFull;
+    private int _barriers;
+
+    public ConcurrentQueue<string> Stored { get; } = new();
+
+    public ConcurrentQueue<string> Removed { get; } = new();
+
+    public int Barriers => Volatile.Read(ref _barriers);
+
+    public bool IsFull
+    {
+        get => _isFull;
+        set => _isFull = value;
+    }
+
+    public bool IsKept => false;
+
+    public bool IsPrompt => !_isBehind;
+
+    public bool IsBehind
+    {
+        get => _isBehind;
+        set => _isBehind = value;
+    }
+
+    /// <summary>Connections among what was stored.</summary>
+    public int Peers => Stored.Count(name => name.Contains("-peer-", StringComparison.Ordinal));
+
+    public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)
+    {
+        if (IsFull)
+            return false;
+        Stored.Enqueue(name);
+        return true;
+    }
+
+    public void Remove(string name) => Removed.Enqueue(name);
+
+    public Task SettleAsync() => Task.CompletedTask;
+
+    public Task<bool> SynchronizeAsync(TimeSpan patience)
+    {
+        Interlocked.Increment(ref _barriers);
+        return Task.FromResult(true);
+    }
+}
