@@ -92,6 +92,8 @@ public sealed class ModelClient : IAsyncDisposable
 
     private async Task WriteAsync(string order)
     {
+        lock (_output)
+            _output.Append(CultureInfo.InvariantCulture, $"at={Stopwatch.GetTimestamp()} > {order}\n");
         try
         {
             await _process.StandardInput.WriteLineAsync(order);
@@ -128,12 +130,28 @@ public sealed class ModelClient : IAsyncDisposable
     private async Task FailAsync(string what)
     {
         string state = "";
-        if (_process.HasExited)
+        if (await HasEndedAsync())
             await _end.WaitAsync(s_deadline);
         else
             state = "\n" + WaitingThreads();
         string exit = _process.HasExited ? $" (exit code {_process.ExitCode})" : "";
         Assert.Fail($"the client of session {Session}: {what}{exit}:\n{this}{state}");
+    }
+
+    // Who closes its pipes may still be on its way out.
+    private async Task<bool> HasEndedAsync()
+    {
+        using CancellationTokenSource patience = new(TimeSpan.FromSeconds(2));
+        try
+        {
+            await _process.WaitForExitAsync(patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // It says something else, or nothing.
+        }
+
+        return _process.HasExited;
     }
 
     // Where each thread of it and of its children is in the kernel.

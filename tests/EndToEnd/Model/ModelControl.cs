@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -8,7 +9,10 @@ namespace UffdManager.EndToEnd.Tests.Model;
 /// <summary>The control socket of a manager that may die at any moment.</summary>
 public sealed class ModelControl : IDisposable
 {
+    private const int Remembered = 60;
+
     private readonly HttpClient _http;
+    private readonly Queue<string> _journal = [];
 
     /// <param name="socket">Path of the control socket.</param>
     public ModelControl(string socket)
@@ -38,6 +42,46 @@ public sealed class ModelControl : IDisposable
     /// <returns>Null when the manager was lost before it had answered.</returns>
     public async Task<ModelAnswer?> AskAsync(HttpMethod method, string path, string? body = null)
     {
+        long began = Stopwatch.GetTimestamp();
+        return Noted(method, path, began, await AnswerAsync(method, path, body));
+    }
+
+    /// <summary>Asks, and reads an answer of many lines.</summary>
+    /// <param name="path">What is posted to.</param>
+    /// <param name="body">JSON.</param>
+    /// <param name="onLine">Called for each line while there may be more.</param>
+    /// <returns>The last line, or the problem; null when the manager was lost before its last line.</returns>
+    public async Task<ModelAnswer?> StreamAsync(string path, string body, Func<JsonElement, Task> onLine)
+    {
+        long began = Stopwatch.GetTimestamp();
+        return Noted(HttpMethod.Post, path, began, await LastLineAsync(path, body, onLine));
+    }
+
+    /// <summary>The last requests and what was answered, with the time by the clock of the clients' reports.</summary>
+    public override string ToString()
+    {
+        lock (_journal)
+            return string.Join('\n', _journal);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _http.Dispose();
+
+    private ModelAnswer? Noted(HttpMethod method, string path, long began, ModelAnswer? answer)
+    {
+        string said = answer is null ? "no answer" : $"{(int)answer.Status}, {answer.Text.Length} bytes: {(answer.Text.Length > 200 ? answer.Text[..200] : answer.Text)}";
+        lock (_journal)
+        {
+            _journal.Enqueue($"at={began}..{Stopwatch.GetTimestamp()} {method} {path}: {said}");
+            if (_journal.Count > Remembered)
+                _journal.Dequeue();
+        }
+
+        return answer;
+    }
+
+    private async Task<ModelAnswer?> AnswerAsync(HttpMethod method, string path, string? body)
+    {
         try
         {
             using HttpRequestMessage request = Request(method, path, body);
@@ -50,12 +94,7 @@ public sealed class ModelControl : IDisposable
         }
     }
 
-    /// <summary>Asks, and reads an answer of many lines.</summary>
-    /// <param name="path">What is posted to.</param>
-    /// <param name="body">JSON.</param>
-    /// <param name="onLine">Called for each line while there may be more.</param>
-    /// <returns>The last line, or the problem; null when the manager was lost before its last line.</returns>
-    public async Task<ModelAnswer?> StreamAsync(string path, string body, Func<JsonElement, Task> onLine)
+    private async Task<ModelAnswer?> LastLineAsync(string path, string body, Func<JsonElement, Task> onLine)
     {
         try
         {
@@ -79,9 +118,6 @@ public sealed class ModelControl : IDisposable
             return null;
         }
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _http.Dispose();
 
     private static HttpRequestMessage Request(HttpMethod method, string path, string? body) =>
         new(method, path) { Content = body is null ? null : new StringContent(body, Encoding.UTF8, "application/json") };

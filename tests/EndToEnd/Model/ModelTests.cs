@@ -43,7 +43,15 @@ public sealed class ModelTests(ITestOutputHelper output)
         List<ModelClient> clients = [];
         try
         {
-            await RunAsync(manager, world, clients, new Random(seed), huge);
+            using ModelControl control = new(Path.Combine(manager.Directory, "control.sock"));
+            try
+            {
+                await RunAsync(manager, world, control, clients, new Random(seed), huge);
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                throw new InvalidOperationException($"{e.Message}\nrequests:\n{control}", e);
+            }
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -59,9 +67,8 @@ public sealed class ModelTests(ITestOutputHelper output)
         Assert.Equal(0, await manager.StopAsync());
     }
 
-    private async Task RunAsync(SupervisedManager manager, ModelWorld world, List<ModelClient> clients, Random random, bool huge)
+    private async Task RunAsync(SupervisedManager manager, ModelWorld world, ModelControl control, List<ModelClient> clients, Random random, bool huge)
     {
-        using ModelControl control = new(Path.Combine(manager.Directory, "control.sock"));
         foreach (string image in world.Images())
         {
             ModelAnswer? added = await control.AskAsync(HttpMethod.Post, "v1/images", image);
