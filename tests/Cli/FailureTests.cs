@@ -89,6 +89,25 @@ public sealed class FailureTests
         Assert.DoesNotContain("   at ", command.Error, StringComparison.Ordinal);
     }
 
+    /// <remarks>
+    /// A manager that is killed after it has done what was asked, and before it says so: its successor must not be asked for the same. Asked again for changed pages it would
+    /// have forgotten which ones.
+    /// </remarks>
+    [Theory]
+    [InlineData("session track pages 1 --reset", "POST")]
+    [InlineData("session track start 1", "POST")]
+    [InlineData("session track stop 1", "DELETE")]
+    [InlineData("session snapshot 1 --out /tmp/never", "POST")]
+    [InlineData("image remove one", "DELETE")]
+    [InlineData("loglevel debug", "PUT")]
+    public async Task What_changes_something_is_asked_for_once_though_the_answer_is_lost(string line, string method)
+    {
+        using FakeControl control = new FakeControl().AnswerBytes("*", "");
+        Uffdctl command = await Uffdctl.RunAsync(control, line.Split(' '));
+        Assert.Equal(69, command.ExitCode);
+        Assert.Single(control.Requests, request => request.Method == method);
+    }
+
     [Fact]
     public async Task Document_with_null_where_something_must_be_exits_76()
     {

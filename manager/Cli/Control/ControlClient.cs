@@ -138,7 +138,8 @@ internal sealed class ControlClient(string socketPath, TimeSpan timeout) : IDisp
     // The caller owns the answer, whose status says success.
     private async Task<HttpResponseMessage> OpenAsync(HttpMethod method, string path, HttpContent? body, CancellationToken cancel)
     {
-        using HttpRequestMessage request = new(method, path) { Content = body };
+        // A request without any content is repeated behind our back when the connection ends before an answer. Who was asked may have done it all the same, and a successor would do it again.
+        using HttpRequestMessage request = new(method, path) { Content = body ?? (method == HttpMethod.Get ? null : new ByteArrayContent([])) };
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("*/*"));
         HttpResponseMessage response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel);
         try
