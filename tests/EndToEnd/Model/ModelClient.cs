@@ -37,6 +37,7 @@ public sealed class ModelClient : IAsyncDisposable
             UseShellExecute = false,
         };
         ModelClient client = new(Process.Start(start)!);
+        client.Note($"{ModelSettings.Client} {string.Join(' ', start.ArgumentList)}");
         try
         {
             string line = await client.AwaitAnswerAsync("attached ");
@@ -92,8 +93,7 @@ public sealed class ModelClient : IAsyncDisposable
 
     private async Task WriteAsync(string order)
     {
-        lock (_output)
-            _output.Append(CultureInfo.InvariantCulture, $"at={Stopwatch.GetTimestamp()} > {order}\n");
+        Note($"> {order}");
         try
         {
             await _process.StandardInput.WriteLineAsync(order);
@@ -103,6 +103,13 @@ public sealed class ModelClient : IAsyncDisposable
         {
             await FailAsync($"it does not take the order \"{order}\"");
         }
+    }
+
+    // With the time by the clock of its own reports.
+    private void Note(string line)
+    {
+        lock (_output)
+            _output.Append(CultureInfo.InvariantCulture, $"at={Stopwatch.GetTimestamp()} {line}\n");
     }
 
     private async Task<string> AwaitAnswerAsync(string wanted)

@@ -119,6 +119,7 @@ public sealed class ModelControl : IDisposable
         }
     }
 
+    // Without any content it would be repeated behind our back when a manager ends before it has answered: it may have done what it was asked for.
     private static HttpRequestMessage Request(HttpMethod method, string path, string? body) =>
-        new(method, path) { Content = body is null ? null : new StringContent(body, Encoding.UTF8, "application/json") };
+        new(method, path) { Content = new StringContent(body ?? "", Encoding.UTF8, "application/json") };
 }
