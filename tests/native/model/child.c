@@ -25,8 +25,8 @@ static void introduce(void)
 	watch_end();
 }
 
-/* Who was forked while the manager was being killed reads zeros until the next one kills it: nobody has
- * its userfaultfd. Its mailbox says so, if nobody has read it yet. */
+/* Who was forked while the manager was being killed reads zeros until the next one kills it: nobody
+ * has its userfaultfd. Its mailbox says so, if nobody has read it yet. */
 static void doubt(void)
 {
 	(void)fork_read_mailbox(model.mailbox);

@@ -59,7 +59,8 @@ static void tell(void)
 			listed += (change & CHANGE_LISTED) != 0;
 			missing += owed && !(change & CHANGE_LISTED);
 		}
-		printf("worker lists: of region %u at %p %u pages have changed, %u are listed, %u are "
+		printf("worker lists: of region %u at %p %u pages have changed, %u are listed, %u "
+		       "are "
 		       "missing\n",
 		       i, (void *)region->base, changed, listed, missing);
 	}
