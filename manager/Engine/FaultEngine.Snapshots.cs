@@ -11,7 +11,8 @@ public sealed partial class FaultEngine
 {
     /// <summary>
     /// Writes the memory of a session as it is at one instant, while its client runs on: everything is write-protected, and a page that is to be written is saved before
-    /// the write goes on. The file holds all regions but mailboxes, one behind the other by address.
+    /// the write goes on. The file holds all regions but mailboxes: where all of them show one source, each page at its offset there, and what they do not show of it is
+    /// a hole; else one region behind the other by address.
     /// </summary>
     /// <param name="session">Whose.</param>
     /// <param name="request">Where to.</param>
@@ -55,7 +56,8 @@ public sealed partial class FaultEngine
             return new SnapshotReport(
                 result.Error,
                 snapshot.TakenAt,
-                [.. snapshot.Regions.Select(region => new SnapshotRegion(region.Start, region.End - region.Start, region.PageBytes, region.FileOffset, region.IsShared))]);
+                [.. snapshot.Regions.Select(region => new SnapshotRegion(region.Start, region.End - region.Start, region.PageBytes, region.FileOffset, region.IsShared))],
+                snapshot.Layout?.Layout ?? SnapshotLayout.Address);
         }
         finally
         {
@@ -123,5 +125,5 @@ public sealed partial class FaultEngine
         return memory;
     }
 
-    private static SnapshotReport Refused(EngineError error) => new(error, 0, []);
+    private static SnapshotReport Refused(EngineError error) => new(error, 0, [], SnapshotLayout.Address);
 }

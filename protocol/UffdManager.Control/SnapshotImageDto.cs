@@ -24,6 +24,9 @@ public sealed record SnapshotImageDto
     /// <summary>What a diff is to be laid over; null for a full image.</summary>
     public required string? Base { get; init; }
 
+    /// <summary>By what the regions lie in it: <c>source</c>, each page at its offset in the file that all of them show; <c>address</c>, one region behind the other.</summary>
+    public required string Layout { get; init; }
+
     /// <summary>By address.</summary>
     public required IReadOnlyList<SnapshotRegionDto> Regions { get; init; }
 }

@@ -78,7 +78,7 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
                 session, request.BufferBytes is { } bytes ? wanted with { BufferBytes = bytes } : wanted, snapshot.Progress, cancel.Token);
             error = report.Error;
             if (error is null)
-                file.Publish(Describe(session, report, request.Base));
+                file.Publish(Describe(session, report, request.Base, FileIo.Stat(file.Output).Size));
         }
         catch (SyscallException failure)
         {
@@ -110,7 +110,7 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
         return error;
     }
 
-    private byte[] Describe(Session session, SnapshotReport report, string? baseName) => JsonSerializer.SerializeToUtf8Bytes(
+    private byte[] Describe(Session session, SnapshotReport report, string? baseName, long bytes) => JsonSerializer.SerializeToUtf8Bytes(
         new SnapshotImageDto
         {
             Version = 1,
@@ -118,8 +118,9 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
             Pid = session.Pid,
             Tenant = session.Tenant.Name,
             TakenAt = Words.Time(WallClock.At(report.TakenAt, time)),
-            Bytes = report.Regions.Sum(region => (long)region.Length),
+            Bytes = bytes,
             Base = baseName,
+            Layout = report.Layout == SnapshotLayout.Source ? "source" : "address",
             Regions =
             [
                 .. report.Regions.Select(region => new SnapshotRegionDto

@@ -186,29 +186,27 @@ internal sealed partial class FaultLoop
     private static WriteProtectStep TakeSnapshot(Snapshot snapshot, out EngineResult? failure)
     {
         failure = null;
-        List<FrozenRegion> regions = [];
-        long offset = 0;
-        foreach (Region region in snapshot.Session.Regions.All)
-        {
-            if ((region.Flags & RegionFlags.Mailbox) != 0)
-            {
-                continue;
-            }
-
-            bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
-            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.Tells && snapshot.Presence.IsCurrent(region)
-                && ((region.Image is not null && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
-            regions.Add(new FrozenRegion(region.Start, region.End, region.PageBytes, offset, isShared, !isReported));
-            offset += (long)region.Length;
-        }
-
-        if (regions.Count == 0)
+        Region[] live = [.. snapshot.Session.Regions.All.Where(region => (region.Flags & RegionFlags.Mailbox) == 0)];
+        if (live.Length == 0)
         {
             failure = new EngineResult(new EngineError(EngineErrorKind.NotFound, Errno.ENOENT, "the session has no region"));
             return WriteProtectStep.Failed;
         }
 
-        snapshot.Take([.. regions], MonotonicClock.NowNanoseconds);
+        FrozenLayout layout = FrozenLayout.Of(live);
+        FrozenRegion[] regions = new FrozenRegion[live.Length];
+        long page = 0;
+        for (int index = 0; index < live.Length; index++)
+        {
+            Region region = live[index];
+            bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
+            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.Tells && snapshot.Presence.IsCurrent(region)
+                && ((region.Image is not null && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
+            regions[index] = new FrozenRegion(region.Start, region.End, region.PageBytes, page, layout.Offsets[index], isShared, !isReported);
+            page = regions[index].PageIndexOf(region.End);
+        }
+
+        snapshot.Take(regions, layout, MonotonicClock.NowNanoseconds);
         return WriteProtectStep.Done;
     }
 }

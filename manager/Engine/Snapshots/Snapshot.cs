@@ -59,6 +59,9 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Of the instant, by address; empty before. Any thread.</summary>
     public IReadOnlyList<FrozenRegion> Regions => _regions;
 
+    /// <summary>Where in the image they lie; null before. Any thread.</summary>
+    public FrozenLayout? Layout { get; private set; }
+
     /// <summary>The instant, monotonic nanoseconds; 0 before.</summary>
     public long TakenAt { get; private set; }
 
@@ -113,15 +116,14 @@ internal sealed class Snapshot : IDisposable
 
     /// <summary>This is the instant.</summary>
     /// <exception cref="SyscallException">No memory.</exception>
-    public void Take(FrozenRegion[] regions, long now)
+    public void Take(FrozenRegion[] regions, FrozenLayout layout, long now)
     {
-        FrozenRegion last = regions[^1];
-        long bytes = last.OffsetOf(last.End);
-        _readBytes = PageSize.AlignUp((ulong)(bytes / PageSize.Base), (ulong)PageSize.Base);
+        long pages = regions[^1].PageIndexOf(regions[^1].End);
+        _readBytes = PageSize.AlignUp((ulong)pages, (ulong)PageSize.Base);
         _read = NativePages.Map(_readBytes);
-        _regions = regions;
+        (_regions, Layout) = (regions, layout);
         TakenAt = now;
-        Progress.Taken(now, bytes, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
+        Progress.Taken(now, pages * PageSize.Base, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
     }
 
     /// <summary>Everything has to be protected anew, because it has moved meanwhile.</summary>
@@ -340,5 +342,5 @@ internal sealed class Snapshot : IDisposable
         }
     }
 
-    private static nuint IndexOf(FrozenRegion region, ulong page) => (nuint)(region.OffsetOf(page) / PageSize.Base);
+    private static nuint IndexOf(FrozenRegion region, ulong page) => (nuint)region.PageIndexOf(page);
 }

@@ -1,3 +1,4 @@
+using UffdManager.Engine.Sources;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Snapshots;
@@ -40,16 +41,16 @@ internal sealed class SnapshotCopy
     /// <returns>Completes, without ever failing, when no thread of it is left. What goes wrong ends the snapshot.</returns>
     public static Task Start(Snapshot snapshot, SnapshotRequest request, SafeFile? memory)
     {
-        long total = snapshot.Progress.TotalBytes;
-        if (request.Base is { } baseImage && PageSize.AlignUp((ulong)baseImage.Length, (ulong)PageSize.Base) != (ulong)total)
+        FrozenLayout layout = snapshot.Layout!;
+        if (request.Base is { } baseImage && !IsImageOf(baseImage, layout))
         {
-            snapshot.Fail(EngineErrorKind.Invalid, Errno.EINVAL, $"{baseImage.Description} has {baseImage.Length} bytes and the regions of the session have {total}: it is no image of them");
+            snapshot.Fail(EngineErrorKind.Invalid, Errno.EINVAL, $"{baseImage.Description} has {baseImage.Length} bytes and the image of the session has {layout.End}: it is no image of it");
             return Task.CompletedTask;
         }
 
         try
         {
-            Memfd.Truncate(request.Output, total);
+            Memfd.Truncate(request.Output, (long)Pages(request.Base?.Length ?? layout.Bytes));
             SnapshotCopy copy = new(snapshot, request, memory);
             copy.StartThreads();
             return copy._over.Task;
@@ -60,6 +61,13 @@ internal sealed class SnapshotCopy
             return Task.CompletedTask;
         }
     }
+
+    // A source may go on behind what the client shows of it; regions one behind the other are all that there is.
+    private static bool IsImageOf(PageSource baseImage, FrozenLayout layout) => layout.Layout == SnapshotLayout.Source
+        ? Pages(baseImage.Length) >= (ulong)layout.End
+        : Pages(baseImage.Length) == (ulong)layout.End;
+
+    private static ulong Pages(long bytes) => PageSize.AlignUp((ulong)bytes, (ulong)PageSize.Base);
 
     // One that cannot be started leaves nobody who waits for it.
     private void StartThreads()

@@ -280,7 +280,7 @@ internal sealed class SnapshotReader : IDisposable
         }
 
         Publish(end);
-        _snapshot.Progress.Done(run.Region.OffsetOf(end));
+        _snapshot.Progress.Done(run.Region.PageIndexOf(end) * Page);
         return true;
     }
 
@@ -327,7 +327,7 @@ internal sealed class SnapshotReader : IDisposable
     }
 
     private Span<byte> SavedFlags(FrozenRegion region, ulong start, ulong length) =>
-        NativePages.AsSpan(_saved + (nuint)(region.OffsetOf(start) / Page), (int)(length / Page));
+        NativePages.AsSpan(_saved + (nuint)region.PageIndexOf(start), (int)(length / Page));
 
     private void Emit(WriteItem item, int at, int length, long fileOffset) => item.AddPages(at, length, fileOffset, _hasBase);
 

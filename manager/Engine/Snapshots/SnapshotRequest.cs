@@ -11,7 +11,7 @@ public sealed record SnapshotRequest
 
     /// <summary>
     /// Null for a full image, in which pages of zeros are holes. Else only pages that differ from this one are written, and everything else is a hole: a
-    /// diff. Stays the caller's.
+    /// diff of its length. It must hold all that the image does, byte for byte at the same offsets. Stays the caller's.
     /// </summary>
     public PageSource? Base { get; init; }
 

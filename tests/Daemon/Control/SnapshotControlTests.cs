@@ -41,6 +41,7 @@ public sealed class SnapshotControlTests : IDisposable
         Assert.All(await File.ReadAllBytesAsync(Image), value => Assert.Equal(7, value));
         JsonElement description = JsonDocument.Parse(await File.ReadAllTextAsync(Image + ".json")).RootElement;
         s_document.Check("SnapshotImage", description);
+        Assert.Equal(("address", (long)(Pages * PageSize)), (description.GetProperty("layout").GetString(), description.GetProperty("bytes").GetInt64()));
         Assert.Equal($"0x{at:x}", description.GetProperty("regions")[0].GetProperty("start").GetString());
         Assert.Equal(2, Directory.GetFiles(_temp.Path).Length);
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Image));
