@@ -8,9 +8,9 @@ namespace UffdManager.Engine.Sources;
 /// the mapping without a chance worth naming of waiting for a disk.
 /// </summary>
 /// <remarks>
-/// A fault loop asks, and asks again for warming when a piece is cold or about to be; a thread of the pool looks (mincore) and maps
-/// (MADV_POPULATE_READ) what is cached anyway. Pages that were just mapped are the last that reclaim takes, so the promise is kept short
-/// instead of exact. Should it be broken all the same, one fault waits for one page of the disk, as in any mapping.
+/// A fault loop asks for warming when a piece is cold, or about to be, and was wanted a few times; a thread of the pool looks (mincore) and
+/// maps (MADV_POPULATE_READ) what is cached anyway. Pages that were just mapped are the last that reclaim takes, so the promise is kept
+/// short instead of exact. Should it be broken all the same, one fault waits for one page of the disk, as in any mapping.
 /// </remarks>
 internal sealed class WarmChunks : IThreadPoolWorkItem
 {
@@ -19,6 +19,10 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
     private const long PromiseNanoseconds = 2_000_000_000;
     private const long RenewNanoseconds = 1_000_000_000;
 
+    // A read of a page from the cache costs the loop a microsecond more than a warm one; to have a piece warmed costs it the waking of a thread,
+    // and that thread some thirty more. So a piece is worth it that goes on being wanted, and one of which a VM touches a few pages as it starts is not.
+    private const int WantedFrom = 32;
+
     // A cold piece is looked at again after this time.
     private const long AskAgainNanoseconds = 100_000_000;
 
@@ -26,6 +30,9 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
     private readonly ulong _mappedBytes;
     private readonly long[] _warmedAt;
     private readonly long[] _askedAt;
+
+    // How often a piece was wanted that is not warm, since it was asked for. Loops may lose each other's counts: it is a hint.
+    private readonly byte[] _misses;
     private readonly ConcurrentQueue<int> _wanted = new();
     private readonly PageSource _owner;
     private int _running;
@@ -37,6 +44,7 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
         _mappedBytes = mappedBytes;
         _warmedAt = new long[(mappedBytes + ChunkBytes - 1) / ChunkBytes];
         _askedAt = new long[_warmedAt.Length];
+        _misses = new byte[_warmedAt.Length];
     }
 
     /// <summary>Whether the pieces under a range are promised to be in memory; asks for them to be warmed if not, or not for long.</summary>
@@ -47,8 +55,9 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
         {
             long warmedAt = Volatile.Read(ref _warmedAt[chunk]);
             warm &= warmedAt != 0 && now - warmedAt < PromiseNanoseconds;
-            if (warmedAt == 0 || now - warmedAt >= RenewNanoseconds)
+            if ((warmedAt == 0 || now - warmedAt >= RenewNanoseconds) && ++_misses[chunk] >= WantedFrom)
             {
+                _misses[chunk] = WantedFrom;
                 Ask(chunk, now);
             }
         }
@@ -84,6 +93,7 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
             return;
         }
 
+        _misses[chunk] = 0;
         _wanted.Enqueue(chunk);
         if (Interlocked.Exchange(ref _running, 1) == 0)
         {
