@@ -1,0 +1,60 @@
+using UffdManager.Engine.Sources;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Units;
+
+public sealed class WarmChunksTests : IDisposable
+{
+    private const int Chunks = 3;
+    private const int WantedFrom = 32;
+    private readonly string _path = Path.GetTempFileName();
+    private readonly SafeFile _file;
+    private readonly FileSource _owner;
+    private readonly nuint _mapping;
+    private readonly WarmChunks _warm;
+
+    public WarmChunksTests()
+    {
+        File.WriteAllBytes(_path, new byte[Chunks * WarmChunks.ChunkBytes]);
+        _file = FileIo.Open(_path, OpenFlags.ReadOnly);
+        _owner = new FileSource(FileIo.Open(_path, OpenFlags.ReadOnly), _path);
+        _mapping = NativePages.MapShared(_file, 0, Chunks * WarmChunks.ChunkBytes, writable: false);
+        _warm = new WarmChunks(_owner, _mapping, Chunks * WarmChunks.ChunkBytes);
+    }
+
+    public void Dispose()
+    {
+        NativePages.Unmap(_mapping, Chunks * WarmChunks.ChunkBytes);
+        _owner.Dispose();
+        _file.Dispose();
+        File.Delete(_path);
+    }
+
+    [Fact]
+    public void Piece_is_warmed_when_it_goes_on_being_wanted_and_not_before()
+    {
+        for (int i = 1; i < WantedFrom; i++)
+        {
+            Assert.False(Want(0));
+        }
+
+        for (int i = 0; i < WantedFrom; i++)
+        {
+            Assert.False(Want(1));
+        }
+
+        AwaitWarm(1);
+
+        // Pieces are warmed in the order in which they were asked for: had the first been, it would be warm before the second.
+        Assert.False(Want(0));
+        AwaitWarm(0);
+        Assert.False(Want(2));
+    }
+
+    private bool Want(int chunk) => _warm.IsWarm(chunk * WarmChunks.ChunkBytes, PageSize.Base, MonotonicClock.NowNanoseconds);
+
+    // What leaves memory in between is asked for again.
+    private void AwaitWarm(int chunk) => Eventually.True(() => Want(chunk), $"piece {chunk} is warm");
+}
