@@ -5,8 +5,8 @@
 . "$(dirname "$0")/common.sh"
 
 scripts/deps.sh build bench
-scripts/build.sh Release
-# What is installed is compiled ahead of time; the rows about a killed manager are about its start.
+scripts/build.sh Release tests/Benchmarks/UffdManager.Benchmarks.csproj
+# The manager as it is installed, compiled ahead of time.
 scripts/publish.sh
 export UFFD_REPO_ROOT=$root UFFD_NATIVE_DIR=$native
 mkdir -p "$artifacts/bench"

@@ -9,9 +9,8 @@ internal sealed record BenchOptions
           --rounds N           measurements of each handler for every row (default 5, quick 2)
           --only TEXT          only the scenarios whose name contains TEXT; may be repeated
           --self-check         a second reference handler stands in for the manager: all ratios should be near 1
-          --daemon FILE        the manager's program (default artifacts/bin/UffdManager.Daemon/release/uffd-manager)
-          --published FILE     the same, published by scripts/publish.sh: what the rows about a killed manager start
-                               (default artifacts/publish/uffd-manager/uffd-manager)
+          --daemon FILE        the manager's program (default artifacts/publish/uffd-manager/uffd-manager, which
+                               scripts/publish.sh makes: it is what is installed)
           --env NAME=VALUE     into the manager's environment; may be repeated
           --nice N             priority of handlers and clients, as of nice(1): on a machine that does other things too
           --output FILE        JSON rows (default artifacts/bench/latest.json); the table goes beside it as .md
@@ -35,10 +34,8 @@ internal sealed record BenchOptions
     /// <summary>The document that receives the result; null for none.</summary>
     public string? Publish { get; private init; }
 
-    public required string Daemon { get; init; }
-
     /// <summary>The daemon as it is installed, compiled ahead of time.</summary>
-    public required string Published { get; init; }
+    public required string Daemon { get; init; }
 
     public required string Native { get; init; }
 
@@ -56,8 +53,7 @@ internal sealed record BenchOptions
         string? publish = null;
         int? rounds = null;
         int? nice = null;
-        string daemon = Path.Combine(root, "artifacts/bin/UffdManager.Daemon/release/uffd-manager");
-        string published = Path.Combine(root, "artifacts/publish/uffd-manager/uffd-manager");
+        string daemon = Path.Combine(root, "artifacts/publish/uffd-manager/uffd-manager");
         string output = Path.Combine(root, "artifacts/bench/latest.json");
         var only = new List<string>();
         var environment = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -92,9 +88,6 @@ internal sealed record BenchOptions
                 case "--daemon":
                     daemon = Path.GetFullPath(Value());
                     break;
-                case "--published":
-                    published = Path.GetFullPath(Value());
-                    break;
                 case "--output":
                     output = Path.GetFullPath(Value());
                     break;
@@ -117,7 +110,6 @@ internal sealed record BenchOptions
             Rounds = rounds ?? (quick ? 2 : 5),
             Only = only,
             Daemon = daemon,
-            Published = published,
             Native = Environment.GetEnvironmentVariable("UFFD_NATIVE_DIR") ?? Path.Combine(root, "artifacts/native"),
             Output = output,
             ManagerEnvironment = environment,

@@ -35,26 +35,22 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
         ChildProcess process = ChildProcess.Start(
             options.Daemon, ["run", "--config", configuration], cpu, options.Nice, options.ManagerEnvironment, errorsAreLines: true);
         string ready = await AwaitLineAsync(process, line => line.Contains("Ready", StringComparison.Ordinal));
-        Match url = Url().Match(ready);
         process.DiscardLines();
-        return new Handler(HandlerRole.Manager, "native", socket, process, directory)
-        {
-            Metrics = url.Success ? new Uri(url.Value) : null,
-        };
+        return new Handler(HandlerRole.Manager, "native", socket, process, directory) { Metrics = MetricsIn(ready) };
     }
 
-    /// <summary>The published manager under uffd-supervise, which keeps its descriptors and starts it again at once when it dies.</summary>
+    /// <summary>The manager under uffd-supervise, which keeps its descriptors and starts it again at once when it dies.</summary>
     public async Task<Handler> StartSupervisedAsync()
     {
         string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
         string socket = Path.Combine(directory, "manager.sock");
         string configuration = Path.Combine(directory, "config.json");
         await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(Configuration(socket, "information")));
-        if (!File.Exists(options.Published))
-            throw new BenchException($"{options.Published} is missing: scripts/publish.sh makes it");
+        if (!File.Exists(options.Daemon))
+            throw new BenchException($"{options.Daemon} is missing: scripts/publish.sh makes it");
         ChildProcess process = ChildProcess.Start(
             Path.Combine(options.Native, "uffd-supervise"),
-            [$"--listen=native:seqpacket:{socket}", "--backoff-max=0", "--", options.Published, "run", "--config", configuration],
+            [$"--listen=native:seqpacket:{socket}", "--backoff-max=0", "--", options.Daemon, "run", "--config", configuration],
             nice: options.Nice, environment: options.ManagerEnvironment, errorsAreLines: true);
         await AwaitLineAsync(process, line => line.Contains("Ready: ", StringComparison.Ordinal));
         process.DiscardLines();
@@ -85,9 +81,9 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
         await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(SnapshotConfiguration(socket, image, prefetch)));
         ChildProcess process = ChildProcess.Start(
             options.Daemon, ["run", "--config", configuration], cpu: null, options.Nice, options.ManagerEnvironment, errorsAreLines: true);
-        await AwaitLineAsync(process, line => line.Contains("Ready", StringComparison.Ordinal));
+        string ready = await AwaitLineAsync(process, line => line.Contains("Ready", StringComparison.Ordinal));
         process.DiscardLines();
-        return new Handler(HandlerRole.Manager, "snapshot", socket, process, directory);
+        return new Handler(HandlerRole.Manager, "snapshot", socket, process, directory) { Metrics = MetricsIn(ready) };
     }
 
     private static object SnapshotConfiguration(string socket, string image, string prefetch) => new
@@ -135,6 +131,12 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
             },
         },
     };
+
+    private static Uri? MetricsIn(string ready)
+    {
+        Match url = Url().Match(ready);
+        return url.Success ? new Uri(url.Value) : null;
+    }
 
     private static async Task<string> AwaitLineAsync(ChildProcess process, Func<string, bool> isIt)
     {

@@ -6,7 +6,7 @@ internal sealed record Load(string Mode)
 {
     public string Policy { get; init; } = "image";
 
-    /// <summary>"file", "memfd", or "policy" for what the policy says.</summary>
+    /// <summary>"file", "memfd", "map" for what all clients of the file share, or "policy" for what the policy says.</summary>
     public string Source { get; init; } = "file";
 
     public int? Cpu { get; init; }
@@ -27,6 +27,12 @@ internal sealed record Load(string Mode)
     /// <summary>Whether the image leaves the page cache first.</summary>
     public bool Evict { get; init; }
 
+    /// <summary>Pages that each client of the mode clones writes.</summary>
+    public int? Writes { get; init; }
+
+    /// <summary>Nanoseconds between two writes of the modes writers and forked, 0 for none.</summary>
+    public int? Pace { get; init; }
+
     /// <summary>What the mode forked writes, instead of the image that is served.</summary>
     public string? OutputFile { get; init; }
 
@@ -36,7 +42,7 @@ internal sealed record Load(string Mode)
         yield return Policy;
         yield return "--source";
         yield return Source;
-        if (Source == "file")
+        if (Source is "file" or "map")
         {
             yield return "--image";
             yield return OutputFile ?? image;
@@ -49,6 +55,7 @@ internal sealed record Load(string Mode)
         foreach ((string name, long? value) in new (string, long?)[]
         {
             ("--cpu", Cpu), ("--faults", Faults), ("--clients", Clients), ("--threads", Threads), ("--length", Length), ("--repeat", Repeat), ("--seed", Seed),
+            ("--writes", Writes), ("--pace", Pace),
         })
         {
             if (value is { } number)

@@ -40,9 +40,7 @@ internal sealed class ManagerKilled(int sessions) : Scenario
 
     private static async Task<(double First, double Last)> KillAsync(Handler handler, ChildProcess crowd)
     {
-        int supervisor = handler.Process.Pid;
-        string children = await File.ReadAllTextAsync($"/proc/{supervisor}/task/{supervisor}/children");
-        int pid = int.Parse(children.Split(' ')[0], CultureInfo.InvariantCulture);
+        int pid = ProcessUsage.Children(handler.Process.Pid)[0];
         using SafePidFd daemon = PidFd.TryOpen(pid, out Errno errno) ?? throw new BenchException($"the manager is gone: {errno}");
         long killed = MonotonicClock.NowNanoseconds;
         _ = PidFd.SendSignal(daemon, Signals.Kill);

@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace UffdManager.Benchmarks.Scenarios;
 
 /// <summary>
@@ -22,7 +20,7 @@ internal sealed class ReplayedStart(bool evict) : Scenario
     public override async Task<IReadOnlyList<Row>> RunAsync(Bench bench)
     {
         await using Handler manager = await bench.Handlers.StartManagerAsync(null);
-        using HttpClient http = new() { BaseAddress = manager.Metrics ?? throw new BenchException("the manager serves no metrics") };
+        using ManagerMetrics metrics = new(manager);
         Comparison same = new();
         Comparison other = new();
         for (int round = -1; round < bench.Options.Rounds; round++)
@@ -30,15 +28,15 @@ internal sealed class ReplayedStart(bool evict) : Scenario
             // Another time of change is another image to the manager: what it has learnt in the round before is not used.
             bench.Client.Age(DateTime.UnixEpoch.AddDays(10_000 + round));
             if (!evict)
-                await RunAsync(bench, manager, http, "image", seed: 2);
-            await RunAsync(bench, manager, http, "image-replay", seed: 1);
-            await AwaitRunsAsync(http, round + 2, "recorded");
+                await RunAsync(bench, manager, metrics, "image", seed: 2);
+            await RunAsync(bench, manager, metrics, "image-replay", seed: 1);
+            await AwaitRunsAsync(metrics, round + 2, "recorded");
             IReadOnlyDictionary<string, double>[] measured =
             [
-                await RunAsync(bench, manager, http, "image", seed: 1),
-                await RunAsync(bench, manager, http, "image-replay", seed: 1),
-                await RunAsync(bench, manager, http, "image", seed: 2),
-                await RunAsync(bench, manager, http, "image-replay", seed: 2),
+                await RunAsync(bench, manager, metrics, "image", seed: 1),
+                await RunAsync(bench, manager, metrics, "image-replay", seed: 1),
+                await RunAsync(bench, manager, metrics, "image", seed: 2),
+                await RunAsync(bench, manager, metrics, "image-replay", seed: 2),
             ];
             if (round < 0)
                 continue;
@@ -54,36 +52,28 @@ internal sealed class ReplayedStart(bool evict) : Scenario
         ];
     }
 
-    private async Task<IReadOnlyDictionary<string, double>> RunAsync(Bench bench, Handler manager, HttpClient http, string policy, int seed)
+    private async Task<IReadOnlyDictionary<string, double>> RunAsync(Bench bench, Handler manager, ManagerMetrics metrics, string policy, int seed)
     {
-        double before = await SumAsync(http, "uffd_manager_faults_total", "missing");
+        double before = await metrics.FaultsAsync();
         Load load = new("scattered") { Policy = policy, Length = Bytes, Faults = Pages, Seed = seed, Evict = evict };
         IReadOnlyDictionary<string, double> measured = await bench.Client.RunAsync(manager, load);
         return new Dictionary<string, double>(measured, StringComparer.Ordinal)
         {
-            ["faults"] = await SumAsync(http, "uffd_manager_faults_total", "missing") - before,
+            ["faults"] = await metrics.FaultsAsync() - before,
         };
     }
 
-    private static async Task AwaitRunsAsync(HttpClient http, int runs, string outcome)
+    private static async Task AwaitRunsAsync(ManagerMetrics metrics, int runs, string outcome)
     {
         using CancellationTokenSource deadline = new(s_learning);
         try
         {
-            while (await SumAsync(http, "uffd_manager_replay_runs_total", outcome) < runs)
+            while (await metrics.SumAsync("uffd_manager_replay_runs_total", outcome) < runs)
                 await Task.Delay(s_pace, deadline.Token); // lint: allowed, a pace with a deadline
         }
         catch (OperationCanceledException e)
         {
             throw new BenchException("the manager learns nothing from a run", e);
         }
-    }
-
-    private static async Task<double> SumAsync(HttpClient http, string metric, string label)
-    {
-        string text = await http.GetStringAsync(new Uri("/metrics", UriKind.Relative));
-        return text.Split('\n')
-            .Where(line => line.StartsWith(metric + "{", StringComparison.Ordinal) && line.Contains($"\"{label}\"", StringComparison.Ordinal))
-            .Sum(line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
     }
 }

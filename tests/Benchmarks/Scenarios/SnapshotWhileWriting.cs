@@ -10,6 +10,7 @@ namespace UffdManager.Benchmarks.Scenarios;
 internal sealed class SnapshotWhileWriting : Scenario
 {
     private const long GiB = 1L << 30;
+    private const int PaceNanoseconds = 100_000;
 
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
 
@@ -25,21 +26,23 @@ internal sealed class SnapshotWhileWriting : Scenario
         long length = bench.Options.Quick ? GiB / 8 : GiB;
         string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
         var comparison = new Comparison();
+        var busy = new Comparison();
         try
         {
             await using Handler manager = await bench.Handlers.StartManagerAsync(null);
             await using Handler nobody = await bench.Handlers.StartReferenceAsync(null, zero: true);
             for (int round = 0; round < 1 + bench.Options.Rounds; round++)
             {
-                Dictionary<string, double> snapshot = await SnapshotAsync(bench, manager, Path.Combine(directory, $"snapshot-{round}"), length);
-                Dictionary<string, double> fork = await ForkAsync(bench, nobody, Path.Combine(directory, $"fork-{round}"), length);
+                Dictionary<string, double> snapshot = await SnapshotAsync(bench, manager, Path.Combine(directory, $"snapshot-{round}"), length, PaceNanoseconds);
+                Dictionary<string, double> fork = await ForkAsync(bench, nobody, Path.Combine(directory, $"fork-{round}"), length, PaceNanoseconds);
 
                 // The first round finds code that has never run.
-                if (round > 0)
-                {
-                    comparison.Add(HandlerRole.Manager, snapshot);
-                    comparison.Add(HandlerRole.Reference, fork);
-                }
+                if (round == 0)
+                    continue;
+                comparison.Add(HandlerRole.Manager, snapshot);
+                comparison.Add(HandlerRole.Reference, fork);
+                busy.Add(HandlerRole.Manager, await SnapshotAsync(bench, manager, Path.Combine(directory, $"snapshot-{round}-busy"), length, pace: 0));
+                busy.Add(HandlerRole.Reference, await ForkAsync(bench, nobody, Path.Combine(directory, $"fork-{round}-busy"), length, pace: 0));
             }
         }
         finally
@@ -56,12 +59,13 @@ internal sealed class SnapshotWhileWriting : Scenario
             comparison.ToRow($"{Name}, all writers held, or fork() of 1 GiB", "ms", "still_ns", 1e-6 * perGiB),
             comparison.ToRow($"{Name}, copied", "MB/s", "bytes_per_ns", 1e3),
             comparison.ToRow($"{Name}, writes meanwhile", "% of before", "kept", 100),
+            busy.ToRow($"{Name}, writes meanwhile without a pause between them", "% of before", "kept", 100),
         ];
     }
 
-    private static async Task<Dictionary<string, double>> SnapshotAsync(Bench bench, Handler manager, string file, long length)
+    private static async Task<Dictionary<string, double>> SnapshotAsync(Bench bench, Handler manager, string file, long length, int pace)
     {
-        await using ChildProcess process = bench.Client.Start(manager, Writers("writers", length));
+        await using ChildProcess process = bench.Client.Start(manager, Writers("writers", length, pace));
         await BeginAsync(process);
         using ControlSocket control = new(manager);
         long session = await control.FindSessionAsync(process.Pid);
@@ -80,9 +84,9 @@ internal sealed class SnapshotWhileWriting : Scenario
         return measured;
     }
 
-    private static async Task<Dictionary<string, double>> ForkAsync(Bench bench, Handler nobody, string file, long length)
+    private static async Task<Dictionary<string, double>> ForkAsync(Bench bench, Handler nobody, string file, long length, int pace)
     {
-        await using ChildProcess process = bench.Client.Start(nobody, Writers("forked", length) with { Source = "file", OutputFile = file });
+        await using ChildProcess process = bench.Client.Start(nobody, Writers("forked", length, pace) with { Source = "file", OutputFile = file });
         await BeginAsync(process);
         await process.WriteLineAsync("begin");
         Dictionary<string, double> measured = await LoadClient.ReadAsync(process);
@@ -100,5 +104,6 @@ internal sealed class SnapshotWhileWriting : Scenario
         await Task.Delay(s_before); // lint: allowed, it is a span of time that is measured
     }
 
-    private static Load Writers(string mode, long length) => new(mode) { Policy = "zero", Source = "policy", Threads = 2, Length = length };
+    private static Load Writers(string mode, long length, int pace) =>
+        new(mode) { Policy = "zero", Source = "policy", Threads = 2, Length = length, Pace = pace };
 }

@@ -5,7 +5,9 @@ namespace UffdManager.Benchmarks.Scenarios;
 /// Cold: the memory file is not in the page cache. Handlers of a cold round are new ones, because a handler that has the file mapped keeps it in the cache.
 /// </summary>
 /// <param name="how">As in the table.</param>
-/// <param name="prefetch">The manager's mode; the reference fills everything at the first fault if that is <c>full</c>.</param>
+/// <param name="prefetch">
+/// The manager's mode; the reference fills everything at the first fault if that is <c>full</c>, and serves on demand else. What is replayed was recorded of a VM before.
+/// </param>
 /// <param name="isCold">Whether the file is dropped from the page cache before each round.</param>
 internal sealed class TouchAfterRestore(string how, string prefetch, bool isCold) : Scenario
 {
@@ -13,12 +15,15 @@ internal sealed class TouchAfterRestore(string how, string prefetch, bool isCold
 
     public override string Name => $"{MiB} MiB touched after a restore, {how}, page cache {(isCold ? "cold" : "warm")}";
 
+    /// <inheritdoc/>
+    public override bool NeedsManager => prefetch == "replay";
+
     public override async Task<IReadOnlyList<Row>> RunAsync(Bench bench)
     {
         Comparison comparison = isCold ? await ColdAsync(bench) : await WarmAsync(bench);
         Row total = comparison.ToRow(Name, "ms", "total_us", 1e-3, prefetch == "none" ? Target.NoSlower : null);
 
-        // Where everything is filled ahead, the first fault has waited for all of it, and the others for nothing.
+        // What is filled ahead is waited for by some faults, and not by the others.
         return prefetch != "none"
             ? [total]
             :
@@ -31,6 +36,7 @@ internal sealed class TouchAfterRestore(string how, string prefetch, bool isCold
 
     private async Task<Comparison> WarmAsync(Bench bench)
     {
+        bench.Vms.ForgetTraces();
         await bench.Vms.FillCacheAsync();
         await using var pair = new HandlerPair(
             await bench.Handlers.StartSnapshotReferenceAsync(prefetch == "full"), await bench.Handlers.StartSnapshotManagerAsync(prefetch));
@@ -39,6 +45,8 @@ internal sealed class TouchAfterRestore(string how, string prefetch, bool isCold
 
     private async Task<Comparison> ColdAsync(Bench bench)
     {
+        if (prefetch == "replay")
+            await RecordAsync(bench);
         var comparison = new Comparison();
         for (int round = 0; round < bench.Options.Rounds; round++)
         {
@@ -54,6 +62,14 @@ internal sealed class TouchAfterRestore(string how, string prefetch, bool isCold
         }
 
         return comparison;
+    }
+
+    private async Task RecordAsync(Bench bench)
+    {
+        bench.Vms.ForgetTraces();
+        await using Handler handler = await bench.Handlers.StartSnapshotManagerAsync(prefetch);
+        await TouchAsync(bench, handler);
+        await bench.Vms.AwaitTraceAsync();
     }
 
     private static async Task<Dictionary<string, double>> TouchAsync(Bench bench, Handler handler)

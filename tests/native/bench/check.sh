@@ -11,7 +11,7 @@ passed=0 failed=0 handlers=()
 
 if [ ! -r /dev/userfaultfd ]; then
     echo 'skipped: /dev/userfaultfd cannot be opened'
-    echo '0 passed, 0 failed, 8 skipped'
+    echo '0 passed, 0 failed, 9 skipped'
     exit 0
 fi
 
@@ -50,6 +50,7 @@ expect 0 'throughput of 3 clients with 4 threads' client throughput image --clie
 expect 0 'populate' client populate image --length 4194304
 expect 0 'scattered pages of an evicted image' client scattered image --image "$scratch/cold.raw" --length 4194304 --faults 300 --seed 7 --evict
 expect 0 'idle' client idle image --clients 20 --length 65536
+expect 0 'clones' client clones image --clients 3 --length 65536 --faults 8 --writes 2
 expect 0 'register' client register image --length 1073741824 --repeat 3
 expect 0 'zero pages' client latency zero --faults 64 --zero
 expect 1 'wrong contents are noticed' client latency zero --faults 64

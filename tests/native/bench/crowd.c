@@ -1,6 +1,7 @@
 /* crowd.c - the modes with many sessions: how many faults a second, or only how many sessions. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -100,6 +101,28 @@ static void run_idler(const struct crowd *crowd, unsigned int index)
 	load_close(&load);
 }
 
+/*
+ * One client process of the clones mode. All touch the same pages, each writes some of its own.
+ * What it needs besides is given back: it is its memory that is measured.
+ */
+static void run_clone(const struct crowd *crowd, unsigned int index)
+{
+	const struct run *run = crowd->run;
+	uint32_t *order = load_order(0, run->faults);
+	struct load load;
+
+	(void)index;
+	load_open(&load, run, run->length);
+	for (uint64_t i = 0; i < run->faults; i++)
+		load_touch(&load, order[i], run->expect_zero);
+	for (uint64_t i = 0; i < run->writes; i++)
+		load.memory[order[i] * BENCH_PAGE + BENCH_PAGE - 1] ^= 1;
+	free(order);
+	malloc_trim(0);
+	wait_for_go(crowd);
+	load_close(&load);
+}
+
 static void crowd_start(struct crowd *crowd, void (*body)(const struct crowd *, unsigned int))
 {
 	size_t bytes = (size_t)crowd->run->clients * crowd->run->threads * sizeof(*crowd->ends);
@@ -191,7 +214,9 @@ int mode_throughput(const struct run *run)
 	return 0;
 }
 
-int mode_idle(const struct run *run)
+/* Says when all are ready; they stay until the end of stdin. */
+static int stay(const struct run *run, const char *mode,
+		void (*body)(const struct crowd *, unsigned int))
 {
 	struct crowd crowd = {.run = run};
 	char byte;
@@ -199,9 +224,9 @@ int mode_idle(const struct run *run)
 
 	uint64_t begin = now_ns();
 
-	crowd_start(&crowd, run_idler);
+	crowd_start(&crowd, body);
 	crowd_await_ready(&crowd, run->clients);
-	printf("{\"mode\":\"idle\",\"clients\":%u,\"seconds\":%.6f}\n", run->clients,
+	printf("{\"mode\":\"%s\",\"clients\":%u,\"seconds\":%.6f}\n", mode, run->clients,
 	       (double)(now_ns() - begin) / 1e9);
 	fflush(stdout);
 	do
@@ -210,4 +235,16 @@ int mode_idle(const struct run *run)
 	close(crowd.go[1]);
 	crowd_finish(&crowd);
 	return 0;
+}
+
+int mode_idle(const struct run *run)
+{
+	return stay(run, "idle", run_idler);
+}
+
+int mode_clones(const struct run *run)
+{
+	if (run->writes > run->faults || run->faults > run->length / BENCH_PAGE)
+		client_die(0, "a clone writes pages that it has touched, of its own --length");
+	return stay(run, "clones", run_clone);
 }

@@ -25,15 +25,19 @@ static const char usage[] =
 	"                    with --evict the image leaves the page cache first\n"
 	"       idle         --clients processes open a session, touch one page each, wait for\n"
 	"                    the end of stdin\n"
+	"       clones       the same, each with --length bytes of which it touches --faults "
+	"pages and\n"
+	"                    then writes --writes\n"
 	"       register     --repeat times: register and unregister --length reserved bytes\n"
-	"       writers      --threads write --length bytes all the time, between two lines of "
-	"input\n"
+	"       writers      --threads write --length bytes, a page every --pace ns, between two "
+	"lines of input\n"
 	"                    it is measured how long\n"
 	"       forked       the same without a handler, while a forked child writes it to "
 	"--image\n"
-	"options: --protocol native|reference  --policy NAME  --source policy|file|memfd\n"
+	"options: --protocol native|reference  --policy NAME  --source policy|file|memfd|map\n"
 	"         --image FILE  --zero  --no-verify  --cpu N  --faults N  --clients N\n"
-	"         --threads N  --length BYTES  --repeat N  --seed N  --evict\n";
+	"         --threads N  --length BYTES  --repeat N  --seed N  --evict\n"
+	"         --writes N  --pace NS\n";
 
 void client_die(int error, const char *what)
 {
@@ -50,7 +54,9 @@ static enum source source_named(const char *name)
 		return SOURCE_FILE;
 	if (strcmp(name, "memfd") == 0)
 		return SOURCE_MEMFD;
-	usage_error("--source is policy, file or memfd");
+	if (strcmp(name, "map") == 0)
+		return SOURCE_MAP;
+	usage_error("--source is policy, file, memfd or map");
 }
 
 static enum protocol protocol_named(const char *name)
@@ -80,6 +86,8 @@ static struct run parse(int argc, char **argv)
 		{"repeat", required_argument, NULL, 'r'},
 		{"seed", required_argument, NULL, 'e'},
 		{"evict", no_argument, NULL, 'E'},
+		{"writes", required_argument, NULL, 'w'},
+		{"pace", required_argument, NULL, 'a'},
 		{0},
 	};
 	struct run run = {
@@ -91,6 +99,7 @@ static struct run parse(int argc, char **argv)
 		.threads = 1,
 		.length = 1ul << 30,
 		.repeat = 1,
+		.pace = 100000,
 	};
 	int option;
 
@@ -141,6 +150,12 @@ static struct run parse(int argc, char **argv)
 		case 'E':
 			run.evict = true;
 			break;
+		case 'w':
+			run.writes = parse_number(optarg);
+			break;
+		case 'a':
+			run.pace = parse_number(optarg);
+			break;
 		default:
 			usage_error("wrong usage");
 		}
@@ -176,6 +191,7 @@ int main(int argc, char **argv)
 		{"populate", mode_populate}, {"idle", mode_idle},
 		{"register", mode_register}, {"scattered", mode_scattered},
 		{"writers", mode_writers},   {"forked", mode_forked},
+		{"clones", mode_clones},
 	};
 	arguments_begin("uffd-bench-client", usage);
 
@@ -195,8 +211,10 @@ int main(int argc, char **argv)
 		usage_error("--socket is missing");
 	if (strcmp(mode, "forked") == 0 && !run.image_path)
 		usage_error("forked needs --image, the file that the child writes");
-	if ((run.source == SOURCE_FILE || run.evict) && !run.image_path)
-		usage_error("--source file and --evict need --image");
+	if ((run.source == SOURCE_FILE || run.source == SOURCE_MAP || run.evict) && !run.image_path)
+		usage_error("--source file, --source map and --evict need --image");
+	if (run.source == SOURCE_MAP && run.session.protocol != PROTOCOL_NATIVE)
+		usage_error("--source map is the manager's");
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		if (strcmp(mode, modes[i].name) == 0) {
 			pin(run.cpu);

@@ -16,7 +16,7 @@ static int open_image(const struct run *run, uint64_t length)
 	/* The reference handler has its own image and takes none. */
 	if (run->session.protocol == PROTOCOL_REFERENCE)
 		return -1;
-	if (run->source == SOURCE_FILE) {
+	if (run->source == SOURCE_FILE || run->source == SOURCE_MAP) {
 		image = open(run->image_path, O_RDONLY | O_CLOEXEC);
 		if (image < 0)
 			client_die(errno, run->image_path);
@@ -35,10 +35,33 @@ void load_check(const struct load *load, int error)
 		client_die(0, load->session.error);
 }
 
+/* A private mapping of what all clients of the image share. */
+static void open_shared(struct load *load, const struct run *run)
+{
+	struct session_options options = run->session;
+	uint64_t map_id;
+	int memfd;
+
+	options.shares = true;
+	load_check(load, session_open(&load->session, &options));
+	load_check(load, session_map(&load->session, load->length, load->image, &memfd, &map_id));
+	load->memory = mmap(NULL, load->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
+			    memfd, 0);
+	if (load->memory == MAP_FAILED)
+		client_die(errno, "mmap");
+	close(memfd);
+	load_check(load,
+		   session_register_mapped(&load->session, load->memory, load->length, map_id));
+}
+
 void load_open(struct load *load, const struct run *run, uint64_t length)
 {
 	load->length = length;
 	load->image = open_image(run, length);
+	if (run->source == SOURCE_MAP) {
+		open_shared(load, run);
+		return;
+	}
 	load->memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (load->memory == MAP_FAILED)

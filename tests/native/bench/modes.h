@@ -11,6 +11,7 @@ enum source {
 	SOURCE_POLICY, /* the handler knows: the session's policy, the reference's own image */
 	SOURCE_FILE,   /* the client sends --image */
 	SOURCE_MEMFD,  /* the client sends a sealed memfd with the same contents */
+	SOURCE_MAP,    /* the client sends --image, and maps what all of its clients share */
 };
 
 struct run {
@@ -26,8 +27,10 @@ struct run {
 	unsigned int threads;
 	uint64_t length;
 	unsigned int repeat;
-	uint64_t seed; /* which pages the scattered mode touches, and in which order */
-	bool evict;    /* the image leaves the page cache first */
+	uint64_t writes; /* pages that a clone writes after it has touched --faults of them */
+	uint64_t pace;	 /* ns between two writes of a writer, 0 = none */
+	uint64_t seed;	 /* which pages the scattered mode touches, and in which order */
+	bool evict;	 /* the image leaves the page cache first */
 };
 
 /* Each returns the program's exit code. */
@@ -36,6 +39,7 @@ int mode_throughput(const struct run *run);
 int mode_populate(const struct run *run);
 int mode_scattered(const struct run *run);
 int mode_idle(const struct run *run);
+int mode_clones(const struct run *run);
 int mode_register(const struct run *run);
 int mode_writers(const struct run *run);
 int mode_forked(const struct run *run);

@@ -56,6 +56,7 @@ struct native_request {
 		struct uffdm_hello hello;
 		struct uffdm_register reg;
 		struct uffdm_range range;
+		struct uffdm_map map;
 	} body;
 	char strings[256];
 };
@@ -77,12 +78,35 @@ static int native_error(struct session *session, const void *reply, size_t lengt
 		    strerror(error->error), error->code);
 }
 
+/* One packet; what comes with it replaces `*fd`. Returns as recv(2). */
+static ssize_t receive_packet(struct session *session, void *bytes, size_t length, int *fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = bytes, .iov_len = length};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t got = recvmsg(session->socket, &message, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *cmsg = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(cmsg), sizeof(*fd));
+	return got;
+}
+
 /*
  * Sends a request of `fixed` body bytes and then `strings`, and awaits its answer of type
- * `expected`, whose body's beginning goes to `answer`. No descriptor is ever expected.
+ * `expected`, whose body's beginning goes to `answer`. `*fd` goes with the request if it is not -1,
+ * and is replaced by what comes with the answer.
  */
 static int native_call(struct session *session, struct native_request *request, uint16_t type,
-		       size_t fixed, const char *const *strings, int fd, uint16_t expected,
+		       size_t fixed, const char *const *strings, int *fd, uint16_t expected,
 		       void *answer, size_t answer_length)
 {
 	static __thread char reply[UFFDM_MAX_MESSAGE];
@@ -99,14 +123,15 @@ static int native_call(struct session *session, struct native_request *request, 
 		.type = type,
 		.body_length = (uint32_t)(end - sizeof(request->header)),
 		.request_id = ++session->next_id,
-		.descriptor_count = fd >= 0,
+		.descriptor_count = *fd >= 0,
 	};
-	int error = send_packet(session, request, end, fd);
+	int error = send_packet(session, request, end, *fd);
 
 	if (error)
 		return error;
+	*fd = -1;
 	for (;;) {
-		ssize_t got = recv(session->socket, reply, sizeof(reply), 0);
+		ssize_t got = receive_packet(session, reply, sizeof(reply), fd);
 
 		if (got <= 0)
 			return fail(session, got < 0 ? errno : ECONNRESET, "no answer: %s",
@@ -188,11 +213,16 @@ int session_open(struct session *session, const struct session_options *options)
 	struct native_request request = {
 		.body.hello = {.min_version = UFFDM_VERSION,
 			       .max_version = UFFDM_VERSION,
-			       .flags = UFFDM_HELLO_HAS_UFFD},
+			       .flags = UFFDM_HELLO_HAS_UFFD,
+			       .requested_features = options->shares
+							     ? UFFD_FEATURE_MISSING_SHMEM |
+								       UFFD_FEATURE_MINOR_SHMEM
+							     : 0},
 	};
+	int uffd = session->uffd;
 
 	return native_call(session, &request, UFFDM_HELLO, sizeof(request.body.hello), strings,
-			   session->uffd, UFFDM_WELCOME, NULL, 0);
+			   &uffd, UFFDM_WELCOME, NULL, 0);
 }
 
 int session_register(struct session *session, void *start, uint64_t length, int image)
@@ -209,7 +239,41 @@ int session_register(struct session *session, void *start, uint64_t length, int 
 	};
 
 	return native_call(session, &request, UFFDM_REGISTER, sizeof(request.body.reg), strings,
-			   image, UFFDM_REGISTERED, NULL, 0);
+			   &image, UFFDM_REGISTERED, NULL, 0);
+}
+
+int session_map(struct session *session, uint64_t length, int image, int *memfd, uint64_t *map_id)
+{
+	const char *const strings[] = {"", "", "", NULL};
+	struct uffdm_mapped mapped = {0};
+	struct native_request request = {
+		.body.map = {.length = length, .flags = UFFDM_MAP_SOURCE_FD},
+	};
+
+	*memfd = image;
+	int error = native_call(session, &request, UFFDM_MAP, sizeof(request.body.map), strings,
+				memfd, UFFDM_MAPPED, &mapped, sizeof(mapped));
+
+	*map_id = mapped.map_id;
+	if (!error && *memfd < 0)
+		return fail(session, EPROTO, "MAPPED without a descriptor");
+	return error;
+}
+
+int session_register_mapped(struct session *session, void *start, uint64_t length, uint64_t map_id)
+{
+	const char *const strings[] = {"", "", NULL};
+	struct native_request request = {
+		.body.reg = {.start = (uint64_t)(uintptr_t)start,
+			     .length = length,
+			     .modes = UFFDM_MODE_MISSING | UFFDM_MODE_MINOR,
+			     .flags = UFFDM_REGISTER_FROM_MAP,
+			     .map_id = map_id},
+	};
+	int none = -1;
+
+	return native_call(session, &request, UFFDM_REGISTER, sizeof(request.body.reg), strings,
+			   &none, UFFDM_REGISTERED, NULL, 0);
 }
 
 static int native_range(struct session *session, uint16_t type, void *start, uint64_t length,
@@ -219,7 +283,8 @@ static int native_range(struct session *session, uint16_t type, void *start, uin
 	struct native_request request = {
 		.body.range = {.start = (uint64_t)(uintptr_t)start, .length = length},
 	};
-	int error = native_call(session, &request, type, sizeof(request.body.range), NULL, -1,
+	int none = -1;
+	int error = native_call(session, &request, type, sizeof(request.body.range), NULL, &none,
 				UFFDM_DONE, &done, sizeof(done));
 
 	*value = done.value;

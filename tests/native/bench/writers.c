@@ -1,9 +1,9 @@
 /*
- * Threads that write one page after the other all the time, at a fixed pace, while somebody copies
- * the memory of this process: the manager, which protects it and takes a snapshot (mode writers),
- * or a child that was forked for it (mode forked), which is how a process copies itself without any
- * help. How long each write took is counted from when it was due, so that a standstill is paid for
- * by all the writes that it delays.
+ * Threads that write one page after the other all the time, at a fixed pace or without a pause,
+ * while somebody copies the memory of this process: the manager, which protects it and takes a
+ * snapshot (mode writers), or a child that was forked for it (mode forked), which is how a process
+ * copies itself without any help. How long each write took is counted from when it was due, so that
+ * a standstill is paid for by all the writes that it delays.
  *
  * Says {"ready":1} when the memory is filled and the threads run. Then one line of input begins the
  * measurement; in mode writers another one ends it, in mode forked the end of the child does.
@@ -25,7 +25,6 @@
 #include "modes.h"
 #include "samples.h"
 
-#define PACE_NS 100000ull /* a write of each thread every 100 us */
 #define PIECE (1ul << 20)
 
 enum phase { PHASE_BEFORE, PHASE_COPY, PHASE_OVER };
@@ -34,6 +33,7 @@ struct world {
 	char *memory;
 	uint64_t pages;
 	unsigned int threads;
+	uint64_t pace; /* ns between two writes of a thread, 0 = none */
 	_Atomic int phase;
 };
 
@@ -77,8 +77,8 @@ static void *write_all_the_time(void *argument)
 		uint64_t at = (state >> 33) % mine;
 		char *page = world->memory + (at * world->threads + writer->index) * BENCH_PAGE;
 
-		due += PACE_NS;
-		if (now_ns() < due)
+		due = world->pace ? due + world->pace : now_ns();
+		if (world->pace && now_ns() < due)
 			sleep_until(due);
 		(*(volatile uint64_t *)page)++;
 		writer->writes[phase]++;
@@ -169,6 +169,7 @@ static int measure(const struct run *run, bool is_forked)
 	struct world world = {
 		.pages = run->length / BENCH_PAGE,
 		.threads = run->threads,
+		.pace = run->pace,
 	};
 	struct writer *writers = calloc(run->threads, sizeof(*writers));
 	struct session session;
