@@ -2,30 +2,14 @@
 # usage: check.sh BUILD
 # Runs the emulator in each version and with each kind of memory against the reference handler: every byte must be right. Then against
 # handlers with a known mistake, which it must notice. Last line: N passed, N failed, N skipped.
-set -uo pipefail
-
-build=$1
-scratch=$(mktemp -d)
-handlers=()
-trap 'kill "${handlers[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
-passed=0 failed=0 skipped=0
+# shellcheck source=tests/native/check-common.sh
+. "$(dirname "$0")/../check-common.sh" "$1"
 
 versions=(1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8 1.9 1.10 1.11 1.12 1.13 1.14 2.0)
 
 if [ ! -r /dev/userfaultfd ]; then
-    echo 'skipped: /dev/userfaultfd cannot be opened'
-    echo '0 passed, 0 failed, 39 skipped'
-    exit 0
+    skip_all 39 '/dev/userfaultfd cannot be opened'
 fi
-
-# start NAME ARGUMENT...: a reference handler on $scratch/NAME; it says "ready" when it listens.
-start() {
-    local name=$1
-    shift
-    exec {said}< <(exec "$build/uffd-firecracker-reference" --socket "$scratch/$name" "$@")
-    handlers+=($!)
-    read -r -t 10 -u "$said" _ || { echo "$name: not ready"; exit 1; }
-}
 
 # emulate SOCKET MODE ARGUMENT...
 emulate() {
@@ -33,23 +17,6 @@ emulate() {
     shift 2
     "$build/uffd-firecracker" "$mode" --socket "$scratch/$socket" --image "$scratch/image" \
         --patience 20 "$@" </dev/null
-}
-
-# expect CODE NAME COMMAND...: 71 of the emulator says that this machine cannot do it, and why.
-expect() {
-    local wanted=$1 name=$2 status=0
-    shift 2
-    "$@" >"$scratch/out" 2>&1 || status=$?
-    if [ $status -eq "$wanted" ]; then
-        passed=$((passed + 1))
-    elif [ $status -eq 71 ]; then
-        skipped=$((skipped + 1))
-        echo "skipped $name: $(grep SETUP "$scratch/out")"
-    else
-        failed=$((failed + 1))
-        echo "FAILED $name: exit code $status, not $wanted"
-        cat "$scratch/out"
-    fi
 }
 
 # A path of more than 108 bytes, reached through a descriptor of its directory.
@@ -62,11 +29,11 @@ far() {
 }
 
 "$build/uffd-firecracker" make-image "$scratch/image" --length 8388608 --holes 5 --tail 8388608 || exit 1
-start image-handler --image "$scratch/image"
-start all --image "$scratch/image" --fault-all
-start shifted --image "$scratch/image" --defect shifted
-start resurrect --image "$scratch/image" --defect resurrect
-start deaf --image "$scratch/image" --defect deaf
+serve image-handler uffd-firecracker-reference --image "$scratch/image"
+serve all uffd-firecracker-reference --image "$scratch/image" --fault-all
+serve shifted uffd-firecracker-reference --image "$scratch/image" --defect shifted
+serve resurrect uffd-firecracker-reference --image "$scratch/image" --defect resurrect
+serve deaf uffd-firecracker-reference --image "$scratch/image" --defect deaf
 
 for version in "${versions[@]}"; do
     expect 0 "version $version" emulate image-handler run --version "$version"
@@ -95,5 +62,4 @@ expect 2 'a wrong hand-over that is served is noticed' emulate image-handler hos
 expect 3 'a guest that freezes is noticed' emulate image-handler hostile not-registered --patience 1
 expect 1 'a socket where nobody listens' emulate nobody run
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+finish
