@@ -64,6 +64,7 @@ def show(url):
     print(f"{'time':8} {'faults':>10} {'faults/s':>9} {'installed':>10} {'sessions':>8}   {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9}")
     before = Reading(url)
     while True:
+        # A line a second is what is promised.
         time.sleep(max(0, before.at + 1 - time.monotonic()))
         now = Reading(url)
         rate = (now.sum("faults_total") - before.sum("faults_total")) / (now.at - before.at)

@@ -39,7 +39,7 @@ static void *repeat(void *argument)
 	report_thread = thread->number;
 	while (!atomic_load(&stopping)) {
 		thread->step(thread);
-		if (thread->pace)
+		if (thread->pace) /* the size of the load, not an order of events */
 			nanosleep(&(struct timespec){.tv_nsec = thread->pace * 1000l}, NULL);
 	}
 	return NULL;

@@ -71,7 +71,7 @@ static void *touch(void *argument)
 		uint64_t ns = guest_read(toucher->guest, scan->pages[i], toucher->run->quick);
 
 		scan->ns[i] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
-		if (toucher->run->pace)
+		if (toucher->run->pace) /* the size of the load, not an order of events */
 			nanosleep(&(struct timespec){.tv_nsec = toucher->run->pace * 1000l}, NULL);
 	}
 	return NULL;

@@ -131,7 +131,7 @@ static void *work(void *argument)
 			fields_read(field, next_random(random) % field->pages);
 		}
 		watch->operations++;
-		if (options->pace)
+		if (options->pace) /* the size of the load, not an order of events */
 			nanosleep(&(struct timespec){.tv_nsec = options->pace * 1000l}, NULL);
 	}
 	return NULL;
