@@ -11,9 +11,6 @@ namespace UffdManager.Engine.Loops;
 /// <content>Commands: what the session's owner asked for, carried out between two batches of faults.</content>
 internal sealed partial class FaultLoop
 {
-    // Some millisecond at 91 ns a page. Other faults are served between two slices.
-    private const ulong WriteProtectSlice = 32 * 1024 * 1024;
-
     // Prefetches of one session under way, over all the connections that asked for them.
     private const int MaximumJobs = 64;
 
@@ -156,76 +153,6 @@ internal sealed partial class FaultLoop
         return EngineResult.Success;
     }
 
-    /// <summary>Arms or lifts one slice of a range; the cursor says how far it got.</summary>
-    public WriteProtectStep WriteProtect(Session session, ref ulong cursor, ulong end, bool protect, out EngineResult? failure)
-    {
-        failure = null;
-        if (session.State != SessionState.Serving)
-        {
-            failure = s_over;
-            return WriteProtectStep.Failed;
-        }
-
-        Pump(session);
-        CollectTouched(session, cursor, end);
-        if (end <= cursor || _touched.Count == 0 || _touched.Any(region => (region.Modes & UffdRegisterModes.WriteProtect) == 0))
-        {
-            failure = NotFound(cursor, end - cursor, " with the mode write-protect");
-            return WriteProtectStep.Failed;
-        }
-
-        ulong stop = Math.Min(end, PageSize.AlignDown(cursor, WriteProtectSlice) + WriteProtectSlice);
-
-        // What a snapshot has not saved stays protected; it lifts that itself then, as nobody else wants it any more. And what is tracked is protected for that.
-        bool isHeld = !protect
-            && (session.Snapshot is Snapshot snapshot && (snapshot.TakenAt == 0 || snapshot.HoldsAny(cursor, stop)) || _touched.Any(region => region.IsTracked));
-        Errno errno = isHeld ? Errno.OK : Userfaultfd.WriteProtect(session.Lease, cursor, stop - cursor, protect);
-        if (errno == Errno.EAGAIN)
-        {
-            return WriteProtectStep.TryAgain;
-        }
-
-        if (errno != Errno.OK)
-        {
-            failure = new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"UFFDIO_WRITEPROTECT 0x{cursor:x}+0x{stop - cursor:x}: {errno.Describe()}"));
-            return WriteProtectStep.Failed;
-        }
-
-        ArmMissing(session, cursor, stop, protect);
-        CheckRecorded(session);
-        cursor = stop;
-        return cursor >= end ? WriteProtectStep.Done : WriteProtectStep.Progress;
-    }
-
-    // Pages of an armed range that are missing now must be filled armed: a plain UFFDIO_COPY would wipe the kernel's marker, and the
-    // first write would go unseen.
-    private static void ArmMissing(Session session, ulong start, ulong end, bool protect)
-    {
-        int before = session.Regions.Count;
-        session.Regions.ChangeFlags(
-            start,
-            end,
-            protect ? RegionFlags.WriteProtected : RegionFlags.None,
-            protect ? RegionFlags.None : RegionFlags.WriteProtected);
-        session.Tenant.Usage.ForceRegions(session.Regions.Count - before, 0);
-    }
-
-    /// <summary>Who on this loop holds a range that the kernel says is taken from the claimant.</summary>
-    public RangeHolder? FindHolder(Session claimant, int claimantParent, ulong start, ulong end)
-    {
-        foreach (Session session in LiveSessions())
-        {
-            bool sameProcess = session.Pid == claimant.Pid && session.ProcessStartTime == claimant.ProcessStartTime;
-            bool unknownSibling = session.Pid == 0 && session.ParentPid != 0 && session.ParentPid == claimantParent;
-            if (session != claimant && (sameProcess || unknownSibling) && session.Regions.FindOverlap(start, end) is Region region)
-            {
-                return HolderOf(session, region);
-            }
-        }
-
-        return null;
-    }
-
     private EngineResult? Register(Session session, RegisterRequest request, ulong end, bool last)
     {
         TenantLimits limits = session.Tenant.Limits;
@@ -342,33 +269,6 @@ internal sealed partial class FaultLoop
     // something that only that source has.
     private static PageSource SourceOf(RegisterRequest request) =>
         (request.Flags & RegionFlags.Mailbox) != 0 ? ZeroSource.Instance : request.Source ?? request.Policy.Source ?? ZeroSource.Instance;
-
-    private static EngineError Taken(Session session, RegisterRequest request)
-    {
-        session.Counters.KernelConflicts++;
-        RangeHolder outside = new(0, 0, string.Empty, request.Start, request.Length);
-        return new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, RegisterChecks.ConflictText(request, outside), outside);
-    }
-
-    private static RangeHolder? FindConflict(Session session, ulong start, ulong end)
-    {
-        if (session.Space is not AddressSpace space)
-        {
-            return null;
-        }
-
-        foreach (Session other in space.Sessions)
-        {
-            if (other != session && other.Regions.FindOverlap(start, end) is Region held)
-            {
-                return HolderOf(other, held);
-            }
-        }
-
-        return null;
-    }
-
-    private static RangeHolder HolderOf(Session session, Region region) => new(session.Id, session.Pid, session.Tenant.Name, region.Start, region.Length);
 
     // The kernel refuses a fill of hugetlb memory that is not a multiple of its page with EINVAL; only a change of the address space comes
     // before that. False when such a change hides the answer.
