@@ -8,9 +8,6 @@ namespace UffdManager.Engine.Loops;
 /// <content>Sessions of an earlier manager: what it had begun is brought to its end before anything new is read.</content>
 internal sealed partial class FaultLoop
 {
-    // /proc counts start times in hundredths of a second.
-    private const long TickNanoseconds = 10_000_000;
-
     /// <summary>Takes sessions on and completes what was under way in them. Their faults still wait.</summary>
     public bool Resume(IEnumerable<RestoredSession> sessions, FaultEngine.Restore restore)
     {
@@ -206,59 +203,6 @@ internal sealed partial class FaultLoop
                 KillLostChildren(parent, restore);
             }
         }
-    }
-
-    // The child's userfaultfd went down with the manager that had just read it: from then on the kernel gives the child zeros. Where these are what we
-    // would have given it nothing is lost. Else it is told from its siblings by what it is: a child of this process, younger than the session, that
-    // has the parent's ranges, and has them unregistered.
-    private static void KillLostChildren(Session parent, FaultEngine.Restore restore)
-    {
-        if (IsZeroOnly(parent) || parent.Pid == 0)
-        {
-            return;
-        }
-
-        foreach (int pid in ProcessInfo.AllPids())
-        {
-            if (pid != parent.Pid
-                && ProcessInfo.TryReadParent(pid, out int parentPid) && parentPid == parent.Pid
-                && ProcessInfo.TryReadStartTime(pid, out ulong startTime) && ((long)startTime + 2) * TickNanoseconds >= parent.StartedAt
-                && !restore.Sessions.Exists(restored => restored.Session.Pid == pid)
-                && HasRangesUnregistered(parent, pid))
-            {
-                KillLostChild(parent, pid, startTime, restore);
-            }
-        }
-    }
-
-    private static void KillLostChild(Session parent, int pid, ulong startTime, FaultEngine.Restore restore)
-    {
-        using SafePidFd? pidFd = PidFd.TryOpen(pid, out _);
-        if (pidFd is not null && ProcessInfo.TryReadStartTime(pid, out ulong now) && now == startTime)
-        {
-            bool killed = PidFd.SendSignal(pidFd, Signals.Kill) == Errno.OK;
-            restore.Failures.Add(new RestoreFailure(0, pid, $"its userfaultfd was lost: the manager ended while it was forked from session {parent.Id}", killed));
-        }
-    }
-
-    private static bool HasRangesUnregistered(Session parent, int pid)
-    {
-        IReadOnlyList<VmaInfo> mappings = ProcessInfo.ReadSmaps(pid);
-        bool found = false;
-        foreach (VmaInfo mapping in mappings)
-        {
-            if (parent.Regions.FindOverlap(mapping.Start, mapping.End) is Region region && !region.Source.IsZero)
-            {
-                if (mapping.UffdModes != UffdRegisterModes.None)
-                {
-                    return false;
-                }
-
-                found = true;
-            }
-        }
-
-        return found;
     }
 
     // Pages that the kernel has and the table does not know of: filled by a manager that did not live to note it. Not those that are called swapped:

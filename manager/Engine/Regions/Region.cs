@@ -52,6 +52,11 @@ internal sealed class Region
     /// <summary>Whether every change of contents is noted in the page table.</summary>
     public bool IsTracked => (Flags & RegionFlags.Tracked) != 0;
 
+    /// <summary>
+    /// Whether it maps a shared image of which each first touch is told. Without the mode minor the kernel maps what is filled already (for another client) without a word.
+    /// </summary>
+    public bool TellsImageTouches => Image is not null && (Modes & UffdRegisterModes.Minor) != 0;
+
     public bool IsHuge => PageBytes != (ulong)PageSize.Base;
 
     public long OffsetOf(ulong address) => SourceOffset + (long)(address - Start);

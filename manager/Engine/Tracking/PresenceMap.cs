@@ -5,7 +5,7 @@ using UffdManager.Linux;
 namespace UffdManager.Engine.Tracking;
 
 /// <summary>
-/// Which memory of a client need be write-protected only where pages are: private anonymous memory, of which every first touch of a missing page is a
+/// Which memory of a client need be write-protected only where pages are: private anonymous memory, and shared images, of which every first touch of a missing page is a
 /// fault. To protect what is not there would cost the client page tables, and make it look as if it were in swap.
 /// </summary>
 /// <remarks>Everything else (shared memory, private files) can get pages without a fault, and is protected whole.</remarks>
@@ -51,7 +51,7 @@ internal sealed class PresenceMap : IDisposable
         _pagemap is not null
         && IsCurrent(region)
         && (region.Modes & UffdRegisterModes.Missing) != 0
-        && (region.Image is not null || IsPrivateAnonymous(region, start, end));
+        && (region.TellsImageTouches || IsPrivateAnonymous(region, start, end));
 
     /// <summary>Whether a region was registered before the mappings were looked at: what they say of a later one may be of what was there before.</summary>
     public bool IsCurrent(Region region) => region.Generation < _generation;
