@@ -44,7 +44,17 @@ public sealed partial class FaultEngine
             return Refused(NoPagemap(session, "what is not there cannot be told from what is, so that the snapshot would fill every missing page in order to read it"));
         }
 
-        Snapshot snapshot = new(session, presence, progress) { StallLimit = (long)request.StallLimit.TotalNanoseconds };
+        PageSaver saver;
+        try
+        {
+            saver = new PageSaver(request.SavedPages, memory);
+        }
+        catch (SyscallException failure)
+        {
+            return Refused(new EngineError(EngineErrorKind.Kernel, failure.Errno, failure.Message));
+        }
+
+        Snapshot snapshot = new(session, presence, progress) { StallLimit = (long)request.StallLimit.TotalNanoseconds, Saver = saver };
         bool isAtRest = false;
         try
         {

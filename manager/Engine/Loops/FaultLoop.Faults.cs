@@ -226,7 +226,7 @@ internal sealed partial class FaultLoop
 
     private void ServeWriteProtect(in FaultContext fault)
     {
-        if (IsHeld(in fault))
+        if (ServeForSnapshot(in fault))
         {
             return;
         }

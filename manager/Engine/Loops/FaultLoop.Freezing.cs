@@ -207,6 +207,20 @@ internal sealed partial class FaultLoop
         }
 
         snapshot.Take(regions, layout, MonotonicClock.NowNanoseconds);
+
+        WakeHeld(snapshot);
         return WriteProtectStep.Done;
+    }
+
+    // Whom the last round held need not wait for the reader to begin: most of them are let go in their next fault.
+    private static void WakeHeld(Snapshot snapshot)
+    {
+        while (snapshot.Urgent.TryTake(out ulong page))
+        {
+            if (snapshot.Find(page) is FrozenRegion region)
+            {
+                _ = Userfaultfd.Wake(snapshot.Session.Lease, page, region.PageBytes);
+            }
+        }
     }
 }

@@ -162,19 +162,6 @@ internal sealed partial class FaultLoop
         return WriteProtectStep.Done;
     }
 
-    // True when the writer of a page has to wait: until the page has been read, or for the instant.
-    private bool IsHeld(in FaultContext fault)
-    {
-        if (fault.Session.Snapshot is not Snapshot snapshot || snapshot.Failure is not null || !snapshot.Holds(fault.Page) || snapshot.TryLetGo(fault.Page))
-        {
-            return false;
-        }
-
-        snapshot.Hold(fault.Page, _now);
-        Account(fault.Session, fault.Kind, FaultOutcome.Held, fault.ReadAt);
-        return true;
-    }
-
     // Whether what is installed in a range must not be written without a fault.
     private static bool MustProtect(Session session, Region region, ulong end) =>
         region.SeesWrites || (session.Snapshot is Snapshot snapshot && (region.Modes & UffdRegisterModes.WriteProtect) != 0 && snapshot.MayHold(end));

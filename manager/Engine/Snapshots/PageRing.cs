@@ -3,7 +3,7 @@ namespace UffdManager.Engine.Snapshots;
 /// <summary>Addresses of pages that somebody waits for; one writer (the fault loop), one reader. What finds it full is not lost: the page's turn comes.</summary>
 internal sealed class PageRing
 {
-    private const int Capacity = 4096;
+    public const int Capacity = 4096;
 
     private readonly ulong[] _pages = new ulong[Capacity];
     private uint _written;

@@ -17,7 +17,8 @@ namespace UffdManager.Engine.Snapshots;
 /// <para><b>What is not seen</b>: writes of devices that had pages pinned for writing before, and of other processes that share the memory.</para>
 /// <para><b>Order.</b> That a page has been read is noted here by a command on the loop, when no change of the client's address space is under way, and behind it the page is
 /// let go. Events of the client are applied on the same loop. So either the loop took a change in first and finds the page unread, which ends the snapshot, or the change
-/// began after the page was read. (An unmap is told of after the fact: only that it is under way is known before.)</para>
+/// began after the page was read. (An unmap is told of after the fact: only that it is under way is known before.) A page that the loop reads itself (<see cref="PageSaver"/>) is noted in
+/// the same way, right behind the read.</para>
 /// </remarks>
 internal sealed class Snapshot : IDisposable
 {
@@ -36,15 +37,13 @@ internal sealed class Snapshot : IDisposable
     private int _isWaiting;
     private int _isReleasing;
     private ulong _turn;
-    private ulong _awaitedOutOfTurn;
-    private ulong _awaitedInTurn;
-    private long _progressAt;
 
     public Snapshot(Session session, PresenceMap presence, SnapshotProgress progress)
     {
         Session = session;
         Presence = presence;
         Progress = progress;
+        Guard = new StallGuard(this);
     }
 
     public Session Session { get; }
@@ -53,8 +52,14 @@ internal sealed class Snapshot : IDisposable
 
     public SnapshotProgress Progress { get; }
 
-    /// <summary>Pages that writers wait for. Written by the loop, read by the reader.</summary>
+    /// <summary>Pages that writers wait for. Written by the loop, and after the instant read by the reader.</summary>
     public PageRing Urgent { get; } = new();
+
+    /// <summary>Pages that the loop has read.</summary>
+    public required PageSaver Saver { get; init; }
+
+    /// <summary>Who saves which page. Since the instant; any thread.</summary>
+    public PageClaims Claims { get; private set; } = null!;
 
     /// <summary>Of the instant, by address; empty before. Any thread.</summary>
     public IReadOnlyList<FrozenRegion> Regions => _regions;
@@ -70,6 +75,9 @@ internal sealed class Snapshot : IDisposable
 
     /// <summary>Everything below has been read, by the reader's account. Any thread.</summary>
     public ulong Turn => Volatile.Read(ref _turn);
+
+    /// <summary>Who waits.</summary>
+    public StallGuard Guard { get; }
 
     /// <summary>How long writers may wait without anything being saved, nanoseconds.</summary>
     public required long StallLimit { get; init; }
@@ -121,6 +129,7 @@ internal sealed class Snapshot : IDisposable
         long pages = regions[^1].PageIndexOf(regions[^1].End);
         _readBytes = PageSize.AlignUp((ulong)pages, (ulong)PageSize.Base);
         _read = NativePages.Map(_readBytes);
+        Claims = new PageClaims(pages);
         (_regions, Layout) = (regions, layout);
         TakenAt = now;
         Progress.Taken(now, pages * PageSize.Base, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
@@ -177,14 +186,14 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Notes that a page was read out of its turn.</summary>
     public void NoteRead(FrozenRegion region, ulong page, long now)
     {
-        _progressAt = now;
+        Guard.NoteProgress(now);
         NativePages.AsSpan(_read + IndexOf(region, page), (int)(region.PageBytes / (ulong)PageSize.Base)).Fill(1);
     }
 
     /// <summary>Notes that everything below an address was read.</summary>
     public void NoteReadBelow(ulong address, long now)
     {
-        _progressAt = now;
+        Guard.NoteProgress(now);
         ReadBelow = address;
     }
 
@@ -233,18 +242,6 @@ internal sealed class Snapshot : IDisposable
         return Turn <= ReadBelow || Interlocked.Exchange(ref _isReleasing, 1) != 0;
     }
 
-    /// <summary>Ends it when nothing has been saved for too long although writers waited: a client must not hang because a disk does.</summary>
-    public void CheckStall(long now)
-    {
-        if (IsAwaited && now - _progressAt > StallLimit)
-        {
-            Fail(EngineErrorKind.State, Errno.ETIMEDOUT, $"writers waited for {(now - _progressAt) / 1_000_000_000.0:0.0} s in which no page could be saved: the file, a source or the client's own memory does not answer");
-        }
-    }
-
-    // Of each way the page that is saved last: out of their turn pages are saved in the order of the ring, in their turn by address.
-    private bool IsAwaited => (_awaitedOutOfTurn != 0 && Holds(_awaitedOutOfTurn)) || (_awaitedInTurn != 0 && Holds(_awaitedInTurn));
-
     /// <summary>The region that holds an address; null when none does. Any thread after the instant.</summary>
     public FrozenRegion? Find(ulong address)
     {
@@ -273,23 +270,16 @@ internal sealed class Snapshot : IDisposable
         return low;
     }
 
-    /// <summary>A writer waits for a page.</summary>
+    /// <summary>A writer waits for a page to be saved.</summary>
     public void Hold(ulong page, long now)
     {
-        if (!IsAwaited)
-        {
-            _progressAt = now;
-        }
+        Guard.Await(page, now, isInTurn: !Urgent.TryAdd(page));
+        CallReader();
+    }
 
-        if (Urgent.TryAdd(page))
-        {
-            _awaitedOutOfTurn = page;
-        }
-        else
-        {
-            _awaitedInTurn = Math.Max(_awaitedInTurn, page);
-        }
-
+    /// <summary>There is work for the reader, which may wait for the file.</summary>
+    public void CallReader()
+    {
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _isWaiting) != 0)
         {
@@ -324,7 +314,7 @@ internal sealed class Snapshot : IDisposable
     {
         Volatile.Write(ref _isWaiting, 1);
         Interlocked.MemoryBarrier();
-        if (Failure is null && !(hasUrgentBuffer && !Urgent.IsEmpty))
+        if (Failure is null && !(hasUrgentBuffer && (!Urgent.IsEmpty || Saver.Count >= Saver.Half)))
         {
             _signal.WaitOne();
         }
@@ -336,6 +326,8 @@ internal sealed class Snapshot : IDisposable
     public void Dispose()
     {
         _signal.Dispose();
+        Saver.Dispose();
+        Claims?.Dispose();
         if (_read != 0)
         {
             NativePages.Unmap(_read, _readBytes);

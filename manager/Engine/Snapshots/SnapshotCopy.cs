@@ -21,7 +21,7 @@ internal sealed class SnapshotCopy
         bool hasBase = request.Base is not null;
         _snapshot = snapshot;
         int piece = (int)Math.Max(SnapshotReader.PieceBytes, (long)snapshot.Regions.Max(region => region.PageBytes));
-        _buffers = new SnapshotBuffers(request.BufferBytes, piece);
+        _buffers = new SnapshotBuffers(request.BufferBytes - ((long)request.SavedPages * PageSize.Base), piece);
         try
         {
             _writer = new SnapshotWriter(snapshot, request.Output, request.Base, _buffers);
@@ -104,7 +104,6 @@ internal sealed class SnapshotCopy
             return;
         }
 
-        _reader.Dispose();
         _sources.Dispose();
         _writer.Dispose();
         _buffers.Dispose();

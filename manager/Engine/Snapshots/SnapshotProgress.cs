@@ -52,7 +52,7 @@ public sealed class SnapshotProgress
 
     internal void Written(long bytes) => Interlocked.Add(ref _writtenBytes, bytes);
 
-    internal void Saved(long pages) => Volatile.Write(ref _savedPages, _savedPages + pages);
+    internal void Saved(long pages) => Interlocked.Add(ref _savedPages, pages);
 
     internal void Throttled(long nanoseconds) => Volatile.Write(ref _throttledNanoseconds, _throttledNanoseconds + nanoseconds);
 

@@ -7,7 +7,7 @@ namespace UffdManager.Engine.Snapshots;
 /// Reads every page once, in the order of addresses, but those first that somebody waits to write; on a thread of its own. It reads the client's memory, so a
 /// page that is missing there after all faults, and is served like any other: never on a fault loop.
 /// </summary>
-internal sealed class SnapshotReader : IDisposable
+internal sealed class SnapshotReader
 {
     /// <summary>Bytes read at a time: what a writer may have to wait for besides its own page.</summary>
     public const int PieceBytes = 256 * 1024;
@@ -25,8 +25,6 @@ internal sealed class SnapshotReader : IDisposable
     private readonly SnapshotBuffers _buffers;
     private readonly SnapshotWriter _writer;
     private readonly SourceReader _sources;
-    private readonly nuint _saved;
-    private readonly ulong _savedBytes;
     private readonly List<SnapshotRun> _plan = [];
     private WriteItem? _urgentItem;
     private ulong _postponed;
@@ -42,10 +40,6 @@ internal sealed class SnapshotReader : IDisposable
         _buffers = buffers;
         _writer = writer;
         _sources = sources;
-
-        // A byte for each page, of which the system gives those that are used.
-        _savedBytes = PageSize.AlignUp((ulong)(snapshot.Progress.TotalBytes / Page), Page);
-        _saved = NativePages.Map(_savedBytes);
     }
 
     /// <summary>All of its work, on a thread of its own.</summary>
@@ -61,6 +55,7 @@ internal sealed class SnapshotReader : IDisposable
             {
                 // What is left behind the last run was saved out of its turn.
                 Publish(_snapshot.Regions[^1].End);
+                TakeLast();
                 _snapshot.Progress.Done(_snapshot.Progress.TotalBytes);
             }
         }
@@ -76,12 +71,58 @@ internal sealed class SnapshotReader : IDisposable
         }
     }
 
-    public void Dispose() => NativePages.Unmap(_saved, _savedBytes);
+    // What the loop has saved; false when no buffer is to be had for it.
+    private bool TakeSaved()
+    {
+        while (_snapshot.Failure is null && !_snapshot.Saver.IsEmpty)
+        {
+            if (_urgentItem is null && !TryOpenUrgent())
+            {
+                return false;
+            }
+
+            WriteItem item = _urgentItem!;
+            int at = item.Used;
+            if (at + Page > _buffers.PieceBytes)
+            {
+                Submit(ref _urgentItem);
+            }
+            else if (_snapshot.Saver.TryTake(out ulong page, item.Buffer + (nuint)at))
+            {
+                Emit(item, at, Page, _snapshot.Find(page)!.OffsetOf(page));
+                item.Used += Page;
+            }
+        }
+
+        return true;
+    }
+
+    // From here on the loop saves nothing more.
+    private void TakeLast()
+    {
+        LoopCommand<bool> close = new(_ =>
+        {
+            _snapshot.Saver.Close();
+            return true;
+        });
+        _loop.Post(close);
+        _ = close.Task.GetAwaiter().GetResult();
+        while (!TakeSaved())
+        {
+            Wait(hasUrgentBuffer: false);
+        }
+    }
 
     // Pages that somebody waits to write; false when nobody does.
     private bool SaveUrgent()
     {
         int saved = 0;
+        if (!TakeSaved())
+        {
+            Wait(hasUrgentBuffer: false);
+            return true;
+        }
+
         while (saved < UrgentPerBatch && _snapshot.Failure is null && (_postponed != 0 || !_snapshot.Urgent.IsEmpty))
         {
             if (_urgentItem is null && !TryOpenUrgent())
@@ -97,7 +138,7 @@ internal sealed class SnapshotReader : IDisposable
             }
 
             _postponed = 0;
-            if (_snapshot.Find(page) is not FrozenRegion region || page < _cursor || SavedFlags(region, page, region.PageBytes)[0] != 0)
+            if (_snapshot.Find(page) is not FrozenRegion region || page < _cursor)
             {
                 // It has been read, and the command that lets its writers go is on its way.
                 continue;
@@ -111,8 +152,11 @@ internal sealed class SnapshotReader : IDisposable
                 continue;
             }
 
-            Save(region, page);
-            saved++;
+            if (_snapshot.Claims.TryClaim(region, page))
+            {
+                Save(region, page);
+                saved++;
+            }
         }
 
         // What was saved waits for company only as long as the file is busy anyway.
@@ -134,7 +178,6 @@ internal sealed class SnapshotReader : IDisposable
             return;
         }
 
-        SavedFlags(region, page, region.PageBytes).Fill(1);
         Emit(item, at, length, region.OffsetOf(page));
         item.Used += length;
         _snapshot.Progress.Saved(1);
@@ -165,7 +208,7 @@ internal sealed class SnapshotReader : IDisposable
 
         // What was saved out of its turn is done, whatever has become of the page since.
         ulong most = run.Kind == SnapshotRunKind.Memory ? (ulong)_buffers.PieceBytes : Look;
-        ulong end = EndOfUnsaved(run.Region, start, Math.Min(run.End, start + most), out bool isSaved);
+        ulong end = _snapshot.Claims.EndOfRun(run.Region, start, Math.Min(run.End, start + most), out bool isSaved);
         if (isSaved)
         {
             return Advance(run, end);
@@ -238,10 +281,11 @@ internal sealed class SnapshotReader : IDisposable
             return true;
         }
 
-        ulong end = Math.Min(stop, start + (ulong)_buffers.PieceBytes);
+        // Claimed, a page is held until it has been read: so not before there is a buffer. What the loop has saved meanwhile is left out.
+        ulong end = _snapshot.Claims.ClaimUpTo(run.Region, start, Math.Min(stop, start + (ulong)_buffers.PieceBytes));
         int length = (int)(end - start);
         WriteItem? item = new(buffer);
-        bool isRead = _memory.TryRead(run.Region, start, length, buffer);
+        bool isRead = length > 0 && _memory.TryRead(run.Region, start, length, buffer);
         if (isRead)
         {
             Emit(item, 0, length, run.Region.OffsetOf(start));
@@ -316,18 +360,6 @@ internal sealed class SnapshotReader : IDisposable
         _plan.Clear();
         _next = 0;
     }
-
-    // Up to the first page that was saved out of its turn; or, when the first one was, the end of those.
-    private ulong EndOfUnsaved(FrozenRegion region, ulong start, ulong end, out bool isSaved)
-    {
-        Span<byte> flags = SavedFlags(region, start, end - start);
-        isSaved = flags[0] != 0;
-        int differs = flags.IndexOfAnyExcept(flags[0]);
-        return differs < 0 ? end : start + ((ulong)differs * Page);
-    }
-
-    private Span<byte> SavedFlags(FrozenRegion region, ulong start, ulong length) =>
-        NativePages.AsSpan(_saved + (nuint)region.PageIndexOf(start), (int)(length / Page));
 
     private void Emit(WriteItem item, int at, int length, long fileOffset) => item.AddPages(at, length, fileOffset, _hasBase);
 

@@ -6,6 +6,9 @@ namespace UffdManager.Engine.Snapshots;
 /// <summary>What a snapshot is to become.</summary>
 public sealed record SnapshotRequest
 {
+    private const int FewestSaved = 16;
+    private const int MostSaved = 4096;
+
     /// <summary>An empty regular file, open for writing. Stays the caller's, who keeps it open until the report is there.</summary>
     public required SafeFile Output { get; init; }
 
@@ -17,6 +20,9 @@ public sealed record SnapshotRequest
 
     /// <summary>Bytes of memory for pages on their way to the file; writers of the client wait when it is full.</summary>
     public long BufferBytes { get; init; } = 64L << 20;
+
+    /// <summary>A quarter of that memory, up to 16 MiB: pages that a fault loop reads itself, so that a writer does not have to wait for another thread.</summary>
+    internal int SavedPages => (int)Math.Clamp(BufferBytes / 4 / PageSize.Base, FewestSaved, MostSaved);
 
     /// <summary>How long writers of the client may wait without any page being saved: a file system or a source that hangs ends the snapshot, not the client.</summary>
     public TimeSpan StallLimit { get; init; } = TimeSpan.FromSeconds(10);

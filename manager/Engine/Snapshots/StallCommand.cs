@@ -15,7 +15,7 @@ internal sealed class StallCommand(Snapshot snapshot) : LoopCommand
             return true;
         }
 
-        snapshot.CheckStall(now);
+        snapshot.Guard.Check(now);
         DueAt = now + Pace;
         return false;
     }

@@ -66,6 +66,16 @@ public abstract class HaltedSnapshotTest : SnapshotTest
         Assert.Contains(text, error.Text, StringComparison.Ordinal);
     }
 
+    // A diff: a hole where the base has the same.
+    protected void AssertFilled(byte[] image, byte value, ulong first = 0, ulong count = Pages)
+    {
+        for (ulong page = first; page < first + count; page++)
+        {
+            ReadOnlySpan<byte> contents = image.AsSpan((int)(page * Page), (int)Page);
+            Assert.True(!contents.ContainsAnyExcept(value) || (Base.ByteOf((long)(page * Page)) == value && !contents.ContainsAnyExcept((byte)0)), $"page {page}");
+        }
+    }
+
     // A snapshot whose loop stands still in the first turn in which something is so.
     private protected (RunningSnapshot Snapshot, HeldLoop Loop) BeginHeldAt(ServedClient it, Func<bool> when, TimeSpan? stallLimit = null)
     {
