@@ -47,4 +47,7 @@ public sealed record ImageDto
 
     /// <summary>What is known of the pages that its runs touch; null in lists, and where its files cannot be opened.</summary>
     public required IReadOnlyList<WorkingSetDto>? WorkingSets { get; init; }
+
+    /// <summary>Why some of <see cref="WorkingSets"/> may be missing; null when all are there, and in lists.</summary>
+    public required string? WorkingSetsProblem { get; init; }
 }

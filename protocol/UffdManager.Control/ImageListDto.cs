@@ -6,6 +6,9 @@ public sealed record ImageListDto
     /// <summary>By name.</summary>
     public required IReadOnlyList<ImageDto> Images { get; init; }
 
+    /// <summary>Files in the place of images that could not be read when the daemon started, and why.</summary>
+    public required IReadOnlyList<string> Problems { get; init; }
+
     /// <summary>The cache that all of them share.</summary>
     public required ImageCacheDto Cache { get; init; }
 }

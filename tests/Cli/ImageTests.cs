@@ -38,6 +38,23 @@ public sealed class ImageTests : IDisposable
     }
 
     [Fact]
+    public async Task Files_that_cannot_be_read_and_stores_that_are_silent_are_told()
+    {
+        _control.Answer("GET /v1/images", Samples.Images with { Problems = ["/var/lib/x.json is \u001b[1mno image"] }, ControlJson.Default.ImageListDto);
+        Uffdctl list = await Uffdctl.RunAsync(_control, "image", "list");
+        Assert.Equal(0, list.ExitCode);
+        Assert.Contains("/var/lib/x.json is ", list.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("\u001b", list.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("x.json", list.Output, StringComparison.Ordinal);
+
+        _control.Answer("GET /v1/images/clean", Samples.Images.Images[1] with { WorkingSetsProblem = "tenant vms does not answer" }, ControlJson.Default.ImageDto);
+        Assert.Matches("Not known: +tenant vms does not answer", (await Uffdctl.RunAsync(_control, "image", "show", "clean")).Output);
+        _control.Answer("GET /v1/working-sets", Samples.WorkingSets with { WorkingSets = [], Problem = "tenant vms does not answer" }, ControlJson.Default.WorkingSetListDto);
+        Uffdctl show = await Uffdctl.RunAsync(_control, "workingset", "show", "image:clean");
+        Assert.Equal((69, "uffdctl: tenant vms does not answer\n"), (show.ExitCode, show.Error));
+    }
+
+    [Fact]
     public async Task Image_is_removed()
     {
         _control.AnswerText("DELETE /v1/images/clean", "", 204);

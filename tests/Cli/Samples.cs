@@ -141,6 +141,7 @@ internal static class Samples
 
     public static WorkingSetListDto WorkingSets { get; } = new()
     {
+        Problem = null,
         WorkingSets =
         [
             Set,
@@ -154,6 +155,7 @@ internal static class Samples
 
     public static ImageListDto Images { get; } = new()
     {
+        Problems = [],
         Images =
         [
             new ImageDto
@@ -173,6 +175,7 @@ internal static class Samples
                 ReadBytes = null,
                 Hits = null,
                 WorkingSets = null,
+                WorkingSetsProblem = null,
             },
             new ImageDto
             {
@@ -195,6 +198,7 @@ internal static class Samples
                 ReadBytes = 25 << 20,
                 Hits = 123456,
                 WorkingSets = [Set],
+                WorkingSetsProblem = null,
             },
         ],
         Cache = new ImageCacheDto { LimitBytes = 1 << 30, Bytes = 24 << 20, Hits = 123456, Bypasses = 0, Tenants = [] },

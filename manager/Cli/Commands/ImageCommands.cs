@@ -42,8 +42,7 @@ internal static class ImageCommands
         facts.AddIf(image.ReadBytes is not null, "Read", $"{Units.Bytes(image.ReadBytes ?? 0)} since it was opened");
         facts.AddIf(image.Hits is not null, "Hits", Units.Count(image.Hits ?? 0));
         facts.Add("Added", image.AddedAt);
-        foreach (WorkingSetDto set in image.WorkingSets ?? [])
-            WorkingSetCommands.Describe(facts, set);
+        WorkingSetCommands.Describe(facts, image.WorkingSets ?? [], image.WorkingSetsProblem);
         return facts;
     }
 
@@ -54,7 +53,15 @@ internal static class ImageCommands
         _ => Style.None,
     };
 
-    private static Command List() => Lookup.List("List the images.", "images", Documents.Types.ImageListDto, list => Table(list.Images));
+    private static Command List() => new Command("list", "List the images.").Gets(
+        _ => new Query("images"),
+        Documents.Types.ImageListDto,
+        (context, list) =>
+        {
+            context.Print(Table(list.Images));
+            foreach (string problem in list.Problems)
+                context.Warn(Text.Clean(problem));
+        });
 
     private static Table Table(IEnumerable<ImageDto> images)
     {
@@ -79,17 +86,9 @@ internal static class ImageCommands
     private static Command Remove()
     {
         Argument<string> name = Name();
-        Command command = new("remove", "Forget an image; who is served from it goes on being served.") { name };
-        command.SetWork(async (context, cancel) =>
-        {
-            string wanted = context.Line.GetRequiredValue(name);
-            await context.Client.SendAsync(HttpMethod.Delete, new Query("images", wanted).ToString(), cancel);
-            if (context.Json)
-                context.PrintDocument(new JsonObject { ["removed"] = wanted });
-            else
-                context.Print($"image {Text.Clean(wanted)}: removed; its files are untouched");
-            return ExitCode.Ok;
-        });
-        return command;
+        return new Command("remove", "Forget an image; who is served from it goes on being served.") { name }.Deletes(
+            context => new Query("images", context.Line.GetRequiredValue(name)),
+            context => new JsonObject { ["removed"] = context.Line.GetRequiredValue(name) },
+            context => $"image {Text.Clean(context.Line.GetRequiredValue(name))}: removed; its files are untouched");
     }
 }

@@ -1,25 +1,21 @@
 using System.CommandLine;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using UffdManager.Cli.Control;
 using UffdManager.Cli.Output;
 
 namespace UffdManager.Cli.Commands;
 
-/// <summary>The commands <c>list</c> and <c>show</c> of what the control API has as one collection: with <c>--json</c> its document as it came, else for people.</summary>
+/// <summary>Commands that ask the control API one thing: with <c>--json</c> its document as it came, else something for people.</summary>
 internal static class Lookup
 {
-    /// <summary><c>list</c>: the whole collection.</summary>
+    /// <summary><c>list</c>: the whole of one collection.</summary>
     /// <param name="description">Of the command.</param>
     /// <param name="collection">Name of the collection in the API, after the version.</param>
     /// <param name="type">The document.</param>
     /// <param name="table">The same for people.</param>
     public static Command List<T>(string description, string collection, JsonTypeInfo<T> type, Func<T, Table> table)
-        where T : class
-    {
-        Command command = new("list", description);
-        command.SetWork((context, cancel) => AnswerAsync(context, new Query(collection), type, document => context.Print(table(document)), cancel));
-        return command;
-    }
+        where T : class => new Command("list", description).Gets(_ => new Query(collection), type, (context, document) => context.Print(table(document)));
 
     /// <summary><c>show</c>: one of the collection, by its name.</summary>
     /// <param name="description">Of the command.</param>
@@ -28,22 +24,67 @@ internal static class Lookup
     /// <param name="type">The document.</param>
     /// <param name="print">The same for people.</param>
     public static Command Show<T>(string description, Argument<string> name, string collection, JsonTypeInfo<T> type, Action<CommandContext, T> print)
+        where T : class => new Command("show", description) { name }.Gets(context => new Query(collection, context.Line.GetRequiredValue(name)), type, print);
+
+    /// <summary>Gives a command one document to get.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="query">Where the document is.</param>
+    /// <param name="type">The document.</param>
+    /// <param name="print">The same for people.</param>
+    public static Command Gets<T>(this Command command, Func<CommandContext, Query> query, JsonTypeInfo<T> type, Action<CommandContext, T> print)
         where T : class
     {
-        Command command = new("show", description) { name };
-        command.SetWork((context, cancel) => AnswerAsync(
-            context, new Query(collection, context.Line.GetRequiredValue(name)), type, document => print(context, document), cancel));
+        command.SetWork(async (context, cancel) =>
+        {
+            Answer<T> answer = await context.Client.GetAsync(query(context).ToString(), type, cancel);
+            if (context.Json)
+                context.PrintDocument(answer.Document);
+            else
+                print(context, answer.Value);
+            return ExitCode.Ok;
+        });
         return command;
     }
 
-    private static async Task<int> AnswerAsync<T>(CommandContext context, Query query, JsonTypeInfo<T> type, Action<T> print, CancellationToken cancel)
+    /// <summary>Gives a command a list to get that comes in pages.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="query">Where the list is.</param>
+    /// <param name="list">Name of the array in a page.</param>
+    /// <param name="type">Of a page.</param>
+    /// <param name="next">Where the page after a page begins; null after the last.</param>
+    /// <param name="table">All of them for people.</param>
+    public static Command GetsPages<T>(
+        this Command command, Func<CommandContext, Query> query, string list, JsonTypeInfo<T> type, Func<T, string?> next, Func<IReadOnlyList<T>, Table> table)
         where T : class
     {
-        Answer<T> answer = await context.Client.GetAsync(query.ToString(), type, cancel);
-        if (context.Json)
-            context.PrintDocument(answer.Document);
-        else
-            print(answer.Value);
-        return ExitCode.Ok;
+        command.SetWork(async (context, cancel) =>
+        {
+            (IReadOnlyList<T> pages, ReadOnlyMemory<byte> document) = await Pages.ReadAsync(context.Client, query(context), list, type, next, cancel);
+            if (context.Json)
+                context.PrintDocument(document);
+            else
+                context.Print(table(pages));
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+
+    /// <summary>Gives a command something to delete that no document is answered for.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="query">What to delete.</param>
+    /// <param name="document">What was done, for programs.</param>
+    /// <param name="text">The same for people.</param>
+    public static Command Deletes(this Command command, Func<CommandContext, Query> query, Func<CommandContext, JsonObject> document, Func<CommandContext, string> text)
+    {
+        command.SetWork(async (context, cancel) =>
+        {
+            await context.Client.SendAsync(HttpMethod.Delete, query(context).ToString(), cancel);
+            if (context.Json)
+                context.PrintDocument(document(context));
+            else
+                context.Print(text(context));
+            return ExitCode.Ok;
+        });
+        return command;
     }
 }

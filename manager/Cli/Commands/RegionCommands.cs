@@ -32,20 +32,11 @@ internal static class RegionCommands
             if (line.GetResult(session) is not null && line.GetResult(tenant) is not null)
                 line.AddError("--session and --tenant exclude each other: a session has one tenant.");
         });
-        command.SetWork(async (context, cancel) =>
-        {
-            Query query = context.Line.GetValue(session) is { } id
+        return command.GetsPages(
+            context => context.Line.GetValue(session) is { } id
                 ? new Query("sessions", id.ToString(), "regions")
-                : new Query("regions").With("tenant", context.Line.GetValue(tenant));
-            (IReadOnlyList<RegionListDto> pages, ReadOnlyMemory<byte> document) = await Pages.ReadAsync(
-                context.Client, query, "regions", Documents.Types.RegionListDto, page => page.Next, cancel);
-            if (context.Json)
-                context.PrintDocument(document);
-            else
-                context.Print(Table(pages.SelectMany(page => page.Regions)));
-            return ExitCode.Ok;
-        });
-        return command;
+                : new Query("regions").With("tenant", context.Line.GetValue(tenant)),
+            "regions", Documents.Types.RegionListDto, page => page.Next, pages => Table(pages.SelectMany(page => page.Regions)));
     }
 
     private static Table Table(IEnumerable<RegionDto> regions)
@@ -65,12 +56,7 @@ internal static class RegionCommands
 
     private static Command Show()
     {
-        Argument<long> session = new Argument<long>("session")
-        {
-            Description = "Id of the session.",
-            HelpName = "SESSION",
-            CustomParser = NumberArgument.Parser(0, long.MaxValue),
-        }.Completed(ValueKind.Session);
+        Argument<long> session = Options.Session("session");
         Argument<string> address = new Argument<string>("address") { Description = "An address in the region, like 0x7f0000000000.", HelpName = "ADDRESS" }
             .Completed(ValueKind.Region);
         address.Validators.Add(result =>
@@ -85,19 +71,14 @@ internal static class RegionCommands
             HelpName = "N",
             CustomParser = NumberArgument.OptionalParser(1, MostCells),
         };
-        Command command = new("show", "Draw a map of a region's pages.") { session, address, cells };
-        command.SetWork(async (context, cancel) =>
-        {
-            _ = AddressArgument.TryParse(context.Line.GetRequiredValue(address), out ulong start);
-            Query query = new Query("sessions", context.Line.GetValue(session).ToString(), "regions", Units.Address(start), "map")
-                .With("cells", (context.Line.GetValue(cells) ?? DefaultCells).ToString());
-            Answer<RegionMapDto> answer = await context.Client.GetAsync(query.ToString(), Documents.Types.RegionMapDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Terminal.WriteLines(new RegionMap(answer.Value).Render(context.Terminal.Width, context.Palette));
-            return ExitCode.Ok;
-        });
-        return command;
+        return new Command("show", "Draw a map of a region's pages.") { session, address, cells }.Gets(
+            context =>
+            {
+                _ = AddressArgument.TryParse(context.Line.GetRequiredValue(address), out ulong start);
+                return new Query("sessions", context.Line.GetValue(session).ToString(), "regions", Units.Address(start), "map")
+                    .With("cells", (context.Line.GetValue(cells) ?? DefaultCells).ToString());
+            },
+            Documents.Types.RegionMapDto,
+            (context, map) => context.Terminal.WriteLines(new RegionMap(map).Render(context.Terminal.Width, context.Palette)));
     }
 }

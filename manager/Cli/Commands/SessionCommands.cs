@@ -22,20 +22,10 @@ internal static class SessionCommands
             HelpName = "PID",
             CustomParser = NumberArgument.OptionalParser(0, int.MaxValue),
         };
-        Command command = new("list", "List the sessions.") { tenant, state, pid };
-        command.SetWork(async (context, cancel) =>
-        {
-            Query query = new Query("sessions").With("tenant", context.Line.GetValue(tenant)).With("state", context.Line.GetValue(state))
-                .With("pid", context.Line.GetValue(pid)?.ToString());
-            (IReadOnlyList<SessionListDto> pages, ReadOnlyMemory<byte> document) = await Pages.ReadAsync(
-                context.Client, query, "sessions", Documents.Types.SessionListDto, page => page.Next?.ToString(), cancel);
-            if (context.Json)
-                context.PrintDocument(document);
-            else
-                context.Print(Table(pages.SelectMany(page => page.Sessions)));
-            return ExitCode.Ok;
-        });
-        return command;
+        return new Command("list", "List the sessions.") { tenant, state, pid }.GetsPages(
+            context => new Query("sessions").With("tenant", context.Line.GetValue(tenant)).With("state", context.Line.GetValue(state))
+                .With("pid", context.Line.GetValue(pid)?.ToString()),
+            "sessions", Documents.Types.SessionListDto, page => page.Next?.ToString(), pages => Table(pages.SelectMany(page => page.Sessions)));
     }
 
     /// <summary>The table of sessions.</summary>
@@ -60,24 +50,9 @@ internal static class SessionCommands
 
     private static Command Show()
     {
-        Argument<long> id = new Argument<long>("id")
-        {
-            Description = "Id of the session.",
-            HelpName = "ID",
-            CustomParser = NumberArgument.Parser(0, long.MaxValue),
-        }.Completed(ValueKind.Session);
-        Command command = new("show", "Show everything about a session.") { id };
-        command.SetWork(async (context, cancel) =>
-        {
-            Query query = new("sessions", context.Line.GetValue(id).ToString());
-            Answer<SessionDto> answer = await context.Client.GetAsync(query.ToString(), Documents.Types.SessionDto, cancel);
-            if (context.Json)
-                context.PrintDocument(answer.Document);
-            else
-                context.Print(Facts(answer.Value));
-            return ExitCode.Ok;
-        });
-        return command;
+        Argument<long> id = Options.Session();
+        return new Command("show", "Show everything about a session.") { id }.Gets(
+            context => new Query("sessions", context.Line.GetValue(id).ToString()), Documents.Types.SessionDto, (context, session) => context.Print(Facts(session)));
     }
 
     private static Facts Facts(SessionDto session)

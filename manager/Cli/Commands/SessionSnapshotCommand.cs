@@ -16,12 +16,7 @@ internal static class SessionSnapshotCommand
 
     public static Command Create()
     {
-        Argument<long> id = new Argument<long>("id")
-        {
-            Description = "Id of the session.",
-            HelpName = "ID",
-            CustomParser = NumberArgument.Parser(0, long.MaxValue),
-        }.Completed(ValueKind.Session);
+        Argument<long> id = Options.Session();
         Option<string> output = new("--out") { Description = "File that the manager makes; nothing may be there.", HelpName = "FILE", Required = true };
         Option<string?> baseImage = new("--base") { Description = "Write only what differs from this image: a diff.", HelpName = "IMAGE" };
         Option<long?> buffer = new("--buffer")

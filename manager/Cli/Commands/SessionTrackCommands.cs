@@ -17,7 +17,7 @@ internal static class SessionTrackCommands
 
     private static Command Start()
     {
-        Argument<long> id = Session();
+        Argument<long> id = Options.Session();
         Command command = new("start", "Begin to note which pages change.") { id };
         command.SetWork(async (context, cancel) =>
         {
@@ -34,23 +34,16 @@ internal static class SessionTrackCommands
 
     private static Command Stop()
     {
-        Argument<long> id = Session();
-        Command command = new("stop", "End it, and forget what was noted.") { id };
-        command.SetWork(async (context, cancel) =>
-        {
-            await context.Client.SendAsync(HttpMethod.Delete, Tracking(context, id).ToString(), cancel);
-            if (context.Json)
-                context.PrintDocument(new JsonObject { ["session"] = context.Line.GetValue(id), ["stopped"] = true });
-            else
-                context.Print($"session {context.Line.GetValue(id)}: changes are not noted any more");
-            return ExitCode.Ok;
-        });
-        return command;
+        Argument<long> id = Options.Session();
+        return new Command("stop", "End it, and forget what was noted.") { id }.Deletes(
+            context => Tracking(context, id),
+            context => new JsonObject { ["session"] = context.Line.GetValue(id), ["stopped"] = true },
+            context => $"session {context.Line.GetValue(id)}: changes are not noted any more");
     }
 
     private static Command Pages()
     {
-        Argument<long> id = Session();
+        Argument<long> id = Options.Session();
         Option<bool> reset = new("--reset") { Description = "Count the listed pages as unchanged from now on." };
         Command command = new("pages", "List the pages that changed.") { id, reset };
         command.SetWork(async (context, cancel) =>
@@ -92,11 +85,4 @@ internal static class SessionTrackCommands
 
     private static Query Tracking(CommandContext context, Argument<long> id) =>
         new("sessions", context.Line.GetValue(id).ToString(CultureInfo.InvariantCulture), "tracking");
-
-    private static Argument<long> Session() => new Argument<long>("id")
-    {
-        Description = "Id of the session.",
-        HelpName = "ID",
-        CustomParser = NumberArgument.Parser(0, long.MaxValue),
-    }.Completed(ValueKind.Session);
 }

@@ -20,6 +20,8 @@ internal sealed partial class ImageRoutes(
     // As for a fault loop.
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
 
+    private readonly SharedWork<ImageDto> _looks = new();
+
     public IEnumerable<ControlRoute> Routes =>
     [
         new(HttpMethods.Get, "/v1/images", AccessRight.Read, ListAsync),
@@ -57,6 +59,7 @@ internal sealed partial class ImageRoutes(
         ImageListDto list = new()
         {
             Images = [.. images.All().Select(image => Document(image, change: null))],
+            Problems = images.Unreadable(),
             Cache = new ImageCacheDto
             {
                 LimitBytes = reading.LimitBytes,
@@ -82,9 +85,13 @@ internal sealed partial class ImageRoutes(
     {
         request.RefuseOthers();
         string name = request.Value(0);
-        ImageDto image = await CarryOutAsync(() => Look(name));
+        ImageDto image = await _looks.DoAsync(name, () => CarryOutAsync(() => Look(name)), request.Aborted);
         if (images.Find(name)?.Source is { Identity: { } identity } source)
-            image = image with { WorkingSets = await books.OfAsync(identity, source.Location, tenant: null, request.Aborted) };
+        {
+            WorkingSetListDto list = await books.OfAsync(identity, source.Location, tenant: null, request.Aborted);
+            image = image with { WorkingSets = list.WorkingSets, WorkingSetsProblem = list.Problem };
+        }
+
         await ControlResponse.JsonAsync(request.Http, image, ControlResponse.Json.ImageDto);
     }
 
@@ -108,10 +115,11 @@ internal sealed partial class ImageRoutes(
         request.RefuseOthers();
         string name = request.Value(0);
 
-        // A configuration that names an image which is not there cannot be used: the next start would fail.
-        if (policies.All.FirstOrDefault(policy => policy.Options.Source.Image == name).Grant is { } user)
+        // A configuration that names an image which is not there cannot be used: the next start would fail. What cannot be read is not there already.
+        bool isThere = !images.IsUnreadable(name);
+        if (isThere && policies.All.FirstOrDefault(policy => policy.Options.Source.Image == name).Grant is { } user)
             throw new ProblemException(ProblemKind.Conflict, $"policy {user.Policy.Name} takes its contents from image {name}", "take it out of the configuration and reload first");
-        if (await FindUserAsync(name, request) is { } snapshot)
+        if (isThere && await FindUserAsync(name, request) is { } snapshot)
             throw new ProblemException(ProblemKind.Conflict, $"snapshot {snapshot} is served from image {name}: every VM that comes to it would be killed", "stop serving it, or take it out of the configuration and reload, first");
         string? doubt = await CarryOutAsync(() => images.Remove(name));
         LogRemoved(name, request.Peer);
@@ -141,14 +149,12 @@ internal sealed partial class ImageRoutes(
         {
             using OpenedImage opened = images.Open(name);
         }
-        catch (ImageException e) when (e.Fault != ImageFault.NotFound || images.Find(name) is not null)
+        catch (ImageException e) when (images.Find(name) is not null)
         {
             change = e.Message;
         }
 
-        ImageReading reading = images.Find(name)
-            ?? throw new ImageException(ImageFault.NotFound, $"there is no image \"{name}\"", "GET /v1/images lists them");
-        return Document(reading, change);
+        return Document(images.Get(name), change);
     }
 
     private static ImageDto Document(ImageReading image, string? change)
@@ -176,6 +182,7 @@ internal sealed partial class ImageRoutes(
             ReadBytes = source?.ReadBytes,
             Hits = source?.Hits,
             WorkingSets = null,
+            WorkingSetsProblem = null,
         };
     }
 

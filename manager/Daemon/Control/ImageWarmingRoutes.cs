@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.AspNetCore.Http;
 using UffdManager.Control;
 using UffdManager.Daemon.Images;
@@ -13,6 +14,9 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
     private static readonly TimeSpan s_period = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan s_heartbeat = TimeSpan.FromSeconds(5);
 
+    // Those that are read, until the thread is through, which may be long after whoever asked has gone: it may hang in a file system.
+    private readonly ConcurrentDictionary<LayeredSource, bool> _warming = new(ReferenceEqualityComparer.Instance);
+
     public IEnumerable<ControlRoute> Routes => [new(HttpMethods.Post, "/v1/images/{name}/warm", AccessRight.Admin, WarmAsync)];
 
     private async Task WarmAsync(ControlRequest request)
@@ -25,36 +29,23 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         using OpenedImage image = await ImageRoutes.CarryOutAsync(() => images.Open(name));
         if (offset >= image.Source.Length)
             throw new ProblemException(ProblemKind.BadRequest, $"image {name} has {image.Source.Length} bytes: there is nothing from {offset} on", "leave the offset out to warm all of it");
-        ControlResponse.BeginStream(request.Http);
-        await FollowAsync(request, image, offset, Math.Min(length, image.Source.Length - offset));
+        await FollowAsync(request, name, image, offset, Math.Min(length, image.Source.Length - offset));
     }
 
-    private async Task FollowAsync(ControlRequest request, OpenedImage image, long offset, long length)
+    private async Task FollowAsync(ControlRequest request, string name, OpenedImage image, long offset, long length)
     {
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(request.Aborted, limits.Stopping);
         long began = time.GetTimestamp();
         long done = offset;
         CancellationToken stopping = stop.Token;
-
-        // A reference of its own: the thread may hang in a read for longer than anybody wants to know of it.
-        LayeredSource source = (LayeredSource)image.Source.AddReference();
-        Task<Errno> warming = Task.Factory.StartNew(
-            () =>
-            {
-                using (source)
-                {
-                    return source.Warm(offset, length, at =>
-                    {
-                        Volatile.Write(ref done, at);
-                        return !stopping.IsCancellationRequested;
-                    });
-                }
-            },
-            CancellationToken.None,
-            TaskCreationOptions.LongRunning,
-            TaskScheduler.Default);
+        Task<Errno> warming = Begin(name, image.Source, offset, length, at =>
+        {
+            Volatile.Write(ref done, at);
+            return !stopping.IsCancellationRequested;
+        });
         try
         {
+            ControlResponse.BeginStream(request.Http);
             long said = began;
             long lastSaid = -1;
             while (!warming.IsCompleted && !stopping.IsCancellationRequested)
@@ -97,6 +88,41 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
             },
             ControlResponse.Json.ImageWarmingDto,
             request.Aborted);
+    }
+
+    // On a thread that may hang in a read for longer than anybody wants to know of it, and has a reference of its own.
+    internal Task<Errno> Begin(string name, LayeredSource image, long offset, long length, Func<long, bool> goOn)
+    {
+        if (!_warming.TryAdd(image, true))
+            throw new ProblemException(ProblemKind.Conflict, $"image {name} is being warmed already", "wait until that is over; one that never ends waits for a file system that hangs");
+        LayeredSource source = (LayeredSource)image.AddReference();
+        try
+        {
+            return Task.Factory.StartNew(Read, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }
+        catch
+        {
+            End();
+            throw;
+        }
+
+        Errno Read()
+        {
+            try
+            {
+                return source.Warm(offset, length, goOn);
+            }
+            finally
+            {
+                End();
+            }
+        }
+
+        void End()
+        {
+            _warming.TryRemove(image, out _);
+            source.Dispose();
+        }
     }
 
     // A tick, or sooner when the work is done or nobody wants it any more.

@@ -22,10 +22,24 @@ internal sealed partial class WorkingSetRoutes(WorkingSetBooks books, ImageRegis
     private async Task ListAsync(ControlRequest request)
     {
         Subject? subject = Read(request, out string? tenant);
-        IReadOnlyList<WorkingSetDto> found = subject is null
-            ? books.InUse(tenant)
-            : await Identify(subject) is var (source, location) ? await books.OfAsync(source, location, tenant, request.Aborted) : [];
-        await ControlResponse.JsonAsync(request.Http, new WorkingSetListDto { WorkingSets = found }, ControlResponse.Json.WorkingSetListDto);
+        if (subject?.File is not null && request.Right < AccessRight.Admin)
+        {
+            throw new ProblemException(
+                ProblemKind.Forbidden, "to ask for a file takes the right admin: the answer tells whether there is one, wherever it is", "ask for an image, or for all that are in use");
+        }
+
+        WorkingSetListDto list;
+        if (subject is null)
+        {
+            list = new WorkingSetListDto { WorkingSets = books.InUse(tenant), Problem = null };
+        }
+        else
+        {
+            (SourceIdentity source, string? location) = await Identify(subject);
+            list = await books.OfAsync(source, location, tenant, request.Aborted);
+        }
+
+        await ControlResponse.JsonAsync(request.Http, list, ControlResponse.Json.WorkingSetListDto);
     }
 
     private async Task ForgetAsync(ControlRequest request)
@@ -33,7 +47,10 @@ internal sealed partial class WorkingSetRoutes(WorkingSetBooks books, ImageRegis
         Subject subject = Read(request, out string? tenant)
             ?? throw new ProblemException(ProblemKind.BadRequest, "it is not said of which source to forget the working set", "give file=PATH or image=NAME");
         (SourceIdentity source, string? location) = await Identify(subject);
-        if (await books.ForgetAsync(source, location, tenant, request.Aborted) == 0)
+        (int forgotten, string? problem) = await books.ForgetAsync(source, location, tenant, request.Aborted);
+        if (problem is not null)
+            throw new ProblemException(ProblemKind.Unavailable, problem, WorkingSetBooks.Remedy);
+        if (forgotten == 0)
             throw new ProblemException(ProblemKind.NotFound, $"nothing is known of the pages that runs of {subject.Text} touch", $"GET {Template} lists what is known");
         LogForgotten(subject.Text, tenant ?? "every tenant", request.Peer);
         request.Http.Response.StatusCode = StatusCodes.Status204NoContent;

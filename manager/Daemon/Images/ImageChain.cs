@@ -28,6 +28,15 @@ internal static class ImageChain
             return new ImageException(ImageFault.Conflict, $"image {layers[0].Name} is a diff upon image {missing}, which is not there", $"add {missing} again", Errno.ENOENT);
         for (int i = 1; i < layers.Count; i++)
         {
+            if (layers[i].BaseIdentity is null)
+            {
+                return new ImageException(
+                    ImageFault.Conflict,
+                    $"image {layers[i].Name} was added by an earlier build, which did not note the contents that it is a diff upon",
+                    $"'uffdctl image remove {layers[i].Name}', and add it again if it really is a diff upon {layers[i - 1].Path}",
+                    Errno.ESTALE);
+            }
+
             if (layers[i].BaseIdentity != IdentityOf(layers.Take(i)))
             {
                 return new ImageException(

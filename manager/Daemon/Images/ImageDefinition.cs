@@ -4,7 +4,10 @@ namespace UffdManager.Daemon.Images;
 internal sealed record ImageDefinition
 {
     /// <summary>What this build writes, and the greatest that it reads.</summary>
-    public const int CurrentVersion = 1;
+    public const int CurrentVersion = 2;
+
+    /// <summary>Diffs of earlier versions may not say which contents they were made upon: they are known, and cannot be served.</summary>
+    public const int FirstWithBaseIdentity = 2;
 
     /// <summary>Of the document.</summary>
     public required int Version { get; init; }
@@ -24,7 +27,7 @@ internal sealed record ImageDefinition
     /// <summary>Name of the image that the file is a diff upon; null for a file that stands alone.</summary>
     public string? Base { get; init; }
 
-    /// <summary>What the file is a diff upon, by its contents (<see cref="ImageChain.IdentityOf"/>); null without a base.</summary>
+    /// <summary>What the file is a diff upon, by its contents (<see cref="ImageChain.IdentityOf"/>); null without a base, and in old documents.</summary>
     public string? BaseIdentity { get; init; }
 
     /// <summary>A page of which a diff has any byte is that diff's.</summary>

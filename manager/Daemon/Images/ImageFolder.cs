@@ -15,7 +15,8 @@ internal sealed class ImageFolder(string directory)
 
     /// <summary>Everything that is remembered.</summary>
     /// <param name="problems">Gets a line for each file that cannot be read.</param>
-    public IReadOnlyList<ImageDefinition> Load(List<string> problems)
+    /// <param name="unreadable">Gets the same by the name of the image whose file it would be.</param>
+    public IReadOnlyList<ImageDefinition> Load(List<string> problems, Dictionary<string, string> unreadable)
     {
         List<ImageDefinition> found = [];
         string[] paths;
@@ -37,7 +38,9 @@ internal sealed class ImageFolder(string directory)
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or JsonException)
             {
-                problems.Add($"{path} is not the file of an image that this build can read: {failure.Message}");
+                string problem = $"{path} is not the file of an image that this build can read: {failure.Message}";
+                problems.Add(problem);
+                unreadable[NameOf(path)] = problem;
             }
         }
 
@@ -48,9 +51,12 @@ internal sealed class ImageFolder(string directory)
     /// <exception cref="ImageException">There is a file of this name.</exception>
     public void CheckIsFree(string name)
     {
-        if (Path.Exists(PathOf(name)))
+        if (Has(name))
             throw Taken(name);
     }
+
+    /// <summary>Whether there is a file of an image's name, whatever it holds.</summary>
+    public bool Has(string name) => Path.Exists(PathOf(name));
 
     /// <summary>Remembers an image.</summary>
     /// <exception cref="ImageException">It cannot be written, or there is a file of its name.</exception>
@@ -133,10 +139,11 @@ internal sealed class ImageFolder(string directory)
         if (file.Length > LongestFile)
             throw new JsonException($"it has {file.Length} bytes");
         ImageDefinition definition = JsonSerializer.Deserialize(file, ImageJson.Default.ImageDefinition) ?? throw new JsonException("it is empty");
-        string name = Path.GetFileName(path)[..^Suffix.Length];
+        string name = NameOf(path);
+        bool isOldDiff = definition.Version < ImageDefinition.FirstWithBaseIdentity && definition.BaseIdentity is null;
         return definition.Version is 0 or > ImageDefinition.CurrentVersion ? throw new JsonException($"it is of version {definition.Version}")
             : definition.Name != name || !ImageName.IsValid(name) ? throw new JsonException($"it is the file of \"{definition.Name}\"")
-            : (definition.Base is null) != (definition.BaseIdentity is null) ? throw new JsonException("it does not say which contents it is a diff upon")
+            : (definition.Base is null) != (definition.BaseIdentity is null) && !isOldDiff ? throw new JsonException("it does not say which contents it is a diff upon")
             : definition.Path is not ['/', ..] || definition.Below is not (null or ['/', ..]) ? throw new JsonException("its path is not an absolute one")
             : definition.HeaderSha256 is not { Length: 64 } hash || !hash.All(char.IsAsciiHexDigitLower) ? throw new JsonException("it has no hash")
             : definition.PageBytes is not (4096 or (2 << 20)) || definition.Bytes <= 0 ? throw new JsonException("its numbers are not those of an image")
@@ -146,8 +153,10 @@ internal sealed class ImageFolder(string directory)
     private ImageException Taken(string name) => new(
         ImageFault.Conflict,
         $"{PathOf(name)} is there, and is not an image that this daemon has read: it is left alone",
-        "see the log of the daemon's start for what is wrong with it; mend it and restart the daemon, or move it away",
+        $"'uffdctl image show {name}' says what was wrong with it when the daemon started; mend it and restart the daemon, or 'uffdctl image remove {name}'",
         Errno.EEXIST);
+
+    private static string NameOf(string path) => Path.GetFileName(path)[..^Suffix.Length];
 
     private string PathOf(string name) => Path.Combine(directory, name + Suffix);
 

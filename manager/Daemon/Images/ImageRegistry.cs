@@ -21,6 +21,9 @@ internal sealed class ImageRegistry : IDisposable
     private readonly Lock _changing = new();
     private readonly Dictionary<string, Entry> _images = new(StringComparer.Ordinal);
     private readonly List<string> _problems = [];
+
+    // By name: why a file that is there is not an image.
+    private readonly Dictionary<string, string> _unreadable = new(StringComparer.Ordinal);
     private readonly ImageFolder _folder;
     private readonly ImageOptions _options;
     private readonly ChunkCache _cache;
@@ -33,7 +36,7 @@ internal sealed class ImageRegistry : IDisposable
         _cache = cache;
         _time = time;
         _folder = new ImageFolder(options.Directory);
-        foreach (ImageDefinition definition in _folder.Load(_problems))
+        foreach (ImageDefinition definition in _folder.Load(_problems, _unreadable))
             _images.Add(definition.Name, new Entry(definition));
     }
 
@@ -55,6 +58,24 @@ internal sealed class ImageRegistry : IDisposable
     {
         lock (_gate)
             return _images.TryGetValue(name, out Entry? entry) ? Read(entry) : null;
+    }
+
+    /// <summary>One image.</summary>
+    /// <exception cref="ImageException">There is none of this name.</exception>
+    public ImageReading Get(string name) => Find(name) ?? throw Unknown(name);
+
+    /// <summary>The images whose files could not be read when the daemon started, with the reason.</summary>
+    public IReadOnlyList<string> Unreadable()
+    {
+        lock (_gate)
+            return [.. _unreadable.Values.Order(StringComparer.Ordinal)];
+    }
+
+    /// <summary>Whether the file of an image of this name could not be read when the daemon started.</summary>
+    public bool IsUnreadable(string name)
+    {
+        lock (_gate)
+            return _unreadable.ContainsKey(name);
     }
 
     /// <summary>Adds an image: its files are examined and opened, and it is remembered.</summary>
@@ -105,30 +126,33 @@ internal sealed class ImageRegistry : IDisposable
             }
 
             lock (_gate)
+            {
+                _unreadable.Remove(wanted.Name);
                 _images.Add(wanted.Name, new Entry(definition) { Source = source });
+            }
         }
     }
 
-    /// <summary>Forgets an image. Who is served from it goes on being served.</summary>
+    /// <summary>Forgets an image. Who is served from it goes on being served. What has the place of an image and cannot be read is removed as well.</summary>
     /// <returns>Why the image may be there again after a crash of the machine; null when it will not.</returns>
     /// <exception cref="ImageException">There is none, others are diffs upon it, or it cannot be forgotten.</exception>
     public string? Remove(string name)
     {
         lock (_changing)
         {
-            if (Find(name) is null)
+            if (Find(name) is null && (!ImageName.IsValid(name) || !_folder.Has(name)))
                 throw Unknown(name);
-            if (All().FirstOrDefault(image => image.Definition.Base == name) is { } above)
+            if (Find(name) is not null && All().FirstOrDefault(image => image.Definition.Base == name) is { } above)
                 throw new ImageException(ImageFault.Conflict, $"image {above.Definition.Name} is a diff upon {name}", $"'uffdctl image remove {above.Definition.Name}' first", Errno.EBUSY);
             string? doubt = _folder.Delete(name);
-            LayeredSource? source;
+            Entry? entry;
             lock (_gate)
             {
-                source = _images[name].Source;
-                _images.Remove(name);
+                _unreadable.Remove(name);
+                _images.Remove(name, out entry);
             }
 
-            source?.Dispose();
+            entry?.Source?.Dispose();
             return doubt;
         }
     }
@@ -276,7 +300,18 @@ internal sealed class ImageRegistry : IDisposable
         return new ImageReading(entry.Definition, layers, entry.Source);
     }
 
-    private static ImageException Unknown(string name) => new(ImageFault.NotFound, $"there is no image \"{name}\"", "'uffdctl image list' has those there are", Errno.ENOENT);
+    private ImageException Unknown(string name)
+    {
+        lock (_gate)
+        {
+            if (_unreadable.TryGetValue(name, out string? problem))
+                return new ImageException(ImageFault.Conflict, $"image {name}: {problem}", $"mend it and restart the daemon, or 'uffdctl image remove {name}' and add it again", Errno.EINVAL);
+        }
+
+        return UnknownName(name);
+    }
+
+    private static ImageException UnknownName(string name) => new(ImageFault.NotFound, $"there is no image \"{name}\"", "'uffdctl image list' has those there are", Errno.ENOENT);
 
     private sealed class Entry(ImageDefinition definition)
     {

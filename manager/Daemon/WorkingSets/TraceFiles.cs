@@ -102,6 +102,13 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
             LogRejected(source, key.Tenant, reason);
     }
 
+    /// <inheritdoc/>
+    public void Failed(in TraceKey key, string? source, Exception failure)
+    {
+        if (MayTell(failure.GetType(), key))
+            LogFailed(failure, source, key.Tenant);
+    }
+
     /// <summary>Keeps the newest traces of each tenant, as many and as much as may lie there of one, and of all.</summary>
     internal void ForgetOldest()
     {
@@ -161,4 +168,7 @@ internal sealed partial class TraceFiles(ConfigurationInUse inUse, WorkingSetOpt
 
     [LoggerMessage(4104, LogLevel.Warning, "The trace of {Source} for tenant {Tenant}: {Reason}, ignoring")]
     private partial void LogTrouble(string? source, string tenant, string reason);
+
+    [LoggerMessage(4105, LogLevel.Error, "The working set of {Source} for tenant {Tenant} cannot be planned with or learnt from: a defect, please report it; ignoring")]
+    private partial void LogFailed(Exception failure, string? source, string tenant);
 }

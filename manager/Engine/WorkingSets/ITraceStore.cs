@@ -28,4 +28,10 @@ public interface ITraceStore
     /// <param name="source">Where the file is, see <see cref="Sources.PageSource.Location"/>.</param>
     /// <param name="reason">Why, in words for an operator.</param>
     void Rejected(in TraceKey key, string? source, string reason);
+
+    /// <summary>Planning or learning failed for a reason that nobody has foreseen, and was given up.</summary>
+    /// <param name="key">Of which pages.</param>
+    /// <param name="source">Where the file is, see <see cref="Sources.PageSource.Location"/>.</param>
+    /// <param name="failure">The reason.</param>
+    void Failed(in TraceKey key, string? source, Exception failure);
 }

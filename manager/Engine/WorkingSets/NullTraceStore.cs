@@ -25,4 +25,9 @@ public sealed class NullTraceStore : ITraceStore
     public void Rejected(in TraceKey key, string? source, string reason)
     {
     }
+
+    /// <inheritdoc/>
+    public void Failed(in TraceKey key, string? source, Exception failure)
+    {
+    }
 }

@@ -19,8 +19,14 @@ internal sealed class WorkQueue(Action worked) : IThreadPoolWorkItem
         {
             while (_requests.TryDequeue(out Action? request))
             {
-                request();
-                worked();
+                try
+                {
+                    request();
+                }
+                finally
+                {
+                    worked();
+                }
             }
 
             // A full fence: the look at the queue must not come before.

@@ -37,14 +37,14 @@ internal sealed class WorkingSet(WorkingSetLibrary library, WorkQueue work, Trac
     /// <summary>Learns from a run that was observed. The report's touches are owned from now on.</summary>
     public void Conclude(RunReport report) => Ask(() => Learn(report));
 
-    /// <summary>Loads what the store has, and leaves the set, which the caller has entered.</summary>
+    /// <summary>Loads what the store has.</summary>
     public Task LookAsync() => DoAsync(() =>
     {
         Load();
         return true;
     });
 
-    /// <summary>Forgets what is known, here and in the store, and leaves the set, which the caller has entered.</summary>
+    /// <summary>Forgets what is known, here and in the store.</summary>
     /// <returns>Whether anything was known.</returns>
     public Task<bool> ForgetAsync() => DoAsync(() =>
     {
@@ -58,19 +58,27 @@ internal sealed class WorkingSet(WorkingSetLibrary library, WorkQueue work, Trac
     private Task<bool> DoAsync(Func<bool> what)
     {
         TaskCompletionSource<bool> done = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Ask(() =>
-        {
-            bool result = what();
-            library.Left(this);
-            done.SetResult(result);
-        });
+        Ask(() => done.SetResult(what()), failed: done.SetException);
         return done.Task;
     }
 
-    private void Ask(Action request)
+    private void Ask(Action request, Action<Exception>? failed = null)
     {
         library.Asked();
-        work.Add(request);
+        work.Add(() =>
+        {
+            try
+            {
+                request();
+            }
+#pragma warning disable CA1031 // Whatever it is: a run goes on without what is known of it, and nobody's faults are the worse for that.
+            catch (Exception failure)
+#pragma warning restore CA1031
+            {
+                failed?.Invoke(failure);
+                library.Store.Failed(Key, Location, failure);
+            }
+        });
     }
 
     private void Plan(WorkingSetRun run, Region region, PageWindow window, int longest)
@@ -100,19 +108,24 @@ internal sealed class WorkingSet(WorkingSetLibrary library, WorkQueue work, Trac
 
     private void Learn(RunReport report)
     {
-        Volatile.Write(ref _totals, _totals.With(report));
-
-        // A run that replayed what is forgotten by now has not seen what that had installed.
-        if (report.IsWhole && (report.Replayed is null || _trace is not null))
+        try
         {
-            Load();
-            Trace learnt = TraceMerge.Apply(_trace, report);
-            Volatile.Write(ref _trace, learnt);
-            library.Store.Save(Key, Location, TraceCodec.Encode(Key, learnt));
-        }
+            Volatile.Write(ref _totals, _totals.With(report));
 
-        report.Touches.Dispose();
-        library.Left(this);
+            // A run that replayed what is forgotten by now has not seen what that had installed.
+            if (report.IsWhole && (report.Replayed is null || _trace is not null))
+            {
+                Load();
+                Trace learnt = TraceMerge.Apply(_trace, report);
+                Volatile.Write(ref _trace, learnt);
+                library.Store.Save(Key, Location, TraceCodec.Encode(Key, learnt));
+            }
+        }
+        finally
+        {
+            report.Touches.Dispose();
+            library.Left(this);
+        }
     }
 
     private void Load()

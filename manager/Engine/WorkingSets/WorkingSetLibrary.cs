@@ -17,6 +17,9 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
     private readonly Lock _gate = new();
     private readonly Dictionary<TraceKey, WorkingSet> _sets = [];
 
+    // Those that wait for a store.
+    private readonly Dictionary<TraceKey, Task<WorkingSetReading?>> _looks = [];
+
     // By tenant: as many as the configuration ever had.
     private readonly Dictionary<string, WorkQueue> _work = new(StringComparer.Ordinal);
     private int _asked;
@@ -39,31 +42,35 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
         }
     }
 
-    /// <summary>What is known of one source, here or in the store; null for nothing.</summary>
-    public async Task<WorkingSetReading?> LookAsync(TraceKey key, string? location)
+    /// <summary>What is known of one source, here or in the store; null for nothing. Who asks while somebody else's look is waiting for the store waits for that one.</summary>
+    public Task<WorkingSetReading?> LookAsync(in TraceKey key, string? location)
     {
-        WorkingSet set = Enter(key, location);
-        await set.LookAsync().ConfigureAwait(false);
         lock (_gate)
         {
-            if (set.LiveRuns > 0 || set.Known is not null)
+            if (_looks.TryGetValue(key, out Task<WorkingSetReading?>? look))
             {
-                return Read(set);
+                return look;
             }
 
-            // Another may have been entered meanwhile.
-            if (_sets.GetValueOrDefault(key) == set)
+            WorkingSet set = FindOrMake(key, location);
+            if (set.Known is not null)
             {
-                _sets.Remove(key);
+                return Task.FromResult<WorkingSetReading?>(Read(set));
             }
 
-            return null;
+            return _looks[key] = LookAsync(set);
         }
     }
 
     /// <summary>Forgets what is known of one source. Runs under way that replay it are not learnt from.</summary>
     /// <returns>Whether anything was known.</returns>
-    public Task<bool> ForgetAsync(TraceKey key, string? location) => Enter(key, location).ForgetAsync();
+    public Task<bool> ForgetAsync(in TraceKey key, string? location)
+    {
+        lock (_gate)
+        {
+            return FindOrMake(key, location).ForgetAsync();
+        }
+    }
 
     /// <summary>The set of a source, for one more run, which ends with <see cref="WorkingSet.Conclude"/>.</summary>
     public WorkingSet Enter(in TraceKey key, string? location)
@@ -73,12 +80,7 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
             if (!_sets.TryGetValue(key, out WorkingSet? set))
             {
                 ForgetOldest();
-                if (!_work.TryGetValue(key.Tenant, out WorkQueue? work))
-                {
-                    _work[key.Tenant] = work = new WorkQueue(Worked);
-                }
-
-                _sets[key] = set = new WorkingSet(this, work, key, location);
+                _sets[key] = set = FindOrMake(key, location);
             }
 
             set.LiveRuns++;
@@ -122,6 +124,48 @@ internal sealed class WorkingSetLibrary(ITraceStore store)
             LiveRuns = set.LiveRuns,
             Totals = set.Totals,
         };
+    }
+
+    // Under the lock. Who is only curious makes no set that others have to make room for: what it is told of is read from the store, or written there, in the
+    // order of the tenant's queue, so that a run that begins meanwhile finds it so.
+    private WorkingSet FindOrMake(in TraceKey key, string? location)
+    {
+        if (_sets.TryGetValue(key, out WorkingSet? set))
+        {
+            return set;
+        }
+
+        if (!_work.TryGetValue(key.Tenant, out WorkQueue? work))
+        {
+            _work[key.Tenant] = work = new WorkQueue(Worked);
+        }
+
+        return new WorkingSet(this, work, key, location);
+    }
+
+    private async Task<WorkingSetReading?> LookAsync(WorkingSet set)
+    {
+        try
+        {
+            // Never at once: it is noted as under way when this returns.
+            await set.LookAsync().ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _looks.Remove(set.Key);
+            }
+        }
+
+        lock (_gate)
+        {
+            // A run may have begun meanwhile.
+            WorkingSet? used = _sets.GetValueOrDefault(set.Key);
+            return used?.Known is not null || (used?.LiveRuns > 0 && set.Known is null) ? Read(used)
+                : set.Known is not null ? Read(set) with { LiveRuns = used?.LiveRuns ?? 0 }
+                : null;
+        }
     }
 
     private void Worked()

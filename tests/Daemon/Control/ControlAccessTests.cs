@@ -50,6 +50,12 @@ public sealed class ControlAccessTests
 
         Assert.Equal(403, await CurlAsync(control, Reader, Reader, null, "GET", "/v1/bundle"));
         Assert.Equal(403, await CurlAsync(control, Reader, Reader, null, "DELETE", "/v1/sessions/1"));
+
+        // Which files there are, wherever they are, is not for those who may look at the manager.
+        Assert.Equal(200, await CurlAsync(control, Reader, Reader, null, "GET", "/v1/working-sets"));
+        Assert.Equal(403, await CurlAsync(control, Reader, Reader, null, "GET", "/v1/working-sets?file=/etc/shadow"));
+        Assert.Equal(403, await CurlAsync(control, Reader, Reader, null, "GET", "/v1/working-sets?file=/there/is/none"));
+        Assert.Equal(200, await CurlAsync(control, Administrator, Administrator, null, "GET", "/v1/working-sets?file=/etc/passwd"));
         await daemon.WaitForLogAsync($"Control socket: uid {Reader} ");
         await daemon.WaitForLogAsync($"Control socket: uid {Stranger} ");
     }

@@ -277,7 +277,7 @@ public sealed class ImageRegistryTests : IDisposable
         string good = File.ReadAllText(Path.Combine(Folder, "clean.json"));
         File.WriteAllText(Path.Combine(Folder, "garbage.json"), "{");
         File.WriteAllText(Path.Combine(Folder, "other.json"), good);
-        File.WriteAllText(Path.Combine(Folder, "future.json"), good.Replace("\"clean\"", "\"future\"", StringComparison.Ordinal).Replace("\"version\": 1", "\"version\": 99", StringComparison.Ordinal));
+        File.WriteAllText(Path.Combine(Folder, "future.json"), good.Replace("\"clean\"", "\"future\"", StringComparison.Ordinal).Replace("\"version\": 2", "\"version\": 99", StringComparison.Ordinal));
         File.WriteAllText(Path.Combine(Folder, "half.json~"), good[..40]);
         using ImageRegistry next = Registry.In(Folder);
         Assert.Equal(["clean"], next.All().Select(image => image.Definition.Name));
@@ -351,11 +351,72 @@ public sealed class ImageRegistryTests : IDisposable
             registry.Add(Addition("diff", Write("diff", 8), "base"));
         }
 
-        string remembered = Path.Combine(Folder, "diff.json");
-        File.WriteAllText(remembered, File.ReadAllText(remembered).Replace("baseIdentity", "somethingElse", StringComparison.Ordinal));
+        Edit("diff", "baseIdentity", "somethingElse");
         using ImageRegistry next = Registry.In(Folder);
         Assert.Contains("which contents it is a diff upon", Assert.Single(next.Problems), StringComparison.Ordinal);
         Assert.Equal(["base"], next.All().Select(image => image.Definition.Name));
+    }
+
+    [Fact]
+    public void Diff_of_an_earlier_build_that_does_not_say_upon_which_contents_is_known_and_not_served()
+    {
+        using (ImageRegistry registry = Registry.In(Folder))
+        {
+            registry.Add(Addition("base", Write("base", 8)));
+            registry.Add(Addition("diff", Write("diff", 8), "base"));
+        }
+
+        Edit("diff", "baseIdentity", "somethingElse");
+        Edit("diff", "\"version\": 2", "\"version\": 1");
+        Edit("base", "\"version\": 2", "\"version\": 1");
+        using ImageRegistry next = Registry.In(Folder);
+        Assert.Empty(next.Problems);
+        next.Open("base").Dispose();
+        Refused(() => next.Open("diff"), ImageFault.Conflict, "was added by an earlier build");
+        Refused(() => next.Add(Addition("above", Write("above", 8), "diff")), ImageFault.Conflict, "was added by an earlier build");
+        Assert.Null(next.Remove("diff"));
+        next.Add(Addition("diff", _directory.Combine("diff"), "base"));
+        next.Open("diff").Dispose();
+    }
+
+    [Fact]
+    public void Image_whose_file_cannot_be_read_says_so_and_can_be_removed()
+    {
+        using (ImageRegistry registry = Registry.In(Folder))
+        {
+            registry.Add(Addition("base", Write("base", 8)));
+            registry.Add(Addition("diff", Write("diff", 8), "base"));
+        }
+
+        string remembered = Path.Combine(Folder, "base.json");
+        File.WriteAllText(remembered, "{");
+        using ImageRegistry next = Registry.In(Folder);
+        Assert.True(next.IsUnreadable("base"));
+        Assert.Contains(remembered, Assert.Single(next.Unreadable()), StringComparison.Ordinal);
+        Refused(() => next.Open("base"), ImageFault.Conflict, $"image base: {remembered} is not the file of an image that this build can read");
+        Refused(() => next.Add(Addition("base", _directory.Combine("base"))), ImageFault.Conflict, $"{remembered} is there");
+        Assert.Null(next.Remove("base"));
+        Assert.False(File.Exists(remembered));
+        Assert.Empty(next.Unreadable());
+        Refused(() => next.Open("base"), ImageFault.NotFound, "\"base\"");
+        Refused(() => next.Remove("base"), ImageFault.NotFound, "\"base\"");
+        next.Add(Addition("base", _directory.Combine("base")));
+        next.Open("diff").Dispose();
+    }
+
+    [Theory]
+    [InlineData("../other")]
+    [InlineData("")]
+    [InlineData("..")]
+    public void Only_what_has_the_place_of_an_image_is_removed(string name)
+    {
+        using ImageRegistry registry = Registry.In(Folder);
+        Directory.CreateDirectory(Folder);
+        string other = _directory.Combine("state", "other.json");
+        File.WriteAllText(other, "{");
+        File.WriteAllText(Path.Combine(Folder, ".json"), "{");
+        Refused(() => registry.Remove(name), ImageFault.NotFound, $"\"{name}\"");
+        Assert.True(File.Exists(other) && File.Exists(Path.Combine(Folder, ".json")));
     }
 
     [Fact]
@@ -408,5 +469,13 @@ public sealed class ImageRegistryTests : IDisposable
         byte[] contents = new byte[pages * 4096];
         new Random(name.GetHashCode(StringComparison.Ordinal)).NextBytes(contents);
         return _directory.WriteFile(name, contents);
+    }
+
+    private void Edit(string name, string text, string instead)
+    {
+        string path = Path.Combine(Folder, $"{name}.json");
+        string before = File.ReadAllText(path);
+        Assert.Contains(text, before, StringComparison.Ordinal);
+        File.WriteAllText(path, before.Replace(text, instead, StringComparison.Ordinal));
     }
 }

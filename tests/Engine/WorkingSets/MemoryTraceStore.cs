@@ -61,6 +61,9 @@ internal sealed class MemoryTraceStore : ITraceStore
             _rejected.Add(reason);
     }
 
+    // A defect in a run that a test has ended must not go unnoticed.
+    public void Failed(in TraceKey key, string? source, Exception failure) => Environment.FailFast($"working set of {source}", failure);
+
     public void Release() => _gate.SetResult();
 
     /// <summary>Does something bad to everything that is kept.</summary>

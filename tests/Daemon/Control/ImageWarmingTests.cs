@@ -1,0 +1,44 @@
+using UffdManager.Daemon.Control;
+using UffdManager.Daemon.Images;
+using UffdManager.Daemon.Tests.Images;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Daemon.Tests.Control;
+
+public sealed class ImageWarmingTests : IDisposable
+{
+    private readonly TempDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task Image_is_warmed_by_one_thread_at_a_time_whoever_has_hung_up_meanwhile()
+    {
+        using ImageRegistry images = Registry.In(_directory.Combine("images"));
+        using ControlLimits limits = new();
+        foreach (string name in new[] { "slow", "other" })
+            images.Add(new ImageAddition(name, _directory.WriteFile(name, new byte[64 * 4096]), null, null, false, true));
+        ImageWarmingRoutes routes = new(images, limits, TimeProvider.System);
+        using OpenedImage slow = images.Open("slow");
+        using OpenedImage other = images.Open("other");
+        using ManualResetEventSlim gate = new();
+        using SemaphoreSlim read = new(0);
+
+        // As in a file system that does not answer.
+        Task<Errno> first = routes.Begin("slow", slow.Source, 0, 64 * 4096, _ =>
+        {
+            read.Release();
+            gate.Wait();
+            return true;
+        });
+        Assert.True(await read.WaitAsync(Eventually.DefaultDeadline));
+        ProblemException refused = Assert.Throws<ProblemException>(() => { _ = routes.Begin("slow", slow.Source, 0, 4096, _ => true); });
+        Assert.Equal(ProblemKind.Conflict, refused.Kind);
+        Assert.Equal(Errno.OK, await routes.Begin("other", other.Source, 0, 64 * 4096, _ => true));
+        gate.Set();
+        Assert.Equal(Errno.OK, await first);
+        Assert.Equal(Errno.OK, await routes.Begin("slow", slow.Source, 0, 64 * 4096, _ => true));
+    }
+}
