@@ -64,7 +64,12 @@ internal sealed partial class RequestHandler
             }
 
             // Before the client hears of it: an object that it knows must outlive this manager, mapped by the client or not.
-            services.Engine.Keep(image);
+            if (services.Engine.Keep(image) is { } unkept)
+            {
+                lease.Dispose();
+                return Reply.Error(ErrorCode.Limit, unkept.Errno, unkept.Text);
+            }
+
             await services.Engine.SetOwnerRecordAsync(entry.Session, record);
             descriptor = image.HandOut(writable);
         }

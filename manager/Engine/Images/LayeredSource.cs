@@ -59,6 +59,9 @@ public sealed partial class LayeredSource : PageSource
         {
             CheckLengths(layers);
             Status = layers[^1].Status;
+
+            // What a successor is told of a long path is its end.
+            Location = layers[^1].Description is ['/', ..] path ? path : FileIo.ReadDescriptorLink(layers[^1].File);
             Length = layers[^1].Length;
             Identity = IdentityOf(layers, pageBytes);
             _end = (long)PageSize.AlignUp((ulong)Length, (ulong)PageSize.Base);
@@ -83,7 +86,7 @@ public sealed partial class LayeredSource : PageSource
     public override SourceIdentity? Identity { get; }
 
     /// <summary>Path of the newest file.</summary>
-    public override string? Location => _layers[^1].Description;
+    public override string? Location { get; }
 
     /// <summary>Bytes that some layer has; the rest are zeros. Null while its files have not been searched.</summary>
     public long? DataBytes => _contents?.Map.DataBytes;

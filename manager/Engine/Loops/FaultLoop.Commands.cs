@@ -171,9 +171,11 @@ internal sealed partial class FaultLoop
         UffdRegisterModes modes = request.Modes;
         request = Tracked(session, request);
         PageSource source = SourceOf(request);
-        source.Keep(_engine.Keeper);
-        request.Policy.Source?.Keep(_engine.Keeper);
-        request.Image?.Keep(_engine.Keeper);
+        if (Keep(session, request, source) is EngineError unkept)
+        {
+            return new EngineResult(unkept);
+        }
+
         Region wanted = MakeRegion(request, source, (ulong)PageSize.Base, UffdIoctls.None);
         if (!session.Ledger.Record(wanted, RegionRecordState.Wanted))
         {

@@ -70,10 +70,26 @@ internal sealed partial class FaultLoop
         }
 
         PageSource source = SourceOf(range);
-        source.Keep(_engine.Keeper);
+        if (Keep(session, range, source) is EngineError unkept)
+        {
+            return unkept;
+        }
+
         session.Regions.Add(MakeRegion(range, source, pageBytes, ioctls));
         return session.Ledger.IsIncomplete
             ? new EngineError(EngineErrorKind.Kernel, Errno.ENOMEM, "the manager has no memory to record the range")
             : null;
+    }
+
+    // What a range needs must outlive this manager, or its client would be killed by the next one. Gives back what the range was counted for when it cannot.
+    private EngineError? Keep(Session session, RegisterRequest range, PageSource source)
+    {
+        if (source.Keep(_engine.Keeper) && range.Policy.Source?.Keep(_engine.Keeper) != false && range.Image?.Keep(_engine.Keeper) != false)
+        {
+            return null;
+        }
+
+        session.Tenant.Usage.ForceRegions(-1, -(long)range.Length);
+        return FaultEngine.NoRoomToKeep("the source of these pages");
     }
 }

@@ -146,12 +146,13 @@ public abstract class PageSource : IDisposable
     /// Two fault loops may come with the first region of a source at once. Whoever returns finds it stored; and it is stored under one name only,
     /// because a service manager keeps an open file once, under the name that it heard first: to take another one back could take the only one.
     /// </remarks>
-    internal void Keep(DescriptorKeeper keeper)
+    /// <returns>False when somebody keeps descriptors and has no room for these: nothing may be served from it that is to outlive this manager. To be tried again.</returns>
+    internal bool Keep(DescriptorKeeper keeper)
     {
         IReadOnlyList<SafeFd> descriptors = Descriptors;
         if (descriptors.Count == 0 || StoreId != 0)
         {
-            return;
+            return true;
         }
 
         // The store does not wait for anything, so neither does a loop that comes second.
@@ -162,6 +163,8 @@ public abstract class PageSource : IDisposable
                 _keeper = keeper;
                 Volatile.Write(ref _storeId, keeper.StoreSource([.. descriptors]));
             }
+
+            return StoreId != 0;
         }
     }
 

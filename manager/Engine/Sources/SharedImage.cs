@@ -178,20 +178,18 @@ public sealed class SharedImage : IDisposable
     }
 
     /// <summary>Stores it for the next manager, once, for as long as it lives. Any thread.</summary>
-    internal void Keep(DescriptorKeeper keeper)
+    /// <returns>See <see cref="PageSource.Keep"/>.</returns>
+    internal bool Keep(DescriptorKeeper keeper)
     {
         if (StoreId != 0)
         {
-            return;
+            return true;
         }
 
         // Whoever returns finds it stored, also if another fault loop has begun with it.
         lock (_keepGate)
         {
-            if (StoreId == 0)
-            {
-                KeepOnce(keeper);
-            }
+            return StoreId != 0 || KeepOnce(keeper);
         }
     }
 
@@ -252,14 +250,23 @@ public sealed class SharedImage : IDisposable
         }
     }
 
-    private void KeepOnce(DescriptorKeeper keeper)
+    private bool KeepOnce(DescriptorKeeper keeper)
     {
+        if (!_source.Keep(keeper))
+        {
+            return false;
+        }
+
         long id = keeper.NextId();
-        _source.Keep(keeper);
         _state.Write(new ImageDocument(id, Id, Name, Length, Writable, _sourceOffset, _source.IsZero ? null : _source.Describe(), OwnerTag));
-        keeper.StoreImage(id, _memfd, _state.Memfd);
+        if (!keeper.StoreImage(id, _memfd, _state.Memfd))
+        {
+            return false;
+        }
+
         _keeper = keeper;
         Volatile.Write(ref _storeId, id);
+        return true;
     }
 
     private void CloseAndTell()

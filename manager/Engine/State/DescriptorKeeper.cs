@@ -32,16 +32,18 @@ internal sealed class DescriptorKeeper(IDescriptorStore store)
 
     public void RemoveSession(long id) => Remove(SessionPrefix, id);
 
+    /// <summary>Stores the descriptors of a source.</summary>
+    /// <returns>Its number; 0 when somebody keeps descriptors and has no room for these.</returns>
     public long StoreSource(ReadOnlySpan<SafeFd> descriptors)
     {
         long id = NextId();
-        store.TryStore(Name(SourcePrefix, id), descriptors);
-        return id;
+        return TryStore(Name(SourcePrefix, id), descriptors) ? id : 0;
     }
 
     public void RemoveSource(long id) => Remove(SourcePrefix, id);
 
-    public void StoreImage(long id, SafeFd memory, SafeFd state) => store.TryStore(Name(ImagePrefix, id), [memory, state]);
+    /// <summary>Stores the descriptors of an image; false when somebody keeps descriptors and has no room for these.</summary>
+    public bool StoreImage(long id, SafeFd memory, SafeFd state) => TryStore(Name(ImagePrefix, id), [memory, state]);
 
     public void RemoveImage(long id) => Remove(ImagePrefix, id);
 
@@ -65,9 +67,21 @@ internal sealed class DescriptorKeeper(IDescriptorStore store)
         }
     }
 
+    // All or none: some of them may have been sent before there was no room.
+    private bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)
+    {
+        if (store.TryStore(name, descriptors) || !store.IsKept)
+        {
+            return true;
+        }
+
+        store.Remove(name);
+        return false;
+    }
+
     private void Remove(string prefix, long id)
     {
-        if (!_left)
+        if (!_left && id != 0)
         {
             store.Remove(Name(prefix, id));
         }

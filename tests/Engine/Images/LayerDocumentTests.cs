@@ -33,10 +33,14 @@ public sealed class LayerDocumentTests : ImageTest
     {
         string below = WriteSparse(PageBytes, new Dictionary<long, byte> { [0] = 1 });
         string diff = WriteSparse(PageBytes, new Dictionary<long, byte> { [0] = 2 });
-        using LayeredSource source = Make(below, new string('a', 5000), diff, new string('b', 5000));
+        using LayeredSource source = Make(below, "/srv/" + new string('a', 5000), diff, "/srv/" + new string('b', 5000));
         IReadOnlyList<LayerDocument> files = source.Describe().Layers!.Files;
         using LayeredSource next = Make(below, files[0].Description, diff, files[1].Description);
         Assert.Equal(source.Identity, next.Identity);
+
+        // By which traces beside it are found.
+        Assert.Equal("/srv/" + new string('b', 5000), source.Location);
+        Assert.Equal(diff, next.Location);
     }
 
     [Theory]
