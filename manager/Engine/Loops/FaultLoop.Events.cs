@@ -98,6 +98,7 @@ internal sealed partial class FaultLoop
         NoteLost(session, region, from, to);
         LiftDeferred(session, from, to);
         ForgetResident(session, from, to);
+        NoteGivenBack(session, region, from, to);
         if (!session.Pages.TrySetRange(from, to, StateAfterRemoval(region)))
         {
             Kill(session, from, "the manager has no memory to remember which pages were given back");

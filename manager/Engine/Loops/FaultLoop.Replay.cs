@@ -16,7 +16,7 @@ internal sealed partial class FaultLoop
     /// <summary>Begins to install what was planned.</summary>
     public bool BeginReplay(WorkingSetRun run, Replay replay, ReplayAssignment assignment)
     {
-        if (run.IsOver || run.Session.State != SessionState.Serving)
+        if (run.IsOver || run.Session.State != SessionState.Serving || run.Session.Jobs.Count >= MaximumJobs)
         {
             return false;
         }

@@ -99,6 +99,11 @@ internal sealed partial class FaultLoop
             return;
         }
 
+        if (run.GivenBack.Ranges > 0 && run.GivenBack.Contains((uint)page))
+        {
+            return;
+        }
+
         bool wasDoubtful = run.IsDoubtful;
         bool noted = run.TryNote((uint)first, (int)pages, (uint)page, _now, out TouchKind kind);
         Count(run, kind switch
@@ -124,6 +129,27 @@ internal sealed partial class FaultLoop
         else
         {
             run.Forget();
+        }
+    }
+
+    // Where it leads back to the source: balloons give the same pages back again and again, and each time they would count as touched for the first time.
+    private static void NoteGivenBack(Session session, Region region, ulong from, ulong to)
+    {
+        if (region.Run is not { IsOver: false } run || run.Session != session || (StateAfterRemoval(region) & PageState.StateMask) != PageState.Absent)
+        {
+            return;
+        }
+
+        ulong cursor = from;
+        while (session.Pages.NextRun(cursor, to, out ulong stop, out PageState state))
+        {
+            long first = Replay.PageOf(region, cursor);
+            if ((state & PageState.StateMask) == PageState.Present && first < run.Set.Key.Pages)
+            {
+                run.GivenBack.Add((uint)first, (uint)Math.Min(first + (long)((stop - cursor) / region.PageBytes), run.Set.Key.Pages));
+            }
+
+            cursor = stop;
         }
     }
 

@@ -96,10 +96,10 @@ internal sealed class ReplayBatch
         at = buffer;
         for (int i = 0; i < Count; at += (nuint)_lengths[i++])
         {
-            Errno errno = slow[i] ? source.FetchPiece(_offsets[i], _lengths[i], at, payer, out _pages[i]) : Errno.OK;
+            Errno errno = slow[i] ? FetchWhole(source, i, at, payer) : Errno.OK;
             if (errno != Errno.OK)
             {
-                Count = i;
+                Count = _pages[i].Length > 0 ? i + 1 : i;
                 return errno;
             }
 
@@ -107,6 +107,39 @@ internal sealed class ReplayBatch
         }
 
         return Errno.OK;
+    }
+
+    // A source may answer with the beginning only, and is asked for the rest; all of it lies in the buffer then. What came before a failure is there.
+    private Errno FetchWhole(PageSource source, int piece, nuint at, Tenant payer)
+    {
+        Errno errno = source.FetchPiece(_offsets[piece], _lengths[piece], at, payer, out _pages[piece]);
+        int done = errno == Errno.OK ? _pages[piece].Length : 0;
+        while (errno == Errno.OK && done > 0 && done < _lengths[piece])
+        {
+            Gather(source, at, done, ref _pages[piece]);
+            errno = source.FetchPiece(_offsets[piece] + done, _lengths[piece] - done, at + (nuint)done, payer, out SourcePages rest);
+            if (errno != Errno.OK || rest.Length == 0)
+            {
+                break;
+            }
+
+            Gather(source, at + (nuint)done, rest.Length, ref rest);
+            done += rest.Length;
+            _pages[piece] = new SourcePages(at, done);
+        }
+
+        return errno;
+    }
+
+    private static void Gather(PageSource source, nuint at, int length, ref SourcePages pages)
+    {
+        if (pages.Address != at)
+        {
+            NativePages.AsSpan(pages.Address, length).CopyTo(NativePages.AsSpan(at, length));
+        }
+
+        source.Release(in pages);
+        pages = new SourcePages(at, length);
     }
 
     // Hundreds of small pieces would each keep a large chunk of a cache from being given up until the loop has come to them.

@@ -53,6 +53,9 @@ internal sealed class WorkingSetRun(Session session, WorkingSet set, PrefetchPol
     /// <summary>What its regions show of the source.</summary>
     public List<PageWindow> Windows { get; } = [];
 
+    /// <summary>What its client has given back, and finds in the source again.</summary>
+    public PagesGivenBack GivenBack { get; } = new();
+
     /// <summary>What the working set has chosen for all regions of the run; belongs to the working set.</summary>
     public ReplayAssignment? Assignment { get; set; }
 
