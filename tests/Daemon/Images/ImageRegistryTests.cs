@@ -427,6 +427,24 @@ public sealed class ImageRegistryTests : IDisposable
         Assert.Empty(registry.All());
     }
 
+    [SkippableFact]
+    public void Image_that_the_disk_has_no_room_to_remember_is_not_added()
+    {
+        Require.Root();
+        string file = Write("memory", 8);
+        using SmallDisk disk = new(Folder, 64 << 10);
+        using ImageRegistry registry = Registry.In(Folder);
+        registry.Add(Addition("first", file));
+        disk.Fill();
+        Refused(() => registry.Add(Addition("second", file)), ImageFault.Kernel, $"images.directory {Folder} cannot be written");
+        Assert.Equal(["first"], registry.All().Select(image => image.Definition.Name));
+        Assert.Equal(["filler", "first.json"], Directory.GetFiles(Folder).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        File.Delete(Path.Combine(Folder, "filler"));
+        registry.Add(Addition("second", file));
+        using ImageRegistry next = Registry.In(Folder);
+        Assert.Equal(["first", "second"], next.All().Select(image => image.Definition.Name));
+    }
+
     [Fact]
     public void Source_of_the_manager_before_is_shared_again_if_it_is_the_same_image()
     {

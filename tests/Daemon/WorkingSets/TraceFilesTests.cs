@@ -143,6 +143,23 @@ public sealed class TraceFilesTests : IDisposable
         Assert.Contains(_log.Lines, line => line.Contains(ImagePath, StringComparison.Ordinal));
     }
 
+    [SkippableFact]
+    public void Trace_that_the_disk_has_no_room_for_leaves_the_one_before_in_place()
+    {
+        Require.Root();
+        using SmallDisk disk = new(State, 64 << 10);
+        TraceFiles files = Files(beside: false);
+        files.Save(Key(), ImagePath, s_trace);
+        disk.Fill();
+        files.Save(Key(), ImagePath, new byte[8192]);
+        Assert.Equal(s_trace, files.TryLoad(Key(), ImagePath));
+        Assert.Equal(2, Names(State).Length);
+        Assert.Contains(_log.Lines, line => line.Contains("ENOSPC", StringComparison.Ordinal) && line.Contains(ImagePath, StringComparison.Ordinal));
+        File.Delete(Path.Combine(State, "filler"));
+        files.Save(Key(), ImagePath, new byte[8192]);
+        Assert.Equal(new byte[8192], files.TryLoad(Key(), ImagePath));
+    }
+
     [Fact]
     public void Trace_that_is_rejected_is_told_with_file_tenant_and_reason()
     {

@@ -86,16 +86,34 @@ public sealed class LayeredSourceTests : ImageTest
         Assert.InRange(Engine.ImageCache.Read().Bytes, 0, 4 * Chunk);
     }
 
-    [Fact]
-    public void Huge_pages_are_copied_from_many_chunks_at_once()
+    // One UFFDIO_COPY takes from 16 chunks; a cache of fewer is read past.
+    [Theory]
+    [InlineData(64, 4)]
+    [InlineData(8, 0)]
+    public void Huge_pages_are_copied_from_many_chunks_at_once(int chunks, int cachedMiB)
     {
         using HugePages pool = HugePages.AtLeast(2);
-        LayeredSource source = Random(1024, 5, CacheOf(64), out byte[] expected, out _);
+        ChunkCache cache = CacheOf(chunks);
+        LayeredSource source = Random(1024, 5, cache, out byte[] expected, out _);
         ServedClient client = Serve();
-        (ulong at, _) = client.Client.Map("huge", 4 * MiB);
+        (ulong at, _) = client.Client.Map("hugetlb", 4 * MiB);
         client.Register(at, 4 * MiB, source);
+        Assert.Equal(2 * MiB, Assert.Single(client.Regions()).PageBytes);
         AssertHolds(client, at, expected);
+        Assert.Equal(2, client.Status().Faults);
+        if (cachedMiB > 0)
+            Assert.Equal((long)cachedMiB << 20, cache.Read().Bytes);
+        else
+            Assert.True(cache.Read().Bypasses > 0);
         client.Client.Kill();
+    }
+
+    [Fact]
+    public void Client_maps_no_memory_of_a_kind_that_it_does_not_know()
+    {
+        ServedClient client = Serve();
+        Assert.Equal(Errno.EINVAL, client.Client.Begin("map huge 4096", 1).Await().Errno);
+        Assert.Equal(Errno.EINVAL, client.Client.Begin("map anon-huge 4096", 1).Await().Errno);
     }
 
     [Fact]

@@ -1,11 +1,30 @@
 /* mapping.c - commands that change what is mapped. */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "client.h"
 
-/* map KIND LENGTH [PROT]: address, and the memfd or -1 */
+/* A test that asks for memory of another kind than it gets would prove nothing. */
+static int is_known(const char *kind)
+{
+	static const char *const words[] = {"anon",    "hugetlb", "memfd",
+					    "private", "shared",  "noreserve"};
+
+	while (*kind) {
+		size_t length = strcspn(kind, "-"), i = 0;
+
+		while (i < 6 && (strlen(words[i]) != length || strncmp(kind, words[i], length)))
+			i++;
+		if (i == 6)
+			return 0;
+		kind += length + (kind[length] == '-');
+	}
+	return 1;
+}
+
+/* map KIND LENGTH [PROT]: address, and the memfd or -1; KIND is words with - between them */
 static int do_map(struct context *c)
 {
 	const char *kind = c->word[0];
@@ -17,6 +36,10 @@ static int do_map(struct context *c)
 	int fd = -1;
 	void *address;
 
+	if (!is_known(kind)) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (strstr(kind, "memfd")) {
 		fd = memfd_create("uffd-client", MFD_CLOEXEC | (huge ? MFD_HUGETLB : 0));
 		if (fd < 0 || ftruncate(fd, (off_t)length) < 0)
