@@ -39,6 +39,9 @@ public sealed record AttachRequest
     /// <summary>Whether the client's side keeps a duplicate for as long as its process lives.</summary>
     public bool HasKeeper { get; init; }
 
+    /// <summary>Whether the userfaultfd reports faults of user mode only (UFFD_USER_MODE_ONLY), as its client says: the kernel tells nobody.</summary>
+    public bool IsUserModeOnly { get; init; }
+
     /// <summary>
     /// Whether the descriptor carries registrations made under an earlier manager. They are read from smaps; faults wait until the
     /// client has registered what is not zero-filled again and ends the adoption with a wake of everything.

@@ -78,6 +78,7 @@ public sealed partial class FaultEngine
             id, request.Uffd, space.Loop, request.Tenant, request.DefaultPolicy, request.Label, features, NewToken(), CountersOf(request.Tenant, space.Loop), ledger)
         {
             HasKeeper = request.HasKeeper,
+            IsUserModeOnly = request.IsUserModeOnly,
             OwnerRecord = request.OwnerRecord,
             Space = space,
             State = request.Adopt ? SessionState.Adopting : SessionState.Serving,
@@ -87,14 +88,15 @@ public sealed partial class FaultEngine
         _registry.Add(session);
         EngineError? error;
         PageSource? held = null;
+        List<RegisterRequest> ranges = [];
         try
         {
             held = request.DefaultPolicy.Source?.AddReference();
-            held?.Keep(_keeper);
+            error = held?.Keep(_keeper) == false ? NoRoomToKeep("the source of its default policy") : null;
             session.Record();
             CrashPoints.Visit(CrashPoint.AttachRecorded);
             IReadOnlyList<VmaInfo> mappings = request.Adopt || request.Registered.Count > 0 ? ProcessInfo.ReadSmaps(request.Pid) : [];
-            error = RegisteredRangeChecks.Resolve(session, request.Registered, mappings, out List<RegisterRequest> ranges);
+            error ??= RegisteredRangeChecks.Resolve(session, request.Registered, mappings, out ranges);
             IReadOnlyList<ulong> pageBytes = [.. request.Registered.Select(range => range.PageBytes)];
             error ??= await RunAsync(space.Loop, loop => Admit(loop, session, request.Adopt ? mappings : [], ranges, pageBytes)).ConfigureAwait(false);
         }
@@ -151,7 +153,7 @@ public sealed partial class FaultEngine
         {
             session.Tenant.Usage.ForceRegions(-session.Regions.Count, -(long)session.Regions.Bytes);
             session.Regions.Clear();
-            return new EngineError(EngineErrorKind.Limit, Errno.EDQUOT, "the service manager has no room for the descriptors of one more session: raise FileDescriptorStoreMax= of the unit, or --store-max of uffd-supervise");
+            return NoRoomToKeep("one more session");
         }
 
         space.Sessions.Add(session);
@@ -250,6 +252,7 @@ public sealed partial class FaultEngine
         {
             OwnerRecord = parent.OwnerRecord,
             HeldSource = parent.HeldSource?.AddReference(),
+            IsUserModeOnly = parent.IsUserModeOnly,
             ParentId = parent.Id,
             ParentPid = parent.Pid,
             State = SessionState.Serving,

@@ -283,6 +283,7 @@ public sealed partial class FaultEngine
             IsTracking = record.TrackedSince != 0,
             IsFrozen = record.IsFrozen,
             HasKeeper = record.HasKeeper,
+            IsUserModeOnly = record.IsUserModeOnly,
             OwnerRecord = record.OwnerRecord,
             ParentId = record.ParentId,
             ParentPid = record.ParentPid,

@@ -31,6 +31,11 @@ public sealed partial class FaultEngine
                 EngineErrorKind.Kernel, Errno.EOPNOTSUPP, $"the userfaultfd of session {session.Id} was made with WP_ASYNC: the kernel lets every writer go at once, so that no instant can be held"));
         }
 
+        if (session.IsUserModeOnly)
+        {
+            return Refused(UserModeOnly(session));
+        }
+
         if (session.Pid == 0)
         {
             return Refused(new EngineError(EngineErrorKind.State, Errno.ESRCH, "the process of this forked child is not known yet; it is once it faults or says who it is"));

@@ -24,6 +24,11 @@ public sealed partial class FaultEngine
             return new EngineResult(NoPagemap(session, "the kernel would note the writes of this session itself (WP_ASYNC)"));
         }
 
+        if (session.IsUserModeOnly && !IsAsynchronous(session))
+        {
+            return new EngineResult(UserModeOnly(session));
+        }
+
         return await AloneAsync(session, "tracking is being started", async () =>
         {
             if (session.IsTracking)
@@ -146,6 +151,12 @@ public sealed partial class FaultEngine
         EngineErrorKind.Kernel,
         Errno.EACCES,
         $"{why}, and /proc/{session.Pid}/pagemap cannot be read: it takes CAP_DAC_READ_SEARCH for the processes of other users, or their user id");
+
+    // Such a userfaultfd is not told of what the kernel does for the program.
+    private static EngineError UserModeOnly(Session session) => new(
+        EngineErrorKind.Kernel,
+        Errno.EOPNOTSUPP,
+        $"the userfaultfd of session {session.Id} is for faults of user mode only (UFFD_USER_MODE_ONLY): the program's system calls, like read(2), would fail with EFAULT at every page that is protected");
 
     private static EngineResult NotTracked(Session session) =>
         new(new EngineError(EngineErrorKind.State, Errno.ENOENT, $"session {session.Id} is not tracked"));

@@ -34,9 +34,12 @@ public enum HelloFlags : uint
     /// <summary>The sender brings the resume token of a session whose connection was lost.</summary>
     Resume = 0x100,
 
+    /// <summary>The userfaultfd was made with UFFD_USER_MODE_ONLY, which nobody else can see.</summary>
+    UserModeOnly = 0x200,
+
     /// <summary>The bits that ATTACH may carry.</summary>
-    Attach = HasUffd | ApiDone | KeepsDescriptor | Adopt,
+    Attach = HasUffd | ApiDone | KeepsDescriptor | Adopt | UserModeOnly,
 
     /// <summary>All bits with a meaning.</summary>
-    All = 0x1ff,
+    All = 0x3ff,
 }

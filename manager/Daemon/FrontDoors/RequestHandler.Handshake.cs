@@ -79,7 +79,9 @@ internal sealed partial class RequestHandler
         const HelloFlags Adopted = HelloFlags.HasUffd | HelloFlags.ApiDone;
         if ((flags & HelloFlags.Adopt) != HelloFlags.None && (flags & Adopted) != Adopted)
             return "ADOPT needs HAS_UFFD and API_DONE";
-        return (flags & Adopted) == HelloFlags.ApiDone ? "API_DONE needs HAS_UFFD" : null;
+        return (flags & Adopted) == HelloFlags.ApiDone ? "API_DONE needs HAS_UFFD"
+            : (flags & (HelloFlags.HasUffd | HelloFlags.UserModeOnly)) == HelloFlags.UserModeOnly ? "USER_MODE_ONLY needs HAS_UFFD"
+            : null;
     }
 
     // What lives already is let in: a forked child, a session that is resumed, one that comes over from an earlier manager.
@@ -134,6 +136,7 @@ internal sealed partial class RequestHandler
             RequestedFeatures = (UffdFeatures)features,
             ApiDone = (flags & HelloFlags.ApiDone) != HelloFlags.None,
             HasKeeper = (flags & HelloFlags.KeepsDescriptor) != HelloFlags.None,
+            IsUserModeOnly = (flags & HelloFlags.UserModeOnly) != HelloFlags.None,
             Adopt = (flags & HelloFlags.Adopt) != HelloFlags.None,
             OwnerRecord = record.Encode(),
         };

@@ -59,6 +59,9 @@ public sealed class Session
     /// <summary>Whether somebody on the client's side keeps a duplicate of the descriptor.</summary>
     public bool HasKeeper { get; internal set; }
 
+    /// <summary>Whether its client's system calls fail with EFAULT where a page is missing or protected (UFFD_USER_MODE_ONLY).</summary>
+    public bool IsUserModeOnly { get; init; }
+
     /// <summary>Where it stands.</summary>
     public SessionState State
     {
@@ -220,6 +223,7 @@ public sealed class Session
         Features = (ulong)Features,
         DefaultPolicy = _defaultPolicyDocument ??= Ledger.Use(DefaultPolicy),
         HasKeeper = HasKeeper,
+        IsUserModeOnly = IsUserModeOnly,
         IsAdopting = State == SessionState.Adopting,
         IsCondemned = State == SessionState.Condemned,
         TrackedSince = TrackedSince,

@@ -35,6 +35,9 @@ internal sealed record SessionRecord
 
     public bool HasKeeper { get; init; }
 
+    /// <summary>Whether its client's system calls fail with EFAULT where a page is missing or protected.</summary>
+    public bool IsUserModeOnly { get; init; }
+
     public bool IsAdopting { get; init; }
 
     public bool IsCondemned { get; init; }

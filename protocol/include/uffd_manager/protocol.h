@@ -75,7 +75,8 @@ enum uffdm_type {
 #define UFFDM_HELLO_FORK_CHILD 0x0020u	     /* token = word read from the mailbox */
 #define UFFDM_HELLO_NO_SESSION 0x0040u
 #define UFFDM_HELLO_SUBJECT_IS_PARENT 0x0080u
-#define UFFDM_HELLO_RESUME 0x0100u /* token = resume_token of an earlier WELCOME */
+#define UFFDM_HELLO_RESUME 0x0100u	   /* token = resume_token of an earlier WELCOME */
+#define UFFDM_HELLO_USER_MODE_ONLY 0x0200u /* (A) */
 
 /* uffdm_welcome.flags */
 #define UFFDM_WELCOME_DEVICE 0x0001u  /* descriptor 0 is an open /dev/userfaultfd */
