@@ -17,6 +17,9 @@ internal sealed partial class FaultLoop
     private const long FreezeSlice = 30_000;
     private const ulong FreezePiece = 1UL << 20;
 
+    // Looked at in some 10 us.
+    private const int RegionsPerSlice = 256;
+
     /// <summary>One slice of protecting everything; done at the instant of the snapshot.</summary>
     public WriteProtectStep Freeze(Snapshot snapshot, out EngineResult? failure)
     {
@@ -87,26 +90,47 @@ internal sealed partial class FaultLoop
             snapshot.ArmVersion = session.Regions.Version;
         }
 
-        if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
+        // Where nothing is to be done many regions are one slice: each turn is one more in which a client may register something, so that everything begins anew.
+        bool isQuick = true;
+        for (int regions = 0; isQuick && regions < RegionsPerSlice; regions++)
         {
-            (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
-            return WriteProtectStep.Progress;
-        }
+            if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
+            {
+                (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
+                break;
+            }
 
-        if ((region.Flags & RegionFlags.Mailbox) == 0)
-        {
-            WriteProtectStep step = TryAddWriteProtect(session, region, snapshot.Presence, out failure);
+            WriteProtectStep step = TryRegister(snapshot, region, out isQuick, out failure);
             if (step != WriteProtectStep.Progress)
             {
                 return step;
             }
 
+            snapshot.ArmCursor = region.End;
+        }
+
+        return WriteProtectStep.Progress;
+    }
+
+    private WriteProtectStep TryRegister(Snapshot snapshot, Region region, out bool isQuick, out EngineResult? failure)
+    {
+        Session session = snapshot.Session;
+        bool isRegistered = (region.Modes & UffdRegisterModes.WriteProtect) != 0;
+        failure = null;
+        isQuick = (region.Flags & RegionFlags.Mailbox) != 0 || (isRegistered && (session.Features & UffdFeatures.EventUnmap) != 0);
+        if ((region.Flags & RegionFlags.Mailbox) != 0)
+        {
+            return WriteProtectStep.Progress;
+        }
+
+        WriteProtectStep step = TryAddWriteProtect(session, region, snapshot.Presence, out failure);
+        if (step == WriteProtectStep.Progress && !isRegistered)
+        {
             session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.None, RegionFlags.None, UffdRegisterModes.WriteProtect);
             CheckRecorded(session);
         }
 
-        snapshot.ArmCursor = region.End;
-        return WriteProtectStep.Progress;
+        return step;
     }
 
     private static WriteProtectStep ArmForSnapshot(Snapshot snapshot, Region region, out EngineResult? failure)

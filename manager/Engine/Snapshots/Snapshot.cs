@@ -132,6 +132,7 @@ internal sealed class Snapshot : IDisposable
         Claims = new PageClaims(pages);
         (_regions, Layout) = (regions, layout);
         TakenAt = now;
+        Guard.NoteProgress(now);
         Progress.Taken(now, pages * PageSize.Base, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
     }
 

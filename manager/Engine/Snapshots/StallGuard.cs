@@ -44,7 +44,8 @@ internal sealed class StallGuard(Snapshot snapshot)
     /// <summary>Looks whether it has been too long.</summary>
     public void Check(long now)
     {
-        if (IsAwaited && now - _progressAt > snapshot.StallLimit)
+        // Before the instant nothing is to be saved; protecting has an end of its own.
+        if (snapshot.TakenAt != 0 && IsAwaited && now - _progressAt > snapshot.StallLimit)
         {
             snapshot.Fail(
                 EngineErrorKind.State,

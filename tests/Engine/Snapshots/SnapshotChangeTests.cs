@@ -218,7 +218,9 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
     {
         (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(ServeStock(), stallLimit: TimeSpan.FromMilliseconds(1));
         Assert.Equal(1, it.Client.ReadByte(at + (Unsaved * Page)));
-        Engine.PingAsync().Finish();
+
+        // Several looks of the guard.
+        Eventually.Never(() => snapshot.Task.IsCompleted || it.Session.Snapshot?.Failure is not null, TimeSpan.FromMilliseconds(250), "the end of the snapshot");
         ReleaseBases();
         snapshot.Finish();
     }

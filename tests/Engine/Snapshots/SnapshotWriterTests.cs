@@ -130,6 +130,28 @@ public sealed class SnapshotWriterTests : HaltedSnapshotTest
         Assert.Equal(isHeld ? 1 : 2, PageAt(image, running, at[0])[0]);
     }
 
+    [Fact]
+    public void Ranges_that_are_registered_for_it_already_take_no_turn_each()
+    {
+        ServedClient it = Serve(policy: Zero);
+        for (int i = 0; i < 32; i++)
+            it.Client.Run($"fill {it.MapRegistered(Page)} {Page} 1");
+        Take(it);
+        int turns = 0;
+        (RunningSnapshot second, HeldLoop registered) = BeginHeldAt(it, () =>
+        {
+            turns += it.Session.Snapshot is { IsRegistered: false } ? 1 : 0;
+            return it.Session.Snapshot is { IsRegistered: true };
+        });
+        using (registered)
+        {
+            registered.Await();
+            Assert.InRange(turns, 0, 2);
+        }
+
+        Assert.Equal(32 * (int)Page, second.Finish().Length);
+    }
+
     // Ranges of a page each, by address: one of them is protected in a turn of the loop.
     private (ServedClient It, ulong[] At) ServeRanges()
     {
