@@ -68,5 +68,6 @@ public sealed class Browser : IAsyncLifetime
     }
 }
 
+/// <summary>Tests that share one <see cref="Browser"/>.</summary>
 [CollectionDefinition(Browser.Collection)]
 public sealed class BrowserCollection : ICollectionFixture<Browser>;

@@ -33,6 +33,7 @@ internal enum InstallOutcome
     Refused,
 }
 
+/// <summary>What the kernel says of an installation, in our words.</summary>
 internal static class InstallOutcomes
 {
     /// <summary>The one place where an errno of UFFDIO_COPY, ZEROPAGE, CONTINUE or POISON of a single page becomes an outcome.</summary>

@@ -20,24 +20,18 @@ public sealed class ControlChangeTests
     [Fact]
     public async Task Session_that_is_killed_ends_with_its_process_and_the_log_says_for_whom()
     {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync();
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
+        await using ControlledSession it = await ControlledSession.StartAsync();
         using ClientProcess bystander = ClientProcess.Start();
-        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(client, daemon.SocketPath);
-        using WireConnection other = WireConnection.Attach(bystander, daemon.SocketPath).Connection;
-        using (connection)
-        {
-            JsonElement session = await control.AskAsync($"DELETE /v1/sessions/{welcome.SessionId}", HttpStatusCode.Accepted);
-            s_document.Check("Session", session);
-            Assert.Contains(session.GetProperty("state").GetString(), (string[])["condemned", "ended"]);
-        }
+        using WireConnection other = WireConnection.Attach(bystander, it.Daemon.SocketPath).Connection;
+        JsonElement session = await it.Control.AskAsync($"DELETE /v1/sessions/{it.Id}", HttpStatusCode.Accepted);
+        s_document.Check("Session", session);
+        Assert.Contains(session.GetProperty("state").GetString(), (string[])["condemned", "ended"]);
 
-        Eventually.True(() => client.HasExited, "the client to be killed");
+        Eventually.True(() => it.Client.HasExited, "the client to be killed");
         Assert.False(bystander.HasExited);
-        await daemon.WaitForLogAsync($"Session {welcome.SessionId} of pid {client.Pid} was killed for uid 0 (pid {Environment.ProcessId},");
-        await daemon.WaitForLogAsync($"Session {welcome.SessionId} of pid {client.Pid} ended");
-        await control.AskAsync($"GET /v1/sessions/{welcome.SessionId}", HttpStatusCode.NotFound);
+        await it.Daemon.WaitForLogAsync($"Session {it.Id} of pid {it.Client.Pid} was killed for uid 0 (pid {Environment.ProcessId},");
+        await it.Daemon.WaitForLogAsync($"Session {it.Id} of pid {it.Client.Pid} ended");
+        await it.Control.AskAsync($"GET /v1/sessions/{it.Id}", HttpStatusCode.NotFound);
     }
 
     [Fact]
@@ -152,34 +146,27 @@ public sealed class ControlChangeTests
     public async Task Support_archive_has_what_the_document_lists_and_no_secrets()
     {
         Dictionary<string, string> environment = new() { ["UFFD_MANAGER__otlp__endpoint"] = "http://me:hush@127.0.0.1:4317" };
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync(environment: environment);
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
-        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(client, daemon.SocketPath);
-        using (connection)
-        {
-            ulong address = client.Map("anon", PageSize).Address;
-            connection.Ask<RegisteredMessage>(WireConnection.Register(address, PageSize));
-            Dictionary<string, string> files = await BundleAsync(control);
-            Assert.Equal(DocumentedFiles().Order(StringComparer.Ordinal), files.Keys.Order(StringComparer.Ordinal));
+        await using ControlledSession it = await ControlledSession.StartAsync(environment: environment);
+        ulong address = it.MapRegistered(PageSize);
+        Dictionary<string, string> files = await BundleAsync(it.Control);
+        Assert.Equal(DocumentedFiles().Order(StringComparer.Ordinal), files.Keys.Order(StringComparer.Ordinal));
 
-            JsonElement manifest = JsonDocument.Parse(files["manifest.json"]).RootElement;
-            s_document.Check("BundleManifest", manifest);
-            Assert.Empty(manifest.GetProperty("failures").EnumerateObject());
-            Assert.Equal(
-                files.Keys.Where(name => name != "manifest.json").Order(StringComparer.Ordinal),
-                manifest.GetProperty("files").EnumerateArray().Select(file => file.GetProperty("name").GetString()!).Order(StringComparer.Ordinal));
-            s_document.Check("Status", JsonDocument.Parse(files["status.json"]).RootElement);
-            s_document.Check("Configuration", JsonDocument.Parse(files["config.json"]).RootElement);
-            Assert.Equal((long)welcome.SessionId, JsonDocument.Parse(files["sessions.ndjson"].Split('\n')[0]).RootElement.GetProperty("id").GetInt64());
-            Assert.Contains($"0x{address:x}", files["regions.ndjson"], StringComparison.Ordinal);
-            Assert.Contains("uffd_manager_sessions{", files["metrics.txt"], StringComparison.Ordinal);
-            Assert.Contains("Ready: socket", files["log.txt"], StringComparison.Ordinal);
-            Assert.Contains("uffd-loop-0", files["threads.txt"], StringComparison.Ordinal);
-            Assert.Contains("anon_inode:[userfaultfd]", files["process.txt"], StringComparison.Ordinal);
-            Assert.Contains("/proc/sys/vm/unprivileged_userfaultfd", files["kernel.txt"], StringComparison.Ordinal);
-            Assert.All(files, file => Assert.DoesNotContain("hush", file.Value, StringComparison.Ordinal));
-        }
+        JsonElement manifest = JsonDocument.Parse(files["manifest.json"]).RootElement;
+        s_document.Check("BundleManifest", manifest);
+        Assert.Empty(manifest.GetProperty("failures").EnumerateObject());
+        Assert.Equal(
+            files.Keys.Where(name => name != "manifest.json").Order(StringComparer.Ordinal),
+            manifest.GetProperty("files").EnumerateArray().Select(file => file.GetProperty("name").GetString()!).Order(StringComparer.Ordinal));
+        s_document.Check("Status", JsonDocument.Parse(files["status.json"]).RootElement);
+        s_document.Check("Configuration", JsonDocument.Parse(files["config.json"]).RootElement);
+        Assert.Equal(it.Id, JsonDocument.Parse(files["sessions.ndjson"].Split('\n')[0]).RootElement.GetProperty("id").GetInt64());
+        Assert.Contains($"0x{address:x}", files["regions.ndjson"], StringComparison.Ordinal);
+        Assert.Contains("uffd_manager_sessions{", files["metrics.txt"], StringComparison.Ordinal);
+        Assert.Contains("Ready: socket", files["log.txt"], StringComparison.Ordinal);
+        Assert.Contains("uffd-loop-0", files["threads.txt"], StringComparison.Ordinal);
+        Assert.Contains("anon_inode:[userfaultfd]", files["process.txt"], StringComparison.Ordinal);
+        Assert.Contains("/proc/sys/vm/unprivileged_userfaultfd", files["kernel.txt"], StringComparison.Ordinal);
+        Assert.All(files, file => Assert.DoesNotContain("hush", file.Value, StringComparison.Ordinal));
     }
 
     private static void AssertRefused(ClientProcess client, DaemonProcess daemon)

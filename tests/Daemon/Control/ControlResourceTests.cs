@@ -53,84 +53,70 @@ public sealed class ControlResourceTests
     [Fact]
     public async Task Session_with_its_regions_and_pages_is_told_as_it_is()
     {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync();
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
-        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(client, daemon.SocketPath);
-        using (connection)
-        {
-            ulong address = client.Map("anon", 64 * PageSize).Address;
-            connection.Ask<RegisteredMessage>(WireConnection.Register(address, 64 * PageSize));
-            Assert.True(client.IsFilledWith(address, 8 * PageSize, 0));
-            client.Run($"madvise {address} {PageSize} 4");
+        await using ControlledSession it = await ControlledSession.StartAsync();
+        ulong address = it.MapRegistered(64 * PageSize);
+        Assert.True(it.Client.IsFilledWith(address, 8 * PageSize, 0));
+        it.Client.Run($"madvise {address} {PageSize} 4");
 
-            JsonElement session = await control.AskAsync($"GET /v1/sessions/{welcome.SessionId}");
-            s_document.Check("Session", session);
-            Assert.Equal((client.Pid, "everybody", "zero", "serving", "test"), (
-                session.GetProperty("pid").GetInt32(),
-                session.GetProperty("tenant").GetString(),
-                session.GetProperty("policy").GetString(),
-                session.GetProperty("state").GetString(),
-                session.GetProperty("label").GetString()));
-            Assert.Equal((1, 64 * (long)PageSize, 8), (session.GetProperty("regions").GetInt32(), session.GetProperty("registeredBytes").GetInt64(), session.GetProperty("faults").GetInt64()));
-            Assert.Equal(8, session.GetProperty("latency").GetProperty("count").GetInt64());
-            Assert.InRange(session.GetProperty("latency").GetProperty("p50Nanoseconds").GetInt64(), 100, 10_000_000_000);
-            Assert.StartsWith("uffd-client", session.GetProperty("command").GetString(), StringComparison.Ordinal);
+        JsonElement session = await it.Control.AskAsync($"GET /v1/sessions/{it.Id}");
+        s_document.Check("Session", session);
+        Assert.Equal((it.Client.Pid, "everybody", "zero", "serving", "test"), (
+            session.GetProperty("pid").GetInt32(),
+            session.GetProperty("tenant").GetString(),
+            session.GetProperty("policy").GetString(),
+            session.GetProperty("state").GetString(),
+            session.GetProperty("label").GetString()));
+        Assert.Equal((1, 64 * (long)PageSize, 8), (session.GetProperty("regions").GetInt32(), session.GetProperty("registeredBytes").GetInt64(), session.GetProperty("faults").GetInt64()));
+        Assert.Equal(8, session.GetProperty("latency").GetProperty("count").GetInt64());
+        Assert.InRange(session.GetProperty("latency").GetProperty("p50Nanoseconds").GetInt64(), 100, 10_000_000_000);
+        Assert.StartsWith("uffd-client", session.GetProperty("command").GetString(), StringComparison.Ordinal);
 
-            JsonElement regions = await control.AskAsync($"GET /v1/sessions/{welcome.SessionId}/regions");
-            s_document.Check("RegionList", regions);
-            JsonElement region = regions.GetProperty("regions").EnumerateArray().Single();
-            Assert.Equal(($"0x{address:x}", "zero"), (region.GetProperty("start").GetString(), region.GetProperty("source").GetString()));
+        JsonElement regions = await it.Control.AskAsync($"GET /v1/sessions/{it.Id}/regions");
+        s_document.Check("RegionList", regions);
+        JsonElement region = regions.GetProperty("regions").EnumerateArray().Single();
+        Assert.Equal(($"0x{address:x}", "zero"), (region.GetProperty("start").GetString(), region.GetProperty("source").GetString()));
 
-            JsonElement map = await control.AskAsync($"GET /v1/sessions/{welcome.SessionId}/regions/0x{address + PageSize:x}/map?cells=16");
-            s_document.Check("RegionMap", map);
-            Assert.Equal((16, 4, 64), (map.GetProperty("cells").GetInt32(), map.GetProperty("pagesPerCell").GetInt32(), map.GetProperty("pages").GetInt32()));
-            Assert.Equal([3, 4, 0], Cells(map, "present").Take(3));
-            Assert.Equal(57, Cells(map, "absent").Sum());
+        JsonElement map = await it.Control.AskAsync($"GET /v1/sessions/{it.Id}/regions/0x{address + PageSize:x}/map?cells=16");
+        s_document.Check("RegionMap", map);
+        Assert.Equal((16, 4, 64), (map.GetProperty("cells").GetInt32(), map.GetProperty("pagesPerCell").GetInt32(), map.GetProperty("pages").GetInt32()));
+        Assert.Equal([3, 4, 0], Cells(map, "present").Take(3));
+        Assert.Equal(57, Cells(map, "absent").Sum());
 
-            JsonElement tenant = await control.AskAsync("GET /v1/tenants/everybody");
-            Assert.Equal((1, 8, 8), (
-                tenant.GetProperty("usage").GetProperty("sessions").GetInt32(),
-                tenant.GetProperty("counters").GetProperty("faults").GetInt64(),
-                tenant.GetProperty("counters").GetProperty("faultsByKind").GetProperty("missing").GetProperty("zeroed").GetInt64()));
-            Assert.Equal(8, (await control.AskAsync("GET /v1/latency")).GetProperty("slots").EnumerateArray().Sum(slot => slot.GetProperty("counts").EnumerateArray().Sum(count => count.GetInt64())));
-        }
+        JsonElement tenant = await it.Control.AskAsync("GET /v1/tenants/everybody");
+        Assert.Equal((1, 8, 8), (
+            tenant.GetProperty("usage").GetProperty("sessions").GetInt32(),
+            tenant.GetProperty("counters").GetProperty("faults").GetInt64(),
+            tenant.GetProperty("counters").GetProperty("faultsByKind").GetProperty("missing").GetProperty("zeroed").GetInt64()));
+        Assert.Equal(8, (await it.Control.AskAsync("GET /v1/latency")).GetProperty("slots").EnumerateArray().Sum(slot => slot.GetProperty("counts").EnumerateArray().Sum(count => count.GetInt64())));
     }
 
     [Fact]
     public async Task Top_measures_intervals_until_it_has_given_what_was_asked_for()
     {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync();
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
-        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(client, daemon.SocketPath);
-        using (connection)
+        await using ControlledSession it = await ControlledSession.StartAsync();
+        ulong address = it.MapRegistered(1024 * PageSize);
+        double faults = 0;
+        int frames = 0;
+        ulong next = address;
+        await foreach (JsonElement frame in it.Control.StreamAsync("GET /v1/top?interval=100ms&count=4"))
         {
-            ulong address = client.Map("anon", 1024 * PageSize).Address;
-            connection.Ask<RegisteredMessage>(WireConnection.Register(address, 1024 * PageSize));
-            double faults = 0;
-            int frames = 0;
-            ulong next = address;
-            await foreach (JsonElement frame in control.StreamAsync("GET /v1/top?interval=100ms&count=4"))
-            {
-                s_document.Check("TopFrame", frame);
-                JsonElement session = Assert.Single(frame.GetProperty("sessions").EnumerateArray());
-                Assert.Equal((long)welcome.SessionId, session.GetProperty("id").GetInt64());
-                double inFrame = session.GetProperty("faultsPerSecond").GetDouble() * frame.GetProperty("intervalSeconds").GetDouble();
-                faults += inFrame;
-                if (inFrame > 0.5)
-                    Assert.InRange(session.GetProperty("p99Nanoseconds").GetInt64(), session.GetProperty("p50Nanoseconds").GetInt64(), long.MaxValue);
-                if (++frames == 4)
-                    break;
-                Assert.True(client.IsFilledWith(next, 10 * PageSize, 0));
-                next += 10 * PageSize;
-            }
-
-            Assert.Equal(4, frames);
-
-            // The last ten may fall behind the last line; rates are rounded to a tenth.
-            Assert.InRange(faults, 19, 31);
+            s_document.Check("TopFrame", frame);
+            JsonElement session = Assert.Single(frame.GetProperty("sessions").EnumerateArray());
+            Assert.Equal(it.Id, session.GetProperty("id").GetInt64());
+            double inFrame = session.GetProperty("faultsPerSecond").GetDouble() * frame.GetProperty("intervalSeconds").GetDouble();
+            faults += inFrame;
+            if (inFrame > 0.5)
+                Assert.InRange(session.GetProperty("p99Nanoseconds").GetInt64(), session.GetProperty("p50Nanoseconds").GetInt64(), long.MaxValue);
+            if (++frames == 4)
+                break;
+            Assert.True(it.Client.IsFilledWith(next, 10 * PageSize, 0));
+            next += 10 * PageSize;
         }
+
+        Assert.Equal(4, frames);
+
+        // The last ten may fall behind the last line; rates are rounded to a tenth.
+        Assert.InRange(faults, 19, 31);
     }
 
     [Fact]

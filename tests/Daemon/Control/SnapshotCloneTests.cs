@@ -28,35 +28,30 @@ public sealed class SnapshotCloneTests : IDisposable
     [Fact]
     public async Task Clones_hold_the_memory_of_the_client_at_each_snapshot_byte_for_byte()
     {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync(Configuration);
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
-        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(client, daemon.SocketPath);
-        using WireConnection held = connection;
-        ulong at = client.Map("anon", Length).Address;
-        connection.Ask<RegisteredMessage>(WireConnection.Register(at, Length));
+        await using ControlledSession it = await ControlledSession.StartAsync(Configuration);
+        ulong at = it.MapRegistered(Length);
 
         // Every third page differs from its neighbours, and the last quarter was never touched.
         for (ulong page = 0; page < Pages * 3 / 4; page++)
-            client.Run($"fill {at + (page * PageSize)} {PageSize} {(page % 3) + 1}");
-        ulong before = client.Run($"hash {at} {Length}");
-        await SnapshotAsync(control, (long)welcome.SessionId, "full", null);
+            it.Client.Run($"fill {at + (page * PageSize)} {PageSize} {(page % 3) + 1}");
+        ulong before = it.Client.Run($"hash {at} {Length}");
+        await SnapshotAsync(it.Control, it.Id, "full", null);
 
         // Written, given back, and first touched since: all of it is in the diff, and little else.
-        client.Run($"fill {at + (7 * PageSize)} {9 * PageSize} 9");
-        client.Run($"madvise {at + (100 * PageSize)} {5 * PageSize} 4");
-        client.WriteByte(at + ((Pages - 1) * PageSize), 5);
-        ulong after = client.Run($"hash {at} {Length}");
-        await SnapshotAsync(control, (long)welcome.SessionId, "later", "full");
-        JsonElement later = await control.AskAsync("GET /v1/images/later");
+        it.Client.Run($"fill {at + (7 * PageSize)} {9 * PageSize} 9");
+        it.Client.Run($"madvise {at + (100 * PageSize)} {5 * PageSize} 4");
+        it.Client.WriteByte(at + ((Pages - 1) * PageSize), 5);
+        ulong after = it.Client.Run($"hash {at} {Length}");
+        await SnapshotAsync(it.Control, it.Id, "later", "full");
+        JsonElement later = await it.Control.AskAsync("GET /v1/images/later");
         Assert.Equal("full", later.GetProperty("base").GetString());
         Assert.NotEqual(before, after);
-        Assert.Equal(before, HashOfClone(daemon, "full"));
-        Assert.Equal(after, HashOfClone(daemon, "later"));
+        Assert.Equal(before, HashOfClone(it.Daemon, "full"));
+        Assert.Equal(after, HashOfClone(it.Daemon, "later"));
 
         // The client goes on with what it had.
-        Assert.Equal(after, client.Run($"hash {at} {Length}"));
-        string metrics = await daemon.GetAsync("metrics");
+        Assert.Equal(after, it.Client.Run($"hash {at} {Length}"));
+        string metrics = await it.Daemon.GetAsync("metrics");
         Assert.Contains("uffd_manager_live_snapshots_started_total{tenant=\"everybody\"} 2", metrics, StringComparison.Ordinal);
         Assert.Contains("uffd_manager_live_snapshots_total{end=\"written\",tenant=\"everybody\"} 2", metrics, StringComparison.Ordinal);
         Assert.Contains("uffd_manager_live_snapshots_total{end=\"stalled\",tenant=\"everybody\"} 0", metrics, StringComparison.Ordinal);

@@ -22,13 +22,10 @@ public sealed class SnapshotControlTests : IDisposable
     [Fact]
     public async Task Image_and_its_description_appear_when_it_is_complete()
     {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync();
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
-        (WireConnection connection, long session, ulong at) = Attach(client, daemon);
-        using WireConnection held = connection;
+        await using ControlledSession it = await ControlledSession.StartAsync();
+        ulong at = MapFilled(it);
         JsonElement last = default;
-        using (HttpResponseMessage response = await control.SendAsync($"POST /v1/sessions/{session}/snapshot", $$"""{ "out": "{{Image}}" }"""))
+        using (HttpResponseMessage response = await it.Control.SendAsync($"POST /v1/sessions/{it.Id}/snapshot", $$"""{ "out": "{{Image}}" }"""))
         {
             foreach (string line in (await response.Content.ReadAsStringAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries))
             {
@@ -45,35 +42,32 @@ public sealed class SnapshotControlTests : IDisposable
         Assert.Equal($"0x{at:x}", description.GetProperty("regions")[0].GetProperty("start").GetString());
         Assert.Equal(2, Directory.GetFiles(_temp.Path).Length);
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Image));
-        await daemon.WaitForLogAsync($"The snapshot of session {session} is in {Image}");
+        await it.Daemon.WaitForLogAsync($"The snapshot of session {it.Id} is in {Image}");
 
         // Nothing is overwritten, and nothing is left of what is refused.
-        await control.AskAsync($"POST /v1/sessions/{session}/snapshot", HttpStatusCode.Conflict, $$"""{ "out": "{{Image}}" }""");
-        await control.AskAsync($"POST /v1/sessions/{session}/snapshot", HttpStatusCode.BadRequest, """{ "out": "relative" }""");
-        await control.AskAsync($"POST /v1/sessions/{session}/snapshot", HttpStatusCode.BadGateway, $$"""{ "out": "{{_temp.Combine("none", "image")}}" }""");
-        await control.AskAsync($"POST /v1/sessions/{session}/snapshot", HttpStatusCode.NotFound, $$"""{ "out": "{{_temp.Combine("diff")}}", "base": "/etc/passwd" }""");
-        await control.AskAsync($"GET /v1/sessions/{session}/snapshot", HttpStatusCode.Conflict);
-        await control.AskAsync($"DELETE /v1/sessions/{session}/snapshot", HttpStatusCode.Conflict);
+        await it.Control.AskAsync($"POST /v1/sessions/{it.Id}/snapshot", HttpStatusCode.Conflict, $$"""{ "out": "{{Image}}" }""");
+        await it.Control.AskAsync($"POST /v1/sessions/{it.Id}/snapshot", HttpStatusCode.BadRequest, """{ "out": "relative" }""");
+        await it.Control.AskAsync($"POST /v1/sessions/{it.Id}/snapshot", HttpStatusCode.BadGateway, $$"""{ "out": "{{_temp.Combine("none", "image")}}" }""");
+        await it.Control.AskAsync($"POST /v1/sessions/{it.Id}/snapshot", HttpStatusCode.NotFound, $$"""{ "out": "{{_temp.Combine("diff")}}", "base": "/etc/passwd" }""");
+        await it.Control.AskAsync($"GET /v1/sessions/{it.Id}/snapshot", HttpStatusCode.Conflict);
+        await it.Control.AskAsync($"DELETE /v1/sessions/{it.Id}/snapshot", HttpStatusCode.Conflict);
         Assert.Equal(2, Directory.GetFiles(_temp.Path).Length);
-        client.Run($"fill {at} {Pages * PageSize} 8");
-        Assert.True(client.IsFilledWith(at, Pages * PageSize, 8));
+        it.Client.Run($"fill {at} {Pages * PageSize} 8");
+        Assert.True(it.Client.IsFilledWith(at, Pages * PageSize, 8));
     }
 
     [Fact]
     public async Task Snapshot_that_fails_leaves_no_file_and_a_session_that_goes_on()
     {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync();
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
-        (WireConnection connection, long session, ulong at) = Attach(client, daemon);
-        using WireConnection held = connection;
+        await using ControlledSession it = await ControlledSession.StartAsync();
+        ulong at = MapFilled(it);
         string full = _temp.Combine("full");
         Directory.CreateDirectory(full);
         Run("mount", "-t", "tmpfs", "-o", "size=1m", "none", full);
         try
         {
-            using HttpResponseMessage response = await control.SendAsync(
-                $"POST /v1/sessions/{session}/snapshot", $$"""{ "out": "{{Path.Combine(full, "image")}}" }""");
+            using HttpResponseMessage response = await it.Control.SendAsync(
+                $"POST /v1/sessions/{it.Id}/snapshot", $$"""{ "out": "{{Path.Combine(full, "image")}}" }""");
             string last = (await response.Content.ReadAsStringAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1];
             Assert.Contains(response.StatusCode == HttpStatusCode.OK ? "\"failed\"" : "cannot be written", last, StringComparison.Ordinal);
             Assert.Contains("ENOSPC", last, StringComparison.Ordinal);
@@ -84,19 +78,17 @@ public sealed class SnapshotControlTests : IDisposable
             Run("umount", full);
         }
 
-        client.Run($"fill {at} {Pages * PageSize} 8");
-        Assert.True(client.IsFilledWith(at, Pages * PageSize, 8));
+        it.Client.Run($"fill {at} {Pages * PageSize} 8");
+        Assert.True(it.Client.IsFilledWith(at, Pages * PageSize, 8));
     }
 
     public void Dispose() => _temp.Dispose();
 
-    private static (WireConnection Connection, long Session, ulong At) Attach(ClientProcess client, DaemonProcess daemon)
+    private static ulong MapFilled(ControlledSession it)
     {
-        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(client, daemon.SocketPath);
-        ulong at = client.Map("anon", Pages * PageSize).Address;
-        connection.Ask<RegisteredMessage>(WireConnection.Register(at, Pages * PageSize));
-        client.Run($"fill {at} {Pages * PageSize} 7");
-        return (connection, (long)welcome.SessionId, at);
+        ulong at = it.MapRegistered(Pages * PageSize);
+        it.Client.Run($"fill {at} {Pages * PageSize} 7");
+        return at;
     }
 
     private static void Run(string program, params string[] arguments)

@@ -17,45 +17,40 @@ public sealed class TrackingControlTests
     [Fact]
     public async Task Changed_pages_are_listed_in_parts_and_taken_once()
     {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync();
-        using ControlClient control = new(daemon);
-        using ClientProcess client = ClientProcess.Start();
-        (WireConnection connection, WelcomeMessage welcome) = WireConnection.Attach(client, daemon.SocketPath);
-        using WireConnection held = connection;
-        ulong at = client.Map("anon", 16 * PageSize).Address;
-        connection.Ask<RegisteredMessage>(WireConnection.Register(at, 16 * PageSize));
-        string tracking = $"/v1/sessions/{welcome.SessionId}/tracking";
-        await control.AskAsync($"GET {tracking}", HttpStatusCode.Conflict);
-        await control.AskAsync($"GET {tracking}/pages", HttpStatusCode.Conflict);
-        JsonElement started = await control.AskAsync($"POST {tracking}", HttpStatusCode.Created);
+        await using ControlledSession it = await ControlledSession.StartAsync();
+        ulong at = it.MapRegistered(16 * PageSize);
+        string tracking = $"/v1/sessions/{it.Id}/tracking";
+        await it.Control.AskAsync($"GET {tracking}", HttpStatusCode.Conflict);
+        await it.Control.AskAsync($"GET {tracking}/pages", HttpStatusCode.Conflict);
+        JsonElement started = await it.Control.AskAsync($"POST {tracking}", HttpStatusCode.Created);
         s_document.Check("Tracking", started);
         Assert.Equal((long)(16 * PageSize), started.GetProperty("trackedBytes").GetInt64());
-        await control.AskAsync($"POST {tracking}", HttpStatusCode.Conflict);
-        JsonElement region = (await control.AskAsync($"GET /v1/sessions/{welcome.SessionId}/regions")).GetProperty("regions")[0];
+        await it.Control.AskAsync($"POST {tracking}", HttpStatusCode.Conflict);
+        JsonElement region = (await it.Control.AskAsync($"GET /v1/sessions/{it.Id}/regions")).GetProperty("regions")[0];
         Assert.Contains("tracked", region.GetProperty("flags").EnumerateArray().Select(flag => flag.GetString()));
 
-        client.WriteByte(at, 1);
-        client.WriteByte(at + PageSize, 1);
-        client.WriteByte(at + (4 * PageSize), 1);
-        client.ReadByte(at + (8 * PageSize));
+        it.Client.WriteByte(at, 1);
+        it.Client.WriteByte(at + PageSize, 1);
+        it.Client.WriteByte(at + (4 * PageSize), 1);
+        it.Client.ReadByte(at + (8 * PageSize));
         for (int round = 0; round < 2; round++)
         {
-            JsonElement first = await control.AskAsync($"{(round == 0 ? "GET" : "POST")} {tracking}/pages?limit=1");
+            JsonElement first = await it.Control.AskAsync($"{(round == 0 ? "GET" : "POST")} {tracking}/pages?limit=1");
             s_document.Check("DirtyPages", first);
             Assert.Equal([(at, 2 * PageSize)], RunsOf(first));
-            JsonElement second = await control.AskAsync($"{(round == 0 ? "GET" : "POST")} {tracking}/pages?limit=1&after={first.GetProperty("next").GetString()}");
+            JsonElement second = await it.Control.AskAsync($"{(round == 0 ? "GET" : "POST")} {tracking}/pages?limit=1&after={first.GetProperty("next").GetString()}");
             Assert.Equal([(at + (4 * PageSize), PageSize)], RunsOf(second));
             Assert.Null(second.GetProperty("next").GetString());
         }
 
-        Assert.Empty(RunsOf(await control.AskAsync($"GET {tracking}/pages")));
-        await control.AskAsync($"GET {tracking}/pages?after=nowhere", HttpStatusCode.BadRequest);
-        s_document.Check("Tracking", await control.AskAsync($"GET {tracking}"));
-        using HttpResponseMessage stopped = await control.SendAsync($"DELETE {tracking}", body: null);
+        Assert.Empty(RunsOf(await it.Control.AskAsync($"GET {tracking}/pages")));
+        await it.Control.AskAsync($"GET {tracking}/pages?after=nowhere", HttpStatusCode.BadRequest);
+        s_document.Check("Tracking", await it.Control.AskAsync($"GET {tracking}"));
+        using HttpResponseMessage stopped = await it.Control.SendAsync($"DELETE {tracking}", body: null);
         Assert.Equal(HttpStatusCode.NoContent, stopped.StatusCode);
-        await control.AskAsync($"DELETE {tracking}", HttpStatusCode.Conflict);
-        await control.AskAsync("POST /v1/sessions/999999/tracking", HttpStatusCode.NotFound);
-        await daemon.WaitForLogAsync($"Changed pages of session {welcome.SessionId} of pid {client.Pid} are not noted any more, for uid 0");
+        await it.Control.AskAsync($"DELETE {tracking}", HttpStatusCode.Conflict);
+        await it.Control.AskAsync("POST /v1/sessions/999999/tracking", HttpStatusCode.NotFound);
+        await it.Daemon.WaitForLogAsync($"Changed pages of session {it.Id} of pid {it.Client.Pid} are not noted any more, for uid 0");
     }
 
     private static IEnumerable<(ulong Start, ulong Length)> RunsOf(JsonElement pages) => pages.GetProperty("runs").EnumerateArray()

@@ -94,5 +94,6 @@ internal sealed class TelemetryHost : IAsyncDisposable, IReadiness, IProcessHeal
     }
 }
 
+/// <summary>Tests that start a <see cref="TelemetryHost"/>.</summary>
 [CollectionDefinition(TelemetryHost.Collection)]
 public sealed class TelemetryHostCollection;
