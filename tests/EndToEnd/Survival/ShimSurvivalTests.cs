@@ -10,14 +10,21 @@ public sealed class ShimSurvivalTests
 {
     private const int Kills = 4;
 
-    // Fills, gives back, forks and sums memory in rounds, and says so after each.
+    // Rounds before the first kill, between two, and after the last.
+    private const int Part = 16;
+
+    // Fills, gives back, forks and sums memory in rounds, and says so after each; behind each part it wants a line of input. A block grows
+    // piece by piece, so that it is moved again and again.
     private const string Program = """
         import hashlib, os, sys
         blocks, digest = [], hashlib.sha256()
         for round in range(int(sys.argv[1])):
-            blocks.append(bytearray(round % 251 + 1 for _ in range(1 << 20)))
+            block = bytearray()
+            for piece in range(512):
+                block += bytes([round % 251 + 1]) * 2048
+            blocks.append(block)
             big = os.urandom(1) and bytes(3 << 20)
-            if any(big):
+            if big.count(0) != len(big):
                 sys.exit('zeros are wanted')
             del big
             if round % 5 == 4:
@@ -31,6 +38,8 @@ public sealed class ShimSurvivalTests
             for block in blocks:
                 digest.update(block[::4096])
             print('round', round, digest.hexdigest()[:12], flush=True)
+            if round % int(sys.argv[2]) == int(sys.argv[2]) - 1:
+                sys.stdin.readline()
         """;
 
     [SkippableFact]
@@ -38,17 +47,20 @@ public sealed class ShimSurvivalTests
     {
         using TempDirectory directory = new();
         string program = directory.WriteFile("work.py", System.Text.Encoding.UTF8.GetBytes(Program));
-        using RunningProgram native = RunningProgram.Start("python3", [program, "80"]);
+        string[] arguments = [program, $"{(Kills + 1) * Part}", $"{Part}"];
+        using RunningProgram native = RunningProgram.Start("python3", arguments);
         ProgramResult expected = await native.FinishAsync();
         Assert.Equal(0, expected.ExitCode);
 
         await using SupervisedManager manager = await SupervisedManager.StartAsync();
-        using RunningProgram managed = Start(manager, "python3", program, "80");
-        for (int kill = 1; kill <= Kills; kill++)
+        using RunningProgram managed = Start(manager, "python3", arguments);
+        for (int kill = 0; kill < Kills; kill++)
         {
-            managed.AwaitOutput($"round {kill * 15} ");
+            // In the middle of a part: what is left of it needs the successor.
+            managed.AwaitOutput($"round {(kill * Part) + (Part / 4)} ");
             Assert.False(managed.HasExited, managed.Output);
             await manager.KillAndAwaitSuccessorAsync();
+            managed.WriteLine("go on");
         }
 
         Assert.Equal(expected, await managed.FinishAsync());
