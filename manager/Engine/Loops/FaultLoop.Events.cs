@@ -83,7 +83,8 @@ internal sealed partial class FaultLoop
         CollectTouched(session, start, end);
         foreach (Region region in _touched)
         {
-            // Huge pages that are covered only in part stay: the kernel frees whole pages, and zeroes the edges itself.
+            // Huge pages that are covered only in part stay.
+            NoteEdges(session, region, Math.Max(start, region.Start), Math.Min(end, region.End));
             ulong from = PageSize.AlignUp(Math.Max(start, region.Start), region.PageBytes);
             ulong to = PageSize.AlignDown(Math.Min(end, region.End), region.PageBytes);
             if (from < to)

@@ -199,6 +199,10 @@ internal sealed partial class FaultLoop
         }
     }
 
+    // Whether nothing can be read of a page only where a touch would be reported as missing. Of an image it may be there and not in the client's page tables.
+    private static bool IsMissingTold(Region region) =>
+        region.Image is null && (region.Modes & (UffdRegisterModes.Missing | UffdRegisterModes.Minor)) == UffdRegisterModes.Missing;
+
     private static void AddRun(List<SnapshotRun> runs, FrozenRegion region, Region live, ulong start, ulong stop, PageState state)
     {
         bool isZero = live.Source.IsZero && live.Image is null;
@@ -206,7 +210,7 @@ internal sealed partial class FaultLoop
         {
             PageState.Present => SnapshotRunKind.Memory,
             PageState.Poisoned => SnapshotRunKind.Poisoned,
-            _ when region.IsReadThrough => SnapshotRunKind.Memory,
+            _ when region.IsReadThrough && !IsMissingTold(live) => SnapshotRunKind.Memory,
             PageState.Removed => SnapshotRunKind.Untouched,
             _ => isZero ? SnapshotRunKind.Untouched : SnapshotRunKind.Source,
         };

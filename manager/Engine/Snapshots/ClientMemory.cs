@@ -10,33 +10,43 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
 {
     private const long EventPatience = 5_000_000_000;
 
+    // Pages that are tried one by one before the reader looks at what else is to be done: a microsecond each.
+    private const ulong MostProbes = 256;
+
     /// <summary>The first pages of a range that are there, whatever is known of them.</summary>
-    public bool TryFindPresent(FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to)
+    public bool TryFindPresent(FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to) =>
+        TryFind(PageCategories.Present | PageCategories.Swapped, region, start, end, out from, out to);
+
+    /// <summary>
+    /// The first pages of a range that can be read, where pages can come without a fault, so that its page tables do not tell what is there. What is not there is not asked for: it would be
+    /// brought for us, into a client that has never touched it, and if it could not be had its policy's verdict would fall upon that client.
+    /// </summary>
+    /// <param name="region">Whose; what is missing there is reported.</param>
+    /// <param name="start">First byte.</param>
+    /// <param name="end">First byte after.</param>
+    /// <param name="from">Where they begin; if none of those looked at can be read, the end of those.</param>
+    /// <param name="to">First byte after them.</param>
+    public bool TryFindReadable(FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to)
     {
-        Span<PageRegion> found = stackalloc PageRegion[1];
-        (from, to) = (end, end);
-        PagemapScanRequest request = new()
+        (from, to) = (start, end);
+        if (memory is null)
         {
-            Start = start,
-            End = end,
-            AnyOf = PageCategories.Present | PageCategories.Swapped,
-            Returned = PageCategories.Present | PageCategories.Swapped,
-        };
-        Errno errno = PagemapScan.Scan(snapshot.Presence.Pagemap!, request, found, out int count, out _);
-        if (errno != Errno.OK)
-        {
-            // Before 6.7: then the client is asked for everything.
-            from = start;
             return true;
         }
 
-        if (count > 0)
+        ulong last = Math.Min(end, start + (MostProbes * region.PageBytes));
+        while (from < last && !IsReadable(region, from))
         {
-            from = Math.Max(start, PageSize.AlignDown(found[0].Start, region.PageBytes));
-            to = Math.Min(end, PageSize.AlignUp(found[0].End, region.PageBytes));
+            from += region.PageBytes;
         }
 
-        return count > 0;
+        to = from;
+        while (to < last && IsReadable(region, to))
+        {
+            to += region.PageBytes;
+        }
+
+        return to > from;
     }
 
     /// <summary>Reads; what cannot be read ends the snapshot.</summary>
@@ -67,6 +77,42 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
         }
 
         return true;
+    }
+
+    private bool TryFind(PageCategories categories, FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to)
+    {
+        Span<PageRegion> found = stackalloc PageRegion[1];
+        (from, to) = (end, end);
+        PagemapScanRequest request = new()
+        {
+            Start = start,
+            End = end,
+            AnyOf = categories,
+            Returned = categories,
+        };
+        Errno errno = PagemapScan.Scan(snapshot.Presence.Pagemap!, request, found, out int count, out _);
+        if (errno != Errno.OK)
+        {
+            // Before 6.7: then the client is asked for everything.
+            from = start;
+            return true;
+        }
+
+        if (count > 0)
+        {
+            from = Math.Max(start, PageSize.AlignDown(found[0].Start, region.PageBytes));
+            to = Math.Min(end, PageSize.AlignUp(found[0].End, region.PageBytes));
+        }
+
+        return count > 0;
+    }
+
+    // Without waiting: where a fault would be reported as missing, the kernel says EIO. A page that is there and failed says so too, and is left to who reads it. (The marks of protection
+    // stand in the page tables as swapped pages do: what is really swapped is brought back by the read.)
+    private bool IsReadable(FrozenRegion region, ulong page)
+    {
+        Span<byte> first = stackalloc byte[1];
+        return FileIo.Read(memory!, first, (long)page, out _) != Errno.EIO || TryFind(PageCategories.Present, region, page, page + region.PageBytes, out _, out _);
     }
 
     // What is not there any more has been unmapped or moved, and an event that says so may still be to come. The loop takes it in, and ends the snapshot for that reason; the errno is for

@@ -229,13 +229,15 @@ internal sealed class SnapshotReader
     // Nothing is known to be there. What is all the same (from before the range was registered, or filled since the instant) is read from there.
     private bool CopyAbsent(SnapshotRun run, ulong start, ulong end)
     {
-        bool isPresent = _memory.TryFindPresent(run.Region, start, end, out ulong from, out ulong to);
+        bool isPresent = run.Region.IsReadThrough
+            ? _memory.TryFindReadable(run.Region, start, end, out ulong from, out ulong to)
+            : _memory.TryFindPresent(run.Region, start, end, out from, out to);
         if (isPresent && from == start)
         {
             return CopyMemory(run, start, to);
         }
 
-        ulong stop = isPresent ? from : end;
+        ulong stop = isPresent || run.Region.IsReadThrough ? from : end;
         if (run.Kind == SnapshotRunKind.Untouched)
         {
             return CopyZeros(run, start, stop);

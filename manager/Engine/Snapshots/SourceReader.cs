@@ -38,7 +38,7 @@ internal sealed class SourceReader(Snapshot snapshot, SnapshotBuffers buffers, S
         while (done < length)
         {
             nuint target = buffer + (nuint)done;
-            Errno errno = source.Fetch(offset + done, length - done, target, snapshot.Session.Tenant, out SourcePages pages);
+            Errno errno = Ask(snapshot, source, offset + done, length - done, target, out SourcePages pages);
             int brought = Math.Min(pages.Length, length - done);
             if (errno == Errno.OK && pages.Address != target)
             {
@@ -62,6 +62,20 @@ internal sealed class SourceReader(Snapshot snapshot, SnapshotBuffers buffers, S
         }
 
         return true;
+    }
+
+    // As the threads do that fetch for faults: a source that fails in a way of its own ends the snapshot, and not the manager.
+    private static Errno Ask(Snapshot snapshot, PageSource source, long offset, int length, nuint target, out SourcePages pages)
+    {
+        try
+        {
+            return source.Fetch(offset, length, target, snapshot.Session.Tenant, out pages);
+        }
+        catch (Exception error) when (error is IOException or SyscallException or ObjectDisposedException or InvalidOperationException)
+        {
+            pages = default;
+            return error is SyscallException syscall ? syscall.Errno : Errno.EIO;
+        }
     }
 
     /// <summary>All of its work, on a thread of its own.</summary>

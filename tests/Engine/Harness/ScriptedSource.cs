@@ -25,6 +25,9 @@ public sealed class ScriptedSource(long length, byte seed) : PageSource
     /// <summary>What failing attempts say.</summary>
     public Errno Failure { get; set; } = Errno.EIO;
 
+    /// <summary>What fetches throw instead of an answer; null for nothing.</summary>
+    public Exception? Thrown { get; set; }
+
     /// <summary>Pages of one answer; the rest of what was asked for is left out.</summary>
     public int MostPages { get; set; } = int.MaxValue;
 
@@ -76,6 +79,8 @@ public sealed class ScriptedSource(long length, byte seed) : PageSource
         Interlocked.Increment(ref _entered);
         _gate.Wait();
         page = default;
+        if (Thrown is { } failure && !_forGood)
+            throw failure;
         Errno errno = Errno.OK;
         if (!_forGood && Volatile.Read(ref _failures) > 0)
         {

@@ -66,6 +66,28 @@ public sealed class TrackingTests : EngineTest
         Assert.Equal([new DirtyRun(at + Huge, Huge, Huge)], FaultEngine.DirtyPagesAsync(it.Session, 0, 10, reset: false).Finish().Runs);
     }
 
+    [SkippableTheory]
+    [InlineData(256, 512, new[] { 0, 1 })]
+    [InlineData(1, 1, new[] { 0 })]
+    [InlineData(0, 768, new[] { 0, 1 })]
+    [InlineData(512, 512, new[] { 1 })]
+    public void Huge_pages_that_are_emptied_in_part_have_changed(int first, int count, int[] pages)
+    {
+        const ulong Huge = HugePages.PageSize;
+        using HugePages pool = HugePages.AtLeast(4);
+        ServedClient it = ServeStock(UffdFeatures.EventRemove);
+        (ulong at, _) = it.Client.Map("hugetlb-memfd-shared", 4 * Huge);
+        it.Register(at, 4 * Huge);
+        it.Client.Run($"fill {at} {4 * Huge} 1");
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        ulong from = at + ((ulong)first * Page);
+        ulong length = (ulong)count * Page;
+        it.Client.Run($"madvise {from} {length} 9");
+        Assert.True(it.Client.IsFilledWith(from, length, 0));
+        DirtyPages dirty = FaultEngine.DirtyPagesAsync(it.Session, 0, 10, reset: true).Finish();
+        Assert.Equal(pages, dirty.Runs.SelectMany(run => Enumerable.Range((int)((run.Start - at) / Huge), (int)(run.Length / Huge))));
+    }
+
     [Fact]
     public void Pages_that_were_given_back_have_changed_and_stay_so_when_they_are_filled()
     {
