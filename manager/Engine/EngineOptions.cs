@@ -14,10 +14,11 @@ public sealed record EngineOptions
     public bool PinLoops { get; init; }
 
     /// <summary>
-    /// Nice value of the fault loops, -20..19, best effort (below 0 needs CAP_SYS_NICE). A loop works for microseconds at a time; what it must not do is
-    /// to queue behind the daemon's own control side. Default: -5.
+    /// Nice value of the fault loops, -20..19, best effort (below 0 needs CAP_SYS_NICE). A loop works for microseconds at a time and goes before the daemon's own control side.
+    /// No lower: a client of nice 0 on the loop's own CPU is then let run at once when its page is there (measured on 6.18: 31,000 of 32,768 times at -1, 14,000 at -5), which makes
+    /// the round trip 10 % shorter and spares the loop as much CPU, or a quarter of it where many threads fault. Default: -1.
     /// </summary>
-    public int LoopNice { get; init; } = -5;
+    public int LoopNice { get; init; } = -1;
 
     /// <summary>Threads that may wait for slow sources, over all tenants; at least one per active tenant is always granted. Default: 16.</summary>
     public int FetchThreads { get; init; } = 16;
