@@ -53,8 +53,10 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
         SnapshotRequestDto wanted = await request.BodyAsync(Json.SnapshotRequestDto);
         if (wanted.BufferBytes is { } bytes && bytes is < LeastBuffer or > MostBuffer)
             throw new ProblemException(ProblemKind.BadRequest, $"bufferBytes: {wanted.BufferBytes} is not allowed", $"allowed is a number from {LeastBuffer} to {MostBuffer}");
-        using IDisposable place = limits.Streams.Enter();
-        LiveSnapshot snapshot = Begin(request, session, wanted);
+        LiveSnapshot snapshot = await BeginAsync(request, session, wanted);
+
+        // Not before: who waits for a file system must not keep others from watching what they do.
+        using IDisposable place = Enter(snapshot);
         using CancellationTokenRegistration gone = request.Aborted.Register(snapshot.Cancel);
         using CancellationTokenRegistration stop = limits.Stopping.Register(snapshot.Cancel);
 
@@ -78,11 +80,24 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
             request.Aborted);
     }
 
-    private LiveSnapshot Begin(ControlRequest request, Session session, SnapshotRequestDto wanted)
+    private IDisposable Enter(LiveSnapshot snapshot)
     {
         try
         {
-            return snapshots.TryBegin(session, wanted, request.Peer.Credentials.Uid, request.Peer.Credentials.Gid, request.Peer.ToString())
+            return limits.Streams.Enter();
+        }
+        catch (ProblemException)
+        {
+            snapshot.Cancel();
+            throw;
+        }
+    }
+
+    private async Task<LiveSnapshot> BeginAsync(ControlRequest request, Session session, SnapshotRequestDto wanted)
+    {
+        try
+        {
+            return await snapshots.BeginAsync(session, wanted, request.Peer.Credentials.Uid, request.Peer.Credentials.Gid, request.Peer.ToString(), request.Aborted)
                 ?? throw new ProblemException(ProblemKind.Conflict, $"a snapshot of session {session.Id} is being taken", "wait for its end, or DELETE it");
         }
         catch (SyscallException failure)

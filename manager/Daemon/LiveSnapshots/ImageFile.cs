@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using UffdManager.Linux;
+using UffdManager.Protocol;
 
 namespace UffdManager.Daemon.LiveSnapshots;
 
@@ -9,6 +10,8 @@ namespace UffdManager.Daemon.LiveSnapshots;
 /// </summary>
 internal sealed class ImageFile : IDisposable
 {
+    private const int LongestPart = 200;
+
     private readonly SafeFile _directory;
     private readonly string _name;
     private readonly string _partial;
@@ -53,7 +56,8 @@ internal sealed class ImageFile : IDisposable
                     throw new SyscallException(found == Errno.OK || found == Errno.ELOOP ? Errno.EEXIST : found, "open", $"{taken} in {Path.GetDirectoryName(path)}");
             }
 
-            string partial = $".{name}.{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}.partial";
+            // With room for what is around it: a name of a file has 255 bytes.
+            string partial = $".{ProtocolLimits.Clip(name, LongestPart)}.{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}.partial";
             SafeFile output = FileIo.OpenBeneath(directory, partial, OpenFlags.ReadWrite | OpenFlags.Create | OpenFlags.Exclusive, out Errno errno)
                 ?? throw new SyscallException(errno, "open", $"{partial} in {Path.GetDirectoryName(path)}");
             return new ImageFile(directory, name, partial, output, uid, gid);

@@ -21,16 +21,45 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
     /// <summary>The one that is being taken of a session; null for none.</summary>
     public LiveSnapshot? Find(long session) => _running.GetValueOrDefault(session);
 
-    /// <summary>Begins one. Opens files, so it may wait for a file system.</summary>
+    /// <summary>Begins one, on a thread of its own: files are opened, and a file system may hang.</summary>
     /// <param name="session">Whose.</param>
     /// <param name="request">Where to.</param>
     /// <param name="uid">Whose the image will be.</param>
     /// <param name="gid">The same, his group.</param>
     /// <param name="peer">Who asks, for the log.</param>
+    /// <param name="gone">Gives up waiting; the snapshot is cancelled when the file system answers.</param>
     /// <returns>The snapshot; null when one of this session is being taken already.</returns>
     /// <exception cref="SyscallException">The file cannot be made.</exception>
     /// <exception cref="ArgumentException">The base cannot be had.</exception>
-    public LiveSnapshot? TryBegin(Session session, SnapshotRequestDto request, uint uid, uint gid, string peer)
+    public async Task<LiveSnapshot?> BeginAsync(Session session, SnapshotRequestDto request, uint uid, uint gid, string peer, CancellationToken gone)
+    {
+        Task<LiveSnapshot?> beginning = OnThreadOfItsOwn(() => TryBegin(session, request, uid, gid, peer));
+        try
+        {
+            return await beginning.WaitAsync(gone);
+        }
+        catch (OperationCanceledException)
+        {
+            _ = GiveUpAsync(beginning);
+            throw;
+        }
+    }
+
+    private static Task<T> OnThreadOfItsOwn<T>(Func<T> work) => Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    private static async Task GiveUpAsync(Task<LiveSnapshot?> beginning)
+    {
+        try
+        {
+            (await beginning)?.Cancel();
+        }
+        catch (Exception failure) when (failure is SyscallException or ArgumentException)
+        {
+            // It has come to nothing by itself.
+        }
+    }
+
+    private LiveSnapshot? TryBegin(Session session, SnapshotRequestDto request, uint uid, uint gid, string peer)
     {
         CancellationTokenSource cancel = new();
         LiveSnapshot snapshot = new(session, request.Out, time.GetTimestamp(), cancel);
@@ -62,7 +91,7 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
     private SourceLease OpenBase(Session session, string name)
     {
         TenantGrant tenant = tenants.GrantOf(session.Tenant.Name);
-        SourceDecision decision = sources.OpenPath(tenant, name);
+        SourceDecision decision = sources.OpenNamed(tenant, name);
         return decision.IsGranted ? decision.Lease : throw new ArgumentException(decision.Refusal, nameof(name));
     }
 
@@ -78,7 +107,13 @@ internal sealed partial class LiveSnapshotService(ISourceCatalog sources, Tenant
                 session, request.BufferBytes is { } bytes ? wanted with { BufferBytes = bytes } : wanted, snapshot.Progress, cancel.Token);
             error = report.Error;
             if (error is null)
-                file.Publish(Describe(session, report, request.Base, FileIo.Stat(file.Output).Size));
+            {
+                await OnThreadOfItsOwn(() =>
+                {
+                    file.Publish(Describe(session, report, request.Base, FileIo.Stat(file.Output).Size));
+                    return true;
+                });
+            }
         }
         catch (SyscallException failure)
         {
