@@ -14,10 +14,7 @@ public sealed class SequentialTests : EngineTest
     [Fact]
     public void Who_reads_forward_faults_a_few_times_for_many_pages()
     {
-        ScriptedSource source = Scripted(4 * MiB);
-        source.InMemory = true;
-        ServedClient it = Serve(policy: Sequential);
-        ulong at = it.MapRegistered(4 * MiB, source);
+        (ServedClient it, ulong at, ScriptedSource source) = ServeForward(4 * MiB, inMemory: true);
         it.AssertHolds(at, 4 * MiB, source);
         Assert.InRange(it.Status().Faults, 16, 40);
     }
@@ -25,9 +22,7 @@ public sealed class SequentialTests : EngineTest
     [Fact]
     public void Slow_source_is_read_ahead_as_well()
     {
-        ScriptedSource source = Scripted(1 * MiB);
-        ServedClient it = Serve(policy: Sequential);
-        ulong at = it.MapRegistered(1 * MiB, source);
+        (ServedClient it, ulong at, ScriptedSource source) = ServeForward(1 * MiB);
         it.AssertHolds(at, 1 * MiB, source);
         Assert.InRange(it.Status().Faults, 4, 20);
     }
@@ -35,10 +30,7 @@ public sealed class SequentialTests : EngineTest
     [Fact]
     public void Who_jumps_about_gets_the_page_alone()
     {
-        ScriptedSource source = Scripted(4 * MiB);
-        source.InMemory = true;
-        ServedClient it = Serve(policy: Sequential);
-        ulong at = it.MapRegistered(4 * MiB, source);
+        (ServedClient it, ulong at, ScriptedSource source) = ServeForward(4 * MiB, inMemory: true);
         ulong[] pages = [.. Enumerable.Range(0, 300).Select(i => (ulong)(i * 389 % 1024)).Distinct()];
         foreach (ulong page in pages)
             it.AssertHolds(at + (page * Page), Page, source, (long)(page * Page));
@@ -48,10 +40,7 @@ public sealed class SequentialTests : EngineTest
     [Fact]
     public void Window_ahead_ends_where_a_block_of_memory_does_that_may_not_be_plugged_in()
     {
-        ScriptedSource source = Scripted(8 * MiB);
-        source.InMemory = true;
-        ServedClient it = Serve(policy: Sequential);
-        ulong at = it.MapRegistered(8 * MiB, source);
+        (ServedClient it, ulong at, ScriptedSource source) = ServeForward(8 * MiB, inMemory: true);
         it.AssertHolds(at + MiB, MiB, source, (long)MiB);
         Assert.Equal((long)MiB, it.Status().ResidentBytes);
         it.AssertHolds(at + (2 * MiB), Page, source, 2 * (long)MiB);
@@ -61,10 +50,7 @@ public sealed class SequentialTests : EngineTest
     [Fact]
     public void Two_threads_that_read_forward_are_two_streams()
     {
-        ScriptedSource source = Scripted(4 * MiB);
-        source.InMemory = true;
-        ServedClient it = Serve(policy: Sequential);
-        ulong at = it.MapRegistered(4 * MiB, source);
+        (ServedClient it, ulong at, ScriptedSource source) = ServeForward(4 * MiB, inMemory: true);
         for (ulong offset = 0; offset < MiB; offset += Page)
         {
             it.AssertHolds(at + offset, Page, source, (long)offset, thread: 1);
@@ -77,10 +63,7 @@ public sealed class SequentialTests : EngineTest
     [Fact]
     public void Page_that_was_given_back_ends_the_window_before_it()
     {
-        ScriptedSource source = Scripted(1 * MiB);
-        source.InMemory = true;
-        ServedClient it = Serve(policy: Sequential);
-        ulong at = it.MapRegistered(1 * MiB, source);
+        (ServedClient it, ulong at, ScriptedSource source) = ServeForward(1 * MiB, inMemory: true);
         it.Client.Run($"madvise {at + (20 * Page)} {4 * Page} 4");
         it.AssertHolds(at, 20 * Page, source);
         it.AssertZero(at + (20 * Page), 4 * Page);
@@ -104,5 +87,13 @@ public sealed class SequentialTests : EngineTest
         streams.Installed(page += SequentialStreams.MaximumWindow);
         Assert.Equal(SequentialStreams.MaximumWindow, streams.WindowAt(page));
         Assert.Equal(0UL, streams.WindowAt(page + (1 << 30)));
+    }
+
+    private (ServedClient It, ulong At, ScriptedSource Source) ServeForward(ulong length, bool inMemory = false)
+    {
+        ScriptedSource source = Scripted(length);
+        source.InMemory = inMemory;
+        ServedClient it = Serve(policy: Sequential);
+        return (it, it.MapRegistered(length, source), source);
     }
 }
