@@ -20,11 +20,10 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "reference.h"
+#include "yardstick.h"
 
 #define PAGE 4096ul
 #define BATCH 64
@@ -52,18 +51,9 @@ static const char *image;
 static uint64_t image_length;
 static bool zero;
 
-static void die(const char *what)
-{
-	fprintf(stderr, "uffd-bench-reference: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 static void watch(struct watched *watched)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = watched};
-
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watched->fd, &event) < 0)
-		die("epoll_ctl");
+	yardstick_watch(epoll_fd, watched->fd, watched);
 }
 
 /* Where the bytes for `offset` of a range are; `length` must not pass the end of the image. */
@@ -109,7 +99,7 @@ static void serve_faults(const struct client *client)
 
 		if (error != 0 && error != ESRCH && error != ENOENT) {
 			errno = error;
-			die("UFFDIO_COPY");
+			yardstick_die("UFFDIO_COPY");
 		}
 	}
 }
@@ -230,50 +220,26 @@ static void serve_request(struct client *client)
 		forget(client);
 }
 
-static int listen_on(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		die(path);
-	}
-	strcpy(address.sun_path, path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, 1024) < 0)
-		die(path);
-	return fd;
-}
-
 static void welcome(int listener)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	struct client *client = calloc(1, sizeof(*client));
 
 	if (fd < 0 || !client)
-		die("accept");
+		yardstick_die("accept");
 	client->socket = (struct watched){.fd = fd, .client = client};
 	watch(&client->socket);
 }
 
 static void map_image(const char *path)
 {
-	struct stat status;
-	int fd = -1;
-
-	if (zero) {
-		image = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
-			     0);
-	} else {
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || fstat(fd, &status) < 0)
-			die(path);
-		image_length = (uint64_t)status.st_size;
-		image = mmap(NULL, image_length, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (!zero) {
+		image = yardstick_map(path, MAP_SHARED | MAP_POPULATE, &image_length);
+		return;
 	}
+	image = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (image == MAP_FAILED)
-		die("mmap");
+		yardstick_die("mmap");
 }
 
 int main(int argc, char **argv)
@@ -297,7 +263,7 @@ int main(int argc, char **argv)
 	map_image(image_path);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
-	struct watched listener = {.fd = listen_on(socket_path)};
+	struct watched listener = {.fd = yardstick_listen(socket_path, SOCK_SEQPACKET)};
 
 	watch(&listener);
 	puts("ready");

@@ -14,7 +14,6 @@
  * not answered). Says "ready" when it listens.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,9 +24,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "yardstick.h"
 
 #define BATCH 64
 #define MAX_REGIONS 8u
@@ -61,12 +60,6 @@ static bool fault_all;
 static const char *defect = "";
 static struct guest *waiting; /* guests with deferred faults */
 
-static _Noreturn void die(const char *what)
-{
-	fprintf(stderr, "uffd-firecracker-reference: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 /* The number after `key` in the text up to `end`, 0 if there is none. */
 static uint64_t number_of(const char *text, const char *end, const char *key)
 {
@@ -83,7 +76,7 @@ static void parse(struct guest *guest, const char *text)
 
 		if (!end || guest->count > MAX_REGIONS) {
 			errno = EPROTO;
-			die(text);
+			yardstick_die(text);
 		}
 		region->base = number_of(at, end, "\"base_host_virt_addr\":");
 		region->size = number_of(at, end, "\"size\":");
@@ -96,7 +89,7 @@ static void parse(struct guest *guest, const char *text)
 		region->removed = calloc(region->size / guest->page_size / 8 + 1, 1);
 		if (!region->removed || region->offset + region->size > image_length) {
 			errno = region->removed ? ERANGE : ENOMEM;
-			die(text);
+			yardstick_die(text);
 		}
 		at = end;
 	}
@@ -126,7 +119,7 @@ static void receive(int socket, struct guest *guest)
 		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
 
 		if (got <= 0)
-			die("recvmsg");
+			yardstick_die("recvmsg");
 		if (cmsg && cmsg->cmsg_type == SCM_RIGHTS && guest->uffd < 0) {
 			int second;
 
@@ -141,7 +134,7 @@ static void receive(int socket, struct guest *guest)
 	} while (text[length - 1] != ']');
 	if (guest->uffd < 0) {
 		errno = EBADF;
-		die("no userfaultfd");
+		yardstick_die("no userfaultfd");
 	}
 	parse(guest, text);
 }
@@ -152,7 +145,7 @@ static struct region *region_of(struct guest *guest, uint64_t address)
 		if (address - guest->region[i].base < guest->region[i].size)
 			return &guest->region[i];
 	errno = EFAULT;
-	die("a fault outside of all regions");
+	yardstick_die("a fault outside of all regions");
 }
 
 static void wake(const struct guest *guest, uint64_t start, uint64_t length)
@@ -170,7 +163,7 @@ static void unprotect(const struct guest *guest, uint64_t address)
 
 	if (ioctl(guest->uffd, UFFDIO_WRITEPROTECT, &range) < 0 && errno != ENOENT &&
 	    errno != EAGAIN && errno != ESRCH)
-		die("UFFDIO_WRITEPROTECT");
+		yardstick_die("UFFDIO_WRITEPROTECT");
 }
 
 static const char *contents(const struct guest *guest, const struct region *region,
@@ -201,7 +194,7 @@ static bool serve(struct guest *guest, uint64_t address)
 	if (errno == EAGAIN)
 		return false;
 	if (errno != EEXIST && errno != ENOENT && errno != ESRCH)
-		die("UFFDIO_COPY");
+		yardstick_die("UFFDIO_COPY");
 	wake(guest, address, guest->page_size);
 	return true;
 }
@@ -228,7 +221,7 @@ static void fill_region(struct guest *guest, const struct region *region)
 		} else if (errno == ESRCH) {
 			return;
 		} else if (errno != EAGAIN) {
-			die("UFFDIO_COPY of everything");
+			yardstick_die("UFFDIO_COPY of everything");
 		}
 	}
 }
@@ -260,7 +253,7 @@ static void answer(struct guest *guest, uint64_t address)
 		return;
 	if (guest->deferred_count == MAX_DEFERRED) {
 		errno = EOVERFLOW;
-		die("deferred faults");
+		yardstick_die("deferred faults");
 	}
 	guest->deferred[guest->deferred_count++] = address;
 	if (!guest->waits) {
@@ -311,54 +304,24 @@ static void serve_batch(struct guest *guest)
 	}
 }
 
-static int listen_on(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		die(path);
-	}
-	strcpy(address.sun_path, path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, 1024) < 0)
-		die(path);
-	return fd;
-}
-
-static void watch(int epoll_fd, int fd, void *guest)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = guest};
-
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-		die("epoll_ctl");
-}
-
 static void welcome(int epoll_fd, int listener)
 {
 	int socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	struct guest *guest = calloc(1, sizeof(*guest));
 
 	if (socket < 0 || !guest)
-		die("accept");
+		yardstick_die("accept");
 	receive(socket, guest);
 	close(socket);
-	watch(epoll_fd, guest->uffd, guest);
+	yardstick_watch(epoll_fd, guest->uffd, guest);
 }
 
 static void map_image(const char *path)
 {
-	struct stat status;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &status) < 0)
-		die(path);
-	image_length = (uint64_t)status.st_size;
-	image = mmap(NULL, image_length, PROT_READ, MAP_PRIVATE, fd, 0);
+	image = yardstick_map(path, MAP_PRIVATE, &image_length);
 	zeros = mmap(NULL, HUGE_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (image == MAP_FAILED || zeros == MAP_FAILED)
-		die("mmap");
+	if (zeros == MAP_FAILED)
+		yardstick_die("mmap");
 }
 
 int main(int argc, char **argv)
@@ -384,9 +347,9 @@ int main(int argc, char **argv)
 	map_image(image_path);
 
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	int listener = listen_on(socket_path);
+	int listener = yardstick_listen(socket_path, SOCK_STREAM);
 
-	watch(epoll_fd, listener, NULL);
+	yardstick_watch(epoll_fd, listener, NULL);
 	puts("ready");
 	fflush(stdout);
 	for (;;) {
