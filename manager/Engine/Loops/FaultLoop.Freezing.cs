@@ -225,7 +225,7 @@ internal sealed partial class FaultLoop
             Region region = live[index];
             bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
             bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.Tells && snapshot.Presence.IsCurrent(region)
-                && ((region.TellsImageTouches && !isShared) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
+                && ((region.TellsImageTouches && !isShared && !region.Image!.Writable) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
             regions[index] = new FrozenRegion(region.Start, region.End, region.PageBytes, page, layout.Offsets[index], isShared, !isReported);
             page = regions[index].PageIndexOf(region.End);
         }

@@ -1,4 +1,5 @@
 using UffdManager.Engine.Policies;
+using UffdManager.Engine.Sources;
 using UffdManager.Engine.Tests.Harness;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
@@ -39,6 +40,19 @@ public sealed class SharedSnapshotTests : HaltedSnapshotTest
         Assert.Equal((faults, resident), (it.Status().Faults, it.Status().ResidentBytes));
         it.Client.Run($"fill {at} {length} 1");
         Assert.True(it.Client.IsFilledWith(at, length, 1));
+    }
+
+    [Fact]
+    public void What_others_wrote_to_an_object_is_in_the_snapshot_of_who_has_a_copy_of_its_own()
+    {
+        using SharedImage image = SharedImage.Create(RandomFile((long)(Shown * Page), 5, out byte[] wanted), 0, (long)(Shown * Page), writable: true, "object");
+        (ServedClient writer, ulong shared) = Map(image, isShared: true);
+        (ServedClient it, ulong at) = Map(image, isShared: false);
+        writer.Client.Run($"fill {shared + (5 * Page)} {Page} 9");
+        it.Client.Run($"fill {at + (7 * Page)} {Page} 8");
+        Array.Fill(wanted, (byte)9, 5 * (int)Page, (int)Page);
+        Array.Fill(wanted, (byte)8, 7 * (int)Page, (int)Page);
+        Assert.Equal(wanted, Take(it));
     }
 
     [Theory]
@@ -92,5 +106,14 @@ public sealed class SharedSnapshotTests : HaltedSnapshotTest
         Assert.Equal(source.ByteOf(400 * (long)Page), image[400 * (int)Page]);
         Assert.Equal(source.ByteOf(100 * (long)Page), image[100 * (int)Page]);
         Assert.Equal(7, it.Client.ReadByte(at + (400 * Page)));
+    }
+
+    private (ServedClient It, ulong At) Map(SharedImage image, bool isShared)
+    {
+        ServedClient it = Serve();
+        using SafeFd handed = image.HandOut(writable: true);
+        ulong at = it.Client.Run($"mapfd {it.Client.Give(handed)} 0 {Shown * Page} {(isShared ? 1 : 0)} 3");
+        Assert.Null(it.TryRegister(at, Shown * Page, image: image, modes: UffdRegisterModes.Missing | UffdRegisterModes.Minor).Error);
+        return (it, at);
     }
 }
