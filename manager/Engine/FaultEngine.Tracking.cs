@@ -70,10 +70,17 @@ public sealed partial class FaultEngine
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         DirtyPagesCommand? command = null;
         bool isAsynchronous = IsAsynchronous(session);
-        using PresenceMap? presence = isAsynchronous || reset ? PresenceMap.Of(session) : null;
+        bool isToldOfUnmaps = (session.Features & UffdFeatures.EventUnmap) != 0;
+        using PresenceMap? presence = isAsynchronous || reset || !isToldOfUnmaps ? PresenceMap.Of(session) : null;
         if (isAsynchronous && presence!.Pagemap is null)
         {
             return new DirtyPages([], null, NoPagemap(session, "the kernel notes the writes of this session itself (WP_ASYNC)"));
+        }
+
+        if (presence is not null)
+        {
+            // Parts of a list that come before this one had their own look.
+            presence.HolesKnownBelow = from;
         }
 
         EngineResult result = await AloneAsync(session, "its changed pages are being listed", () =>
@@ -83,10 +90,22 @@ public sealed partial class FaultEngine
                 return Task.FromResult(NotTracked(session));
             }
 
+            if (!isToldOfUnmaps && presence is { HasMappings: false })
+            {
+                return Task.FromResult(new EngineResult(new EngineError(
+                    EngineErrorKind.Kernel,
+                    Errno.EACCES,
+                    $"the userfaultfd of session {session.Id} does not tell what is mapped over, and /proc/{session.Pid}/maps cannot be read: it takes the right to trace the process (CAP_SYS_PTRACE, or its user id)")));
+            }
+
             command = new DirtyPagesCommand(session, from, limit, reset, presence, isAsynchronous);
             return RunAsync(session.Loop, command);
         }).ConfigureAwait(false);
-        return new DirtyPages(command?.Runs ?? [], command?.Next, result.Error);
+
+        // What was told with a reset counts as unchanged already: it must not be lost for what comes after it. Whoever asks for the rest hears why there is none.
+        return command is { IsReset: true, Runs.Count: > 0 } && result.Error is not null
+            ? new DirtyPages(command.Runs, command.Cursor, null)
+            : new DirtyPages(command?.Runs ?? [], command?.Next, result.Error);
     }
 
     /// <summary>How a session is tracked; null when it is not.</summary>

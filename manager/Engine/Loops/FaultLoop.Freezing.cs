@@ -101,7 +101,7 @@ internal sealed partial class FaultLoop
             }
 
             WriteProtectStep step = TryRegister(snapshot, region, out isQuick, out failure);
-            if (step != WriteProtectStep.Progress)
+            if (step != WriteProtectStep.Done)
             {
                 return step;
             }
@@ -120,11 +120,11 @@ internal sealed partial class FaultLoop
         isQuick = (region.Flags & RegionFlags.Mailbox) != 0 || (isRegistered && (session.Features & UffdFeatures.EventUnmap) != 0);
         if ((region.Flags & RegionFlags.Mailbox) != 0)
         {
-            return WriteProtectStep.Progress;
+            return WriteProtectStep.Done;
         }
 
         WriteProtectStep step = TryAddWriteProtect(session, region, snapshot.Presence, out failure);
-        if (step == WriteProtectStep.Progress && !isRegistered)
+        if (step == WriteProtectStep.Done && !isRegistered)
         {
             session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.None, RegionFlags.None, UffdRegisterModes.WriteProtect);
             CheckRecorded(session);

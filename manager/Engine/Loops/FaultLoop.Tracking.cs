@@ -148,6 +148,13 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Progress;
         }
 
+        // What was mapped over has changed, and whoever writes it must be seen from now on.
+        WriteProtectStep step = job.Presence is PresenceMap presence ? TakeInHoles(session, region, presence, out failure) : WriteProtectStep.Done;
+        if (step != WriteProtectStep.Done)
+        {
+            return step;
+        }
+
         ulong stop = EndOfSlice(region, job.Cursor);
         if (job.IsAsynchronous && job.ReadUpTo < stop)
         {
@@ -181,7 +188,7 @@ internal sealed partial class FaultLoop
                     return WriteProtectStep.Done;
                 }
 
-                WriteProtectStep step = job.Presence is PresenceMap presence && job.IsReset ? Protect(session, region, presence, (job.Cursor, end), out failure) : WriteProtectStep.Progress;
+                WriteProtectStep step = job is { Presence: PresenceMap presence, IsReset: true } ? Protect(session, region, presence, (job.Cursor, end), out failure) : WriteProtectStep.Progress;
                 if (step != WriteProtectStep.Progress)
                 {
                     return step;
@@ -201,7 +208,7 @@ internal sealed partial class FaultLoop
     private static WriteProtectStep Protect(Session session, Region region, PresenceMap presence, (ulong Start, ulong End) run, out EngineResult? failure)
     {
         failure = null;
-        Errno errno = Arm(session, region, presence, run.Start, run.End);
+        Errno errno = presence.IsMapped(run.Start, run.End) ? Arm(session, region, presence, run.Start, run.End) : Errno.OK;
         if (errno == Errno.EAGAIN)
         {
             return WriteProtectStep.TryAgain;
@@ -245,7 +252,7 @@ internal sealed partial class FaultLoop
         }
 
         WriteProtectStep step = TryAddWriteProtect(session, region, job.Presence, out failure);
-        if (step != WriteProtectStep.Progress)
+        if (step != WriteProtectStep.Done)
         {
             return step;
         }
@@ -264,7 +271,7 @@ internal sealed partial class FaultLoop
         ulong stop = EndOfSlice(region, start);
         if (region.IsTracked)
         {
-            Errno errno = Arm(session, region, job.Presence, start, stop);
+            Errno errno = job.Presence.IsMapped(start, stop) ? Arm(session, region, job.Presence, start, stop) : Errno.OK;
             if (errno == Errno.EAGAIN)
             {
                 return WriteProtectStep.TryAgain;
@@ -286,89 +293,6 @@ internal sealed partial class FaultLoop
 
         job.Cursor = stop;
         return WriteProtectStep.Progress;
-    }
-
-    // Protects a slice. Between the look for pages and their protection only this thread could fill one, and it does not.
-    private static Errno Arm(Session session, Region region, PresenceMap presence, ulong start, ulong stop)
-    {
-        if (!presence.IsSparse(region, start, stop))
-        {
-            return Userfaultfd.WriteProtect(session.Lease, start, stop - start, protect: true);
-        }
-
-        Span<PageRegion> runs = stackalloc PageRegion[64];
-        ulong cursor = start;
-        while (cursor < stop)
-        {
-            PagemapScanRequest request = new()
-            {
-                Start = cursor,
-                End = stop,
-                AnyOf = PageCategories.Present | PageCategories.Swapped,
-                Returned = PageCategories.Present | PageCategories.Swapped | PageCategories.Written,
-            };
-            if (PagemapScan.Scan(presence.Pagemap!, request, runs, out int count, out ulong walked) != Errno.OK || walked <= cursor)
-            {
-                presence.Tells = false;
-                return Userfaultfd.WriteProtect(session.Lease, cursor, stop - cursor, protect: true);
-            }
-
-            for (int i = 0; i < count; i++)
-            {
-                // Neighbours of other categories are runs of their own.
-                ulong from = PageSize.AlignDown(runs[i].Start, region.PageBytes);
-                while (i + 1 < count && runs[i + 1].Start == runs[i].End)
-                {
-                    i++;
-                }
-
-                ulong to = PageSize.AlignUp(runs[i].End, region.PageBytes);
-                Errno errno = Userfaultfd.WriteProtect(session.Lease, from, to - from, protect: true);
-                if (errno != Errno.OK)
-                {
-                    return errno;
-                }
-            }
-
-            foreach (PageRegion run in runs[..count])
-            {
-                if (IsThere(run.Categories) && !TryNotePresent(session, PageSize.AlignDown(run.Start, region.PageBytes), PageSize.AlignUp(run.End, region.PageBytes)))
-                {
-                    return Errno.ENOMEM;
-                }
-            }
-
-            cursor = walked;
-        }
-
-        // A change of the address space would have been refused; where there was nothing to protect it has not been asked for.
-        return Userfaultfd.IsChanging(session.Lease) ? Errno.EAGAIN : Errno.OK;
-    }
-
-    // The mark of a missing page that is protected looks like a page in swap that is protected; only what is surely a page counts as one.
-    private static bool IsThere(PageCategories categories) =>
-        (categories & PageCategories.Present) != 0 || (categories & (PageCategories.Swapped | PageCategories.Written)) == (PageCategories.Swapped | PageCategories.Written);
-
-    // What is there without our knowledge (from before it was registered; written after MADV_FREE) has contents that would be lost unseen when it is given back.
-    private static bool TryNotePresent(Session session, ulong start, ulong end)
-    {
-        ulong cursor = start;
-        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
-        {
-            if ((state & PageState.StateMask) is PageState.Absent or PageState.Removed && (state & (PageState.Deferred | PageState.Suspect)) == 0)
-            {
-                if (!session.Pages.TrySetRange(cursor, stop, PageState.Present | (state & PageState.Dirty)))
-                {
-                    return false;
-                }
-
-                AddResident(session, (long)(stop - cursor));
-            }
-
-            cursor = stop;
-        }
-
-        return true;
     }
 
     // What the kernel noted of writes goes into the page table. Pages that are not there were not written.

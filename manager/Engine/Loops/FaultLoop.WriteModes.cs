@@ -8,7 +8,10 @@ namespace UffdManager.Engine.Loops;
 /// <content>Registering for write protection what a client has registered without it.</content>
 internal sealed partial class FaultLoop
 {
-    // Registers a region for write protection besides what it is registered for. The record follows the kernel: a mode too many there means nothing.
+    // Each is asked after by a system call; some 100 us. An inflated balloon of an old monitor leaves some ten thousand.
+    private const int MappingsPerSlice = 256;
+
+    // Registers a region for write protection besides what it is registered for, in slices until it says done. The record follows the kernel: a mode too many there means nothing.
     private WriteProtectStep TryAddWriteProtect(Session session, Region region, PresenceMap presence, out EngineResult? failure)
     {
         failure = null;
@@ -24,46 +27,32 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Failed;
         }
 
-        bool hasHoles = false;
-        if ((session.Features & UffdFeatures.EventUnmap) == 0 && (region.Modes & UffdRegisterModes.Missing) != 0)
-        {
-            WriteProtectStep step = TakeInHoles(session, region, presence, ref hasHoles, out failure);
-            if (step != WriteProtectStep.Progress)
-            {
-                return step;
-            }
-        }
-
-        // An earlier snapshot may have added the mode, and the client have mapped over something since.
-        if ((region.Modes & UffdRegisterModes.WriteProtect) != 0 && !hasHoles)
-        {
-            return WriteProtectStep.Progress;
-        }
-
-        Errno errno = Userfaultfd.Register(session.Uffd, region.Start, region.Length, region.Modes | UffdRegisterModes.WriteProtect, out _);
-        if (errno != Errno.OK && Userfaultfd.IsChanging(session.Lease))
-        {
-            // Unlike everything that fills, a registration is not refused for that: the range may be gone already, and its event still to come.
-            return WriteProtectStep.TryAgain;
-        }
-
-        if (errno != Errno.OK)
-        {
-            failure = Unprotectable(region, errno, $"UFFDIO_REGISTER for write protection: {errno.Describe()}; this kernel cannot protect that memory");
-            return WriteProtectStep.Failed;
-        }
-
-        return WriteProtectStep.Progress;
+        WriteProtectStep step = TakeInHoles(session, region, presence, out failure);
+        return step != WriteProtectStep.Done || (region.Modes & UffdRegisterModes.WriteProtect) != 0
+            ? step
+            : AddWriteProtect(session, region, region.Start, region.End, out failure);
     }
 
-    // What the client has mapped over a region without an event (a balloon of old monitors does so) is not registered any more, and the kernel fills it with zeros. Who
-    // registers the region anew takes that in as well: missing pages of it must go on being zeros, not what the source has there.
-    private static WriteProtectStep TakeInHoles(Session session, Region region, PresenceMap presence, ref bool hasHoles, out EngineResult? failure)
+    // What the client has mapped over a region without an event (a balloon of old monitors does so) is not registered any more, and the kernel fills it with zeros. From here on it
+    // is again: missing pages of it go on being zeros, not what the source has there.
+    private static WriteProtectStep TakeInHoles(Session session, Region region, PresenceMap presence, out EngineResult? failure)
     {
         failure = null;
-        foreach (VmaInfo mapping in presence.MappingsWithin(region.Start, region.End))
+        ulong cursor = Math.Max(region.Start, PageSize.AlignDown(presence.HolesKnownBelow, region.PageBytes));
+        if ((session.Features & UffdFeatures.EventUnmap) != 0 || (region.Modes & UffdRegisterModes.Missing) == 0 || cursor >= region.End)
         {
-            ulong from = PageSize.AlignUp(Math.Max(mapping.Start, region.Start), region.PageBytes);
+            return WriteProtectStep.Done;
+        }
+
+        int mappings = 0;
+        foreach (VmaInfo mapping in presence.MappingsWithin(cursor, region.End))
+        {
+            if (mappings++ == MappingsPerSlice)
+            {
+                return WriteProtectStep.Progress;
+            }
+
+            ulong from = PageSize.AlignUp(Math.Max(mapping.Start, cursor), region.PageBytes);
             ulong to = Math.Min(mapping.End, region.End);
             Errno errno = from < to ? Userfaultfd.ProbeFill(session.Lease, from, region.PageBytes) : Errno.OK;
             if (errno == Errno.EAGAIN)
@@ -71,27 +60,56 @@ internal sealed partial class FaultLoop
                 return WriteProtectStep.TryAgain;
             }
 
-            if (errno != Errno.ENOENT)
+            WriteProtectStep step = errno == Errno.ENOENT ? TakeIn(session, region, presence, (from, to), out failure) : WriteProtectStep.Done;
+            if (step != WriteProtectStep.Done)
             {
-                continue;
+                return step;
             }
 
-            if (region.IsHuge || !presence.IsPrivateAnonymous(region, from, to))
-            {
-                failure = Unprotectable(region, Errno.EOPNOTSUPP, $"the client has mapped something else in 0x{from:x}+0x{to - from:x}, of which its userfaultfd does not tell");
-                return WriteProtectStep.Failed;
-            }
-
-            hasHoles = true;
-            ForgetResident(session, from, to);
-            if (!session.Pages.TrySetRange(from, to, PageState.Removed | (region.IsTracked ? PageState.Dirty : PageState.Absent)))
-            {
-                failure = NoPageTable();
-                return WriteProtectStep.Failed;
-            }
+            presence.HolesKnownBelow = to;
         }
 
-        return WriteProtectStep.Progress;
+        presence.HolesKnownBelow = region.End;
+        return WriteProtectStep.Done;
+    }
+
+    // The record comes first: a manager that is killed in between finds the hole once more, one that is killed afterwards has noted it.
+    private static WriteProtectStep TakeIn(Session session, Region region, PresenceMap presence, (ulong From, ulong To) hole, out EngineResult? failure)
+    {
+        if (region.IsHuge || !presence.IsPrivateAnonymous(region, hole.From, hole.To))
+        {
+            failure = Unprotectable(region, Errno.EOPNOTSUPP, $"the client has mapped something else in 0x{hole.From:x}+0x{hole.To - hole.From:x}, of which its userfaultfd does not tell");
+            return WriteProtectStep.Failed;
+        }
+
+        ForgetResident(session, hole.From, hole.To);
+        if (!session.Pages.TrySetRange(hole.From, hole.To, PageState.Removed | (region.IsTracked ? PageState.Dirty : PageState.Absent)))
+        {
+            failure = NoPageTable();
+            return WriteProtectStep.Failed;
+        }
+
+        // That piece alone: with all of the region whatever else was mapped over since the look at the mappings would come in unseen.
+        return AddWriteProtect(session, region, hole.From, hole.To, out failure);
+    }
+
+    private static WriteProtectStep AddWriteProtect(Session session, Region region, ulong start, ulong end, out EngineResult? failure)
+    {
+        failure = null;
+        Errno errno = Userfaultfd.Register(session.Uffd, start, end - start, region.Modes | UffdRegisterModes.WriteProtect, out _);
+        if (errno == Errno.OK)
+        {
+            return WriteProtectStep.Done;
+        }
+
+        if (Userfaultfd.IsChanging(session.Lease))
+        {
+            // Unlike everything that fills, a registration is not refused for that: the range may be gone already, and its event still to come.
+            return WriteProtectStep.TryAgain;
+        }
+
+        failure = Unprotectable(region, errno, $"UFFDIO_REGISTER for write protection: {errno.Describe()}; this kernel cannot protect that memory");
+        return WriteProtectStep.Failed;
     }
 
     private static EngineResult Unprotectable(Region region, Errno errno, string why) =>

@@ -46,6 +46,11 @@ internal sealed class PresenceMap : IDisposable
     /// <summary>Whether the kernel has told so far where pages are; it cannot before Linux 6.7. Belongs to the session's fault loop.</summary>
     public bool Tells { get; set; } = true;
 
+    /// <summary>
+    /// Up to where mappings have been asked after that the client has put over its regions without an event. Belongs to the session's fault loop; whoever makes the map says where to begin.
+    /// </summary>
+    public ulong HolesKnownBelow { get; set; }
+
     /// <summary>Whether only pages that are there need protection in a part of a region.</summary>
     public bool IsSparse(Region region, ulong start, ulong end) =>
         _pagemap is not null
@@ -90,6 +95,12 @@ internal sealed class PresenceMap : IDisposable
 
         return true;
     }
+
+    /// <summary>Whether the mappings could be read at all.</summary>
+    public bool HasMappings => _mappings.Count > 0;
+
+    /// <summary>Whether anything was mapped in a range, or may have been. Who unmaps without an event leaves regions where nothing is.</summary>
+    public bool IsMapped(ulong start, ulong end) => !HasMappings || (FirstAbove(start) is var index && index < _mappings.Count && _mappings[index].Start < end);
 
     /// <summary>The mappings that some byte of a range lies in, by address.</summary>
     public IEnumerable<VmaInfo> MappingsWithin(ulong start, ulong end)

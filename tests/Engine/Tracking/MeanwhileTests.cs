@@ -1,0 +1,45 @@
+using UffdManager.Engine.Regions;
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Engine.Tracking;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Tracking;
+
+/// <summary>Clients that change their address space while tracking begins.</summary>
+public sealed class MeanwhileTests : EngineTest
+{
+    [Fact]
+    public void Range_that_moves_behind_the_registering_is_tracked()
+    {
+        const int Ranges = 32;
+        ServedClient it = Serve(policy: Zero);
+        ulong[] ranges = [.. Enumerable.Range(0, Ranges + 1).Select(_ => it.Client.Map("anon", Page).Address).Order()];
+        for (int i = 1; i <= Ranges; i++)
+        {
+            it.Register(ranges[i], Page);
+            it.Client.Run($"fill {ranges[i]} {Page} 1");
+        }
+
+        // The last one moves before the first one, which is registered already.
+        Task<EngineResult> tracking;
+        PendingReply moving;
+        using (HeldLoop registering = HeldLoop.At(it.Session, () => it.Session.Regions.All.Count(region => region.IsTracked) is > 0 and < Ranges / 2))
+        {
+            tracking = Engine.StartTrackingAsync(it.Session);
+            registering.Await();
+            moving = it.Client.Begin($"mremap {ranges[^1]} {Page} {Page} {ranges[0]}", thread: 1);
+            using FdLease uffd = it.Session.Uffd.Lease();
+            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the event of the move does not come");
+        }
+
+        moving.Await();
+        Assert.Null(tracking.Finish().Error);
+        Eventually.True(() => it.Session.Regions.All[0].Start == ranges[0], "the move to be taken in");
+        Assert.True(it.Regions()[0].Flags.HasFlag(RegionFlags.Tracked));
+        _ = FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: true).Finish();
+        it.Client.WriteByte(ranges[0], 2);
+        Assert.Equal([new DirtyRun(ranges[0], Page, Page)], FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: false).Finish().Runs);
+    }
+}
