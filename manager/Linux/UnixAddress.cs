@@ -45,6 +45,21 @@ internal sealed class UnixAddress : IDisposable
         return text.Length < PathBytes ? new UnixAddress(text) : throw new SyscallException(Errno.ENAMETOOLONG, "bind", "@" + name);
     }
 
+    /// <summary>A name in a directory that stays open as long as the address is in use: whatever is put into the places of the directories above it meanwhile, it is this directory.</summary>
+    /// <exception cref="SyscallException">ENAMETOOLONG, EMFILE.</exception>
+    public static UnixAddress In(SafeFile directory, string name)
+    {
+        // A duplicate, which the address closes.
+        SafeFile own = directory.Duplicate<SafeFile>();
+        FdLease lease = own.Lease();
+        string through = $"/proc/self/fd/{lease.Fd}/{name}";
+        if (Encoding.UTF8.GetByteCount(through) < PathBytes)
+            return new UnixAddress(through, own, lease);
+        lease.Dispose();
+        own.Dispose();
+        throw new SyscallException(Errno.ENAMETOOLONG, "bind", name);
+    }
+
     public static UnixAddress Of(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);

@@ -24,6 +24,12 @@ public static unsafe partial class UnixSocket
     public static SafeSocketFd Listen(string path, UnixSocketType type, int backlog, uint mode, uint? group = null, uint? owner = null)
     {
         using UnixAddress address = UnixAddress.Of(path);
+        return Listen(path, address, type, backlog, mode, group, owner, out _);
+    }
+
+    // The path is for messages alone.
+    private static SafeSocketFd Listen(string path, UnixAddress address, UnixSocketType type, int backlog, uint mode, uint? group, uint? owner, out FileStatus made)
+    {
         SafeSocketFd socket = Create(type, NonBlock);
         bool isBound = false;
         try
@@ -38,7 +44,7 @@ public static unsafe partial class UnixSocket
             if (errno != Errno.OK)
                 throw new SyscallException(errno, "bind", path);
             isBound = true;
-            SetAccess(path, address, mode, group, owner);
+            made = SetAccess(path, address, mode, group, owner);
             using FdLease lease = socket.Lease();
             if (Listen(lease.Fd, backlog) < 0)
                 throw LastError.Exception("listen", path);
@@ -161,10 +167,11 @@ public static unsafe partial class UnixSocket
     }
 
     // Whoever may write in the directory could put a link to another file into the place of the socket meanwhile: what is changed is the file that was looked at.
-    private static void SetAccess(string path, UnixAddress address, uint mode, uint? group, uint? owner)
+    private static FileStatus SetAccess(string path, UnixAddress address, uint mode, uint? group, uint? owner)
     {
         using SafeFile file = FileIo.Open(address.Path, OpenFlags.Path | OpenFlags.NoFollow);
-        if (!FileIo.Stat(file).IsSocket)
+        FileStatus made = FileIo.Stat(file);
+        if (!made.IsSocket)
             throw new SyscallException(Errno.EEXIST, "bind", path);
         using FdLease lease = file.Lease();
 
@@ -172,6 +179,7 @@ public static unsafe partial class UnixSocket
         FileIo.ChangeMode($"/proc/self/fd/{lease.Fd}", mode);
         if ((group is not null || owner is not null) && ChownAt(lease.Fd, "", owner ?? uint.MaxValue, group ?? uint.MaxValue, EmptyPath) < 0)
             throw LastError.Exception("fchownat", path);
+        return made;
     }
 
     private static void RemoveStale(string path, UnixAddress address, UnixSocketType type)

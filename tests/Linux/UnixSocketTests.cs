@@ -20,18 +20,82 @@ public sealed class UnixSocketTests : IDisposable
 
         // A dead listener's socket at either name is replaced.
         UnixSocket.Listen(UnixSocket.NameBeside(path), UnixSocketType.Stream, 1, 0).Dispose();
-        using SafeSocketFd listener = UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0b110_000_000);
+        (SafeSocketFd made, FileStatus file) = UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0b110_000_000);
+        using SafeSocketFd listener = made;
         Assert.Equal(Errno.ENOENT, Assert.Throws<SyscallException>(() => UnixSocket.Connect(path, UnixSocketType.Stream)).Errno);
         using (UnixSocket.Listen(path, UnixSocketType.Stream, 1, 0b110_000_000))
         {
-            Assert.Equal(Errno.EADDRINUSE, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream)).Errno);
+            Assert.Equal(Errno.EADDRINUSE, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream, file)).Errno);
         }
 
-        UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream);
+        UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream, file);
 
         using SafeSocketFd client = UnixSocket.Connect(path, UnixSocketType.Stream);
         Assert.Equal(Errno.ENOENT, FileIo.TryStat(UnixSocket.NameBeside(path), out _));
-        Assert.Equal(Errno.ENOENT, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream)).Errno);
+        Assert.Equal(Errno.ENOENT, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream, file)).Errno);
+    }
+
+    // Another one's directory is put into the place of the directory at every moment: whatever is made, given away and removed is the socket itself, in one of them.
+    [SkippableFact]
+    public void Directory_that_is_exchanged_meanwhile_costs_no_other_socket_its_owner_or_its_name()
+    {
+        Require.Root();
+        string own = Directory.CreateDirectory(_directory.Combine("run")).FullName;
+        string others = Directory.CreateDirectory(_directory.Combine("others")).FullName;
+        using SafeFile above = FileIo.OpenDirectory(_directory.Path);
+        using SafeSocketFd victim = UnixSocket.Listen(Path.Combine(others, "s.new"), UnixSocketType.Stream, 1, 0b110_000_000);
+        Assert.Equal(Errno.OK, FileIo.TryStat(Path.Combine(others, "s.new"), out FileStatus before));
+        using CancellationTokenSource end = new();
+        Thread exchanger = new(() =>
+        {
+            while (!end.IsCancellationRequested)
+            {
+                foreach ((string from, string to) in new[] { ("run", "third"), ("others", "run"), ("third", "others") })
+                    _ = FileIo.Rename(above, from, to);
+            }
+        });
+        exchanger.Start();
+        int made = 0;
+        for (int i = 0; i < 400; i++)
+        {
+            try
+            {
+                string path = Path.Combine(own, "s");
+                (SafeSocketFd socket, FileStatus file) = UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0b110_110_110, owner: 65534);
+                using (socket)
+                    UnixSocket.RemoveBeside(path, (file.Device, file.Inode));
+                made++;
+            }
+            catch (SyscallException e) when (e.Errno is Errno.EADDRINUSE or Errno.ENOENT)
+            {
+                // It was the other one's turn.
+            }
+        }
+
+        end.Cancel();
+        exchanger.Join();
+        string place = File.Exists(Path.Combine(others, "s.new")) && FileIo.TryStat(Path.Combine(others, "s.new"), out FileStatus there) == Errno.OK && there.Inode == before.Inode ? others : own;
+        Assert.Equal(Errno.OK, FileIo.TryStat(Path.Combine(place, "s.new"), out FileStatus after));
+        Assert.Equal((before.Inode, before.Uid, before.Mode), (after.Inode, after.Uid, after.Mode));
+        Assert.InRange(made, 1, 399);
+    }
+
+    [Fact]
+    public void So_many_bytes_are_thrown_away_and_no_more()
+    {
+        (SafeSocketFd near, SafeSocketFd far) = UnixSocket.Pair(UnixSocketType.Stream);
+        using (near)
+        using (far)
+        {
+            Assert.Equal(Errno.OK, UnixSocket.Send(far, new byte[5000], [near], dontWait: true));
+            Assert.Equal(Errno.OK, UnixSocket.Send(far, "abc"u8, [near], dontWait: true));
+            UnixSocket.Discard(near, 5001);
+            byte[] rest = new byte[8];
+            using DescriptorSet descriptors = new();
+            Assert.Equal(Errno.OK, UnixSocket.Receive(near, rest, descriptors, dontWait: true, out ReceivedMessage received));
+            Assert.Equal("bc", System.Text.Encoding.UTF8.GetString(rest, 0, received.Length));
+            Assert.Equal(Errno.EAGAIN, Assert.Throws<SyscallException>(() => UnixSocket.Discard(near, 1)).Errno);
+        }
     }
 
     [Fact]
@@ -62,11 +126,12 @@ public sealed class UnixSocketTests : IDisposable
     public void File_in_the_way_of_a_socket_stays()
     {
         string path = _directory.Combine("s");
-        using SafeSocketFd listener = UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0b110_000_000);
+        (SafeSocketFd made, FileStatus file) = UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0b110_000_000);
+        using SafeSocketFd listener = made;
         File.WriteAllText(path, "precious");
-        Assert.Equal(Errno.EEXIST, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream)).Errno);
-        UnixSocket.RemoveBeside(path);
-        UnixSocket.RemoveBeside(path);
+        Assert.Equal(Errno.EEXIST, Assert.Throws<SyscallException>(() => UnixSocket.MoveIntoPlace(path, UnixSocketType.Stream, file)).Errno);
+        UnixSocket.RemoveBeside(path, (file.Device, file.Inode));
+        UnixSocket.RemoveBeside(path, (file.Device, file.Inode));
         Assert.Equal(Errno.ENOENT, FileIo.TryStat(UnixSocket.NameBeside(path), out _));
         Assert.Equal(Errno.EEXIST, Assert.Throws<SyscallException>(() => UnixSocket.ListenBeside(path, UnixSocketType.Stream, 1, 0)).Errno);
         Assert.Equal("precious", File.ReadAllText(path));

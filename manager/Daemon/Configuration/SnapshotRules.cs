@@ -14,6 +14,9 @@ internal static class SnapshotRules
             string path = $"snapshots.{name}";
             if (snapshot.Socket.Path == configuration.Listen.Socket || (configuration.Control.Enabled && snapshot.Socket.Path == configuration.Control.Socket))
                 reader.Fail($"{path}.socket", "must be neither listen.socket nor control.socket: they speak different protocols");
+            string beside = UnixSocket.NameBeside(snapshot.Socket.Path);
+            if (beside == configuration.Listen.Socket || (configuration.Control.Enabled && beside == configuration.Control.Socket))
+                reader.Fail($"{path}.socket", "must be neither listen.socket nor control.socket without their end .new: it is made under the name of one of them");
             if (snapshot.Socket.Path.EndsWith(UnixSocket.ReservedEnd, StringComparison.Ordinal))
                 reader.Fail($"{path}.socket", $"must not end in {UnixSocket.ReservedEnd}: another socket may be made under that name");
             if (snapshot.Socket.Path.Length > 0 && !sockets.TryAdd(snapshot.Socket.Path, (name, snapshot.Socket)) && sockets[snapshot.Socket.Path].Socket != snapshot.Socket)

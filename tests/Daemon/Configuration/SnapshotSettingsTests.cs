@@ -45,6 +45,15 @@ public sealed class SnapshotSettingsTests
     }
 
     [Theory]
+    [InlineData("\"listen\": { \"socket\": \"/run/fc.sock.new\" }")]
+    [InlineData("\"control\": { \"enabled\": true, \"socket\": \"/run/fc.sock.new\" }")]
+    public void Name_under_which_a_socket_is_made_is_that_of_no_other(string section)
+    {
+        string document = Document($"\"web\": {{ {Sound} }}").Replace("\"policies\":", $"{section}, \"policies\":", StringComparison.Ordinal);
+        Assert.Contains(Layers.Errors(document), text => text.Contains("it is made under the name of one of them", StringComparison.Ordinal));
+    }
+
+    [Theory]
     [InlineData("", "", "everybody of that socket belongs to snapshots.a already")]
     [InlineData("\"match\": { \"uids\": [5] }", "\"match\": { \"uids\": [6, 5] }", "uid 5 of that socket belongs to snapshots.a already")]
     [InlineData("\"match\": { \"uids\": [5] }", "\"mode\": \"0666\"", "is that of snapshots.a, which gives another owner, mode or timeout")]

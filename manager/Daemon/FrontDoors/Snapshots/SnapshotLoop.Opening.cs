@@ -33,6 +33,8 @@ internal sealed partial class SnapshotLoop
     private static readonly TimeSpan s_keepPatience = TimeSpan.FromSeconds(10);
 
     private readonly Dictionary<string, Task> _opening = new(StringComparer.Ordinal);
+    private Task<bool>? _barrier;
+    private Task<bool>? _nextBarrier;
 
     // What cannot be opened stays to be seen, with its reason: the other snapshots, and all the sessions, do not depend on it.
     private Task Open(IReadOnlyCollection<SnapshotEntry> entries)
@@ -105,6 +107,7 @@ internal sealed partial class SnapshotLoop
     /// <exception cref="SyscallException">It cannot be had; nothing is left of it.</exception>
     private async Task OpenSocketAsync(string tenant, SnapshotSocketOptions options, List<SnapshotEntry> entries)
     {
+        SnapshotSocket opened;
         TaskCompletionSource over = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _opening.Add(options.Path, over.Task);
         try
@@ -113,25 +116,26 @@ internal sealed partial class SnapshotLoop
             SnapshotSocket socket = SnapshotSocket.Store(this, options, made, entries);
             try
             {
-                if (!await Services.Store.SynchronizeAsync(s_keepPatience))
+                if (!await IsKeptAsync())
                     LogNotRead(Services.Logger, options.Path);
+
+                // Before anybody finds it: what could fail afterwards would take messages along.
+                socket.Accept();
                 await Blocking.RunAsync(tenant, () =>
                 {
-                    SnapshotSocket.Place(options);
+                    SnapshotSocket.Place(options, made.File);
                     return true;
                 });
             }
             catch
             {
                 socket.GiveUp();
-                await Blocking.RunAsync(tenant, () =>
-                {
-                    SnapshotSocket.RemoveMade(options);
-                    return true;
-                });
+                if (await Blocking.RunAsync(tenant, () => SnapshotSocket.RemoveMade(options, (made.File.Device, made.File.Inode))) is { } problem)
+                    LogNotRemoved(options.Path, problem);
                 throw;
             }
 
+            opened = socket;
             Welcome(socket);
         }
         finally
@@ -139,6 +143,21 @@ internal sealed partial class SnapshotLoop
             _opening.Remove(options.Path);
             over.SetResult();
         }
+
+        // All that it was made for has been stopped meanwhile.
+        await CloseIfUnusedAsync(opened);
+    }
+
+    // One barrier for all that were stored before it is sent: a configuration has thousands of sockets. Who comes while one is under way waits for the next one.
+    private Task<bool> IsKeptAsync() => _nextBarrier ??= PassBarrierAsync(_barrier);
+
+    private async Task<bool> PassBarrierAsync(Task<bool>? former)
+    {
+        await Task.Yield();
+        if (former is not null)
+            await Task.WhenAny(former);
+        (_barrier, _nextBarrier) = (_nextBarrier, null);
+        return await Services.Store.SynchronizeAsync(s_keepPatience);
     }
 
     private void Welcome(SnapshotSocket socket)
@@ -154,9 +173,6 @@ internal sealed partial class SnapshotLoop
             socket.Record();
         foreach (SnapshotEntry entry in socket.Entries)
             LogOpened(Services.Logger, entry.Name, entry.Options.Image, entry.Options.Tenant, socket.Options.Path);
-        if (socket.Entries.Count > 0)
-            socket.Accept();
-        CloseIfUnused(socket);
     }
 
     // Until nobody is opening a socket there.

@@ -10,7 +10,11 @@ internal sealed partial class SnapshotLoop
 {
     private readonly Dictionary<string, SnapshotSocket> _sockets = new(StringComparer.Ordinal);
     private readonly Dictionary<string, SnapshotEntry> _entries = new(StringComparer.OrdinalIgnoreCase);
+    private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _lastName;
+
+    // A file system that was asked for a name answers in less, or not at all.
+    private static readonly TimeSpan s_lookPatience = TimeSpan.FromSeconds(2);
 
     /// <summary>Goes on with what an earlier manager left, and serves the configuration's snapshots; from any thread.</summary>
     /// <param name="inherited">Taken over.</param>
@@ -19,12 +23,14 @@ internal sealed partial class SnapshotLoop
     public Task BeginAsync(InheritedSnapshots inherited, IReadOnlyDictionary<string, SnapshotOptions> snapshots) => InvokeAsync(async () =>
     {
         Task opened;
+        _closing++;
         using (inherited)
         {
-            List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> sockets = Adopt(inherited, out List<SnapshotEntry> homeless);
+            HashSet<InheritedSnapshots.Socket> gone = await FindGoneAsync(inherited);
+            List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> sockets = Adopt(inherited, gone, out List<SnapshotEntry> homeless);
 
             // A name of the configuration is the configuration's.
-            opened = Task.WhenAll(Apply(snapshots), Open([.. homeless.Where(entry => !_entries.ContainsKey(entry.Name))]));
+            opened = Task.WhenAll(ApplyNowAsync(snapshots), Open([.. homeless.Where(entry => !_entries.ContainsKey(entry.Name))]));
 
             // Not before it is known what is served through each.
             foreach ((SnapshotSocket socket, InheritedSnapshots.Socket former) in sockets)
@@ -32,11 +38,21 @@ internal sealed partial class SnapshotLoop
                 foreach ((long number, SafeSocketFd connection) in former.Peers)
                     Admit(socket, connection, number, isStored: true, former.Taken.Contains(number) ? FormerManager.HadTaken : FormerManager.HadAccepted);
                 former.Peers.Clear();
-                if (_sockets.ContainsValue(socket))
-                    socket.Accept();
+                if (!_sockets.ContainsValue(socket))
+                    continue;
+                if (_leaveSocket is null)
+                {
+                    TryAccept(socket);
+                    continue;
+                }
+
+                _sockets.Remove(socket.Options.Path);
+                _leaveSocket(socket);
             }
         }
 
+        _closing--;
+        _begun.SetResult();
         await opened;
         return true;
     });
@@ -45,7 +61,8 @@ internal sealed partial class SnapshotLoop
     /// <returns>Completes when all sockets are open that can be.</returns>
     public Task ApplyAsync(IReadOnlyDictionary<string, SnapshotOptions> snapshots) => InvokeAsync(async () =>
     {
-        await Apply(snapshots);
+        await _begun.Task;
+        await ApplyNowAsync(snapshots);
         return true;
     });
 
@@ -58,23 +75,29 @@ internal sealed partial class SnapshotLoop
     /// <param name="options">How.</param>
     /// <returns>The snapshot, and whether it is new: what is served already in exactly this way stays as it is.</returns>
     /// <exception cref="SnapshotException">It cannot be.</exception>
-    public Task<(SnapshotView View, bool IsNew)> ServeAsync(string? name, SnapshotOptions options) => InvokeAsync(() => ServeNowAsync(name, options));
+    public Task<(SnapshotView View, bool IsNew)> ServeAsync(string? name, SnapshotOptions options) => InvokeAsync(async () =>
+    {
+        await _begun.Task;
+        return await ServeNowAsync(name, options);
+    });
 
     /// <summary>Ends a snapshot that was made at run time; from any thread. Its VMs go on.</summary>
     /// <exception cref="SnapshotException">There is none, or the configuration has it.</exception>
-    public Task<SnapshotView> StopServingAsync(string name) => InvokeAsync(() =>
+    public Task<SnapshotView> StopServingAsync(string name) => InvokeAsync(async () =>
     {
+        await _begun.Task;
         if (!_entries.TryGetValue(name, out SnapshotEntry? entry))
             throw new SnapshotException(SnapshotException.Obstacle.NotFound, $"there is no snapshot \"{name}\"", "list them: there may be another one");
         if (entry.IsConfigured)
             throw new SnapshotException(SnapshotException.Obstacle.Conflict, $"snapshot {entry.Name} is one of the configuration", "take it out there, and have the configuration read again");
-        Remove(entry);
-        return Task.FromResult(entry.View);
+        await RemoveAsync(entry);
+        return entry.View;
     });
 
     private async Task<(SnapshotView View, bool IsNew)> ServeNowAsync(string? name, SnapshotOptions options)
     {
         ForgetGoneProcesses();
+        await OpenedAsync(options.Socket.Path);
         if (CheckName(name, options) is { } same)
             return (same.View, false);
         CheckClaims(options);
@@ -155,7 +178,7 @@ internal sealed partial class SnapshotLoop
     private void ForgetGoneProcesses()
     {
         foreach (SnapshotEntry entry in _entries.Values.Where(entry => !entry.IsConfigured && entry.Attaching == 0 && IsForGoneProcesses(entry.Options.Match)).ToArray())
-            Remove(entry);
+            _ = RemoveAsync(entry);
     }
 
     private static bool IsForGoneProcesses(SnapshotMatchOptions match) =>
@@ -171,7 +194,43 @@ internal sealed partial class SnapshotLoop
         return name;
     }
 
-    private List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> Adopt(InheritedSnapshots inherited, out List<SnapshotEntry> homeless)
+    // A file system that does not answer holds nobody up: what is in hand is gone on with.
+    private async Task<HashSet<InheritedSnapshots.Socket>> FindGoneAsync(InheritedSnapshots inherited)
+    {
+        HashSet<InheritedSnapshots.Socket> gone = [];
+
+        // The delay is the deadline alone.
+        await Task.WhenAny(Task.WhenAll(inherited.Sockets.Where(socket => socket.Document?.Socket is not null).Select(LookAsync)), Task.Delay(s_lookPatience));
+        return gone;
+
+        async Task LookAsync(InheritedSnapshots.Socket socket)
+        {
+            SnapshotSocketDocument document = socket.Document!;
+            if (await Blocking.RunAsync(document.Tenant, () => SnapshotSocket.IsInPlace(document)))
+                return;
+            gone.Add(socket);
+
+            // What its maker had not moved into its place.
+            if (await Blocking.RunAsync(document.Tenant, () => SnapshotSocket.RemoveMade(document.Socket!, (document.Device, document.Inode))) is { } problem)
+                LogNotRemoved(UnixSocket.NameBeside(document.Socket!.Path), problem);
+        }
+    }
+
+    private void TryAccept(SnapshotSocket socket)
+    {
+        try
+        {
+            socket.Accept();
+        }
+        catch (SyscallException e)
+        {
+            AcceptFailed(e.Message);
+            foreach (SnapshotEntry entry in socket.Entries)
+                Fail(entry, e.Message);
+        }
+    }
+
+    private List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> Adopt(InheritedSnapshots inherited, HashSet<InheritedSnapshots.Socket> gone, out List<SnapshotEntry> homeless)
     {
         homeless = [];
         Keeper.Reserve(inherited.LastNumber);
@@ -181,7 +240,7 @@ internal sealed partial class SnapshotLoop
         List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> all = [];
         foreach (InheritedSnapshots.Socket former in inherited.Sockets)
         {
-            SnapshotSocket? socket = former.Document?.Socket is { } options && !_sockets.ContainsKey(options.Path) ? SnapshotSocket.TryAdopt(this, former) : null;
+            SnapshotSocket? socket = former.Document?.Socket is { } options && !gone.Contains(former) && !_sockets.ContainsKey(options.Path) ? SnapshotSocket.TryAdopt(this, former) : null;
             if (socket is not null)
             {
                 _sockets.Add(socket.Options.Path, socket);
@@ -207,10 +266,10 @@ internal sealed partial class SnapshotLoop
     }
 
     // Decides at once, and opens what is new in its time.
-    private Task Apply(IReadOnlyDictionary<string, SnapshotOptions> snapshots)
+    private async Task ApplyNowAsync(IReadOnlyDictionary<string, SnapshotOptions> snapshots)
     {
         if (_leaveBy != 0)
-            return Task.CompletedTask;
+            return;
 
         // What could not be opened is tried again; a name of the configuration is the configuration's.
         Dictionary<string, SnapshotEntry> former = new(StringComparer.OrdinalIgnoreCase);
@@ -225,10 +284,10 @@ internal sealed partial class SnapshotLoop
         }
 
         // A socket stays if anything on it does: who connects meanwhile waits and is not refused.
-        foreach (SnapshotSocket socket in _sockets.Values.Where(socket => !snapshots.Values.Any(options => options.Socket == socket.Options)).ToArray())
-            CloseIfUnused(socket);
-        return Open([.. snapshots.Where(snapshot => !_entries.ContainsKey(snapshot.Key))
-            .Select(snapshot => new SnapshotEntry(snapshot.Key, snapshot.Value, isConfigured: true, former.GetValueOrDefault(snapshot.Key)))]);
+        List<Task> changes = [.. _sockets.Values.Where(socket => !snapshots.Values.Any(options => options.Socket == socket.Options)).ToArray().Select(CloseIfUnusedAsync)];
+        changes.Add(Open([.. snapshots.Where(snapshot => !_entries.ContainsKey(snapshot.Key))
+            .Select(snapshot => new SnapshotEntry(snapshot.Key, snapshot.Value, isConfigured: true, former.GetValueOrDefault(snapshot.Key)))]));
+        await Task.WhenAll(changes);
     }
 
     private void Enter(SnapshotEntry entry, SnapshotSocket socket)
@@ -238,11 +297,7 @@ internal sealed partial class SnapshotLoop
         LogOpened(Services.Logger, entry.Name, entry.Options.Image, entry.Options.Tenant, socket.Options.Path);
     }
 
-    private void Remove(SnapshotEntry entry)
-    {
-        if (Drop(entry) is { } socket)
-            CloseIfUnused(socket);
-    }
+    private Task RemoveAsync(SnapshotEntry entry) => Drop(entry) is { } socket ? CloseIfUnusedAsync(socket) : Task.CompletedTask;
 
     private SnapshotSocket? Drop(SnapshotEntry entry)
     {
@@ -255,12 +310,25 @@ internal sealed partial class SnapshotLoop
         return socket;
     }
 
-    private void CloseIfUnused(SnapshotSocket socket)
+    private async Task CloseIfUnusedAsync(SnapshotSocket socket)
     {
-        if (socket.Entries.Count > 0)
+        string path = socket.Options.Path;
+        if (socket.Entries.Count > 0 || _sockets.GetValueOrDefault(path) != socket)
             return;
-        _sockets.Remove(socket.Options.Path);
-        Close(socket);
+        _sockets.Remove(path);
+
+        // Who wants another one there waits until the file of this one is gone.
+        TaskCompletionSource over = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _opening.Add(path, over.Task);
+        try
+        {
+            await CloseAsync(socket);
+        }
+        finally
+        {
+            _opening.Remove(path);
+            over.SetResult();
+        }
     }
 
     private Task<T> InvokeAsync<T>(Func<Task<T>> work)

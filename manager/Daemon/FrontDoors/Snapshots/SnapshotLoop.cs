@@ -14,6 +14,7 @@ internal sealed partial class SnapshotLoop : DoorThread
     private int _closing;
     private long _leaveBy;
     private Action<SnapshotSocket>? _leaveSocket;
+    private Action<SnapshotPeer>? _leavePeer;
 
     public SnapshotLoop(SnapshotServices services)
         : base("snapshot door", services.Time)
@@ -41,7 +42,7 @@ internal sealed partial class SnapshotLoop : DoorThread
     /// <param name="patience">VMs that are not taken over by then are killed.</param>
     public Task StopAsync(TimeSpan patience)
     {
-        Post(() => Leave(patience, Close, peer => peer.Stop()));
+        Post(() => Leave(patience, socket => _ = CloseAsync(socket), peer => peer.Stop()));
         return Stopped;
     }
 
@@ -55,8 +56,13 @@ internal sealed partial class SnapshotLoop : DoorThread
         return Stopped;
     }
 
-    /// <summary>Whether new VMs are to be refused, because the thread is about to end.</summary>
-    public bool IsLeaving => _leaveBy != 0;
+    /// <summary>If the thread is about to end, does with one who comes now what was done with all who were there.</summary>
+    /// <returns>Whether it is.</returns>
+    public bool TryLeave(SnapshotPeer peer)
+    {
+        _leavePeer?.Invoke(peer);
+        return _leavePeer is not null;
+    }
 
     /// <summary>Takes a connection on.</summary>
     public void Admit(SnapshotSocket socket, SafeSocketFd connection)
@@ -131,7 +137,7 @@ internal sealed partial class SnapshotLoop : DoorThread
         if (_leaveBy != 0)
             return;
         _leaveBy = DueIn(patience);
-        _leaveSocket = leaveSocket;
+        (_leaveSocket, _leavePeer) = (leaveSocket, leavePeer);
         foreach (SnapshotPeer peer in Peers.ToArray())
             Guard(peer, () => leavePeer(peer));
         foreach (SnapshotSocket socket in _sockets.Values.ToArray())
@@ -140,9 +146,10 @@ internal sealed partial class SnapshotLoop : DoorThread
     }
 
     // Who had connected and was not let in yet is refused, not forgotten.
-    private void Close(SnapshotSocket socket)
+    private async Task CloseAsync(SnapshotSocket socket)
     {
-        _closing++;
-        socket.Close(() => _closing--);
+        _closing += 2;
+        await socket.CloseAsync(() => _closing--);
+        _closing--;
     }
 }

@@ -81,11 +81,8 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
             return;
         }
 
-        if (_loop.IsLeaving)
-        {
-            Stop();
+        if (_loop.TryLeave(this))
             return;
-        }
 
         if (isFull)
         {

@@ -23,14 +23,14 @@ internal sealed class SnapshotSocket
 
     private readonly SnapshotLoop _loop;
     private readonly AdmissionPace _pace;
-    private readonly FileStatus _file;
+    private readonly (ulong Device, ulong Inode) _file;
     private int _admitted;
     private long _behindSince;
     private SafeSocketFd? _made;
     private DoorListener? _listener;
     private long _document;
 
-    private SnapshotSocket(SnapshotLoop loop, long number, SnapshotSocketOptions options, SafeSocketFd? listener, FileStatus file)
+    private SnapshotSocket(SnapshotLoop loop, long number, SnapshotSocketOptions options, SafeSocketFd? listener, (ulong Device, ulong Inode) file)
     {
         _loop = loop;
         _pace = new AdmissionPace(loop.Services.Time);
@@ -45,20 +45,16 @@ internal sealed class SnapshotSocket
 
     public SnapshotSocketOptions Options { get; }
 
+    /// <summary>The tenant of its first snapshot: what waits for the directory of the socket waits in its turn. Empty if it is not known.</summary>
+    public string Tenant { get; private set; } = "";
+
     public List<SnapshotEntry> Entries { get; } = [];
 
     /// <summary>Makes the socket, where nobody finds it yet. May wait for the file system. Any thread.</summary>
     /// <returns>A socket that listens, owned by the caller, and its file.</returns>
     /// <exception cref="SyscallException">It cannot be had.</exception>
-    public static (SafeSocketFd Listener, FileStatus File) Make(SnapshotSocketOptions options)
-    {
-        SafeSocketFd listener = UnixSocket.ListenBeside(options.Path, UnixSocketType.Stream, Backlog, options.Mode, options.Gid, options.Uid);
-        Errno errno = FileIo.TryStat(UnixSocket.NameBeside(options.Path), out FileStatus file);
-        if (errno == Errno.OK)
-            return (listener, file);
-        listener.Dispose();
-        throw new SyscallException(errno, "stat", options.Path);
-    }
+    public static (SafeSocketFd Listener, FileStatus File) Make(SnapshotSocketOptions options) =>
+        UnixSocket.ListenBeside(options.Path, UnixSocketType.Stream, Backlog, options.Mode, options.Gid, options.Uid);
 
     /// <summary>Puts a socket on its way to whoever keeps it for the next manager.</summary>
     /// <param name="loop">Will accept.</param>
@@ -67,8 +63,9 @@ internal sealed class SnapshotSocket
     /// <param name="entries">What is served through it: the next manager must know as soon as anybody can connect.</param>
     public static SnapshotSocket Store(SnapshotLoop loop, SnapshotSocketOptions options, (SafeSocketFd Listener, FileStatus File) made, IEnumerable<SnapshotEntry> entries)
     {
-        SnapshotSocket socket = new(loop, loop.Keeper.NextNumber(), options, made.Listener, made.File);
+        SnapshotSocket socket = new(loop, loop.Keeper.NextNumber(), options, made.Listener, (made.File.Device, made.File.Inode));
         socket.Entries.AddRange(entries);
+        socket.Tenant = socket.Entries[0].Options.Tenant;
         socket._document = loop.Keeper.StoreSocket(socket.Number, made.Listener, socket.Describe());
         if (socket._document == 0)
             loop.LogNotKept(options.Path);
@@ -76,44 +73,35 @@ internal sealed class SnapshotSocket
     }
 
     /// <summary>Lets it be found. May wait for the file system. Any thread.</summary>
+    /// <param name="options">Where.</param>
+    /// <param name="made">Its file.</param>
     /// <exception cref="SyscallException">Something is in the way.</exception>
-    public static void Place(SnapshotSocketOptions options) => UnixSocket.MoveIntoPlace(options.Path, UnixSocketType.Stream);
+    public static void Place(SnapshotSocketOptions options, FileStatus made) => UnixSocket.MoveIntoPlace(options.Path, UnixSocketType.Stream, made);
+
+    /// <summary>Looks whether a socket of the manager before can still be reached. May wait for the file system. Any thread.</summary>
+    /// <returns>False if its place is empty, or something else's. What cannot be told (a file system that is not there yet) is not false.</returns>
+    public static bool IsInPlace(SnapshotSocketDocument document)
+    {
+        Errno errno = FileIo.TryStat(document.Socket!.Path, out FileStatus file);
+        return errno == Errno.OK ? (file.Device, file.Inode) == (document.Device, document.Inode) : errno is not (Errno.ENOENT or Errno.ENOTDIR);
+    }
 
     /// <summary>Goes on with a socket of the manager before.</summary>
-    /// <returns>Null when it is not there to be reached any more; then nothing is taken.</returns>
+    /// <returns>Null when there is nothing to go on with; then nothing is taken.</returns>
     public static SnapshotSocket? TryAdopt(SnapshotLoop loop, InheritedSnapshots.Socket inherited)
     {
-        if (inherited.Document is not { Socket: { } options } document
-            || FileIo.TryStat(options.Path, out FileStatus file) != Errno.OK
-            || (file.Device, file.Inode) != (document.Device, document.Inode)
-            || inherited.TakeListener() is not { } listener)
-        {
+        if (inherited.Document is not { Socket: { } options } document || inherited.TakeListener() is not { } listener)
             return null;
-        }
-
-        SnapshotSocket socket = new(loop, inherited.Number, options, listener, file) { _document = inherited.DocumentVersion };
+        SnapshotSocket socket = new(loop, inherited.Number, options, listener, (document.Device, document.Inode)) { _document = inherited.DocumentVersion };
         socket.Entries.AddRange(document.Snapshots.Select(snapshot => new SnapshotEntry(snapshot.Key, snapshot.Value, isConfigured: false)));
+        socket.Tenant = document.Tenant;
         return socket;
     }
 
-    /// <summary>Stands for a socket that nobody can connect to any more, for those who are connected. What its maker had not moved into its place is removed.</summary>
+    /// <summary>Stands for a socket that nobody can connect to any more, for those who are connected.</summary>
     public static SnapshotSocket Gone(SnapshotLoop loop, InheritedSnapshots.Socket inherited)
     {
         SnapshotSocketOptions options = inherited.Document?.Socket ?? new SnapshotSocketOptions { Path = "a socket that is gone", Mode = 0, Timeout = TimeSpan.FromSeconds(10) };
-        try
-        {
-            if (inherited.Document is { Socket: not null } document
-                && FileIo.TryStat(UnixSocket.NameBeside(options.Path), out FileStatus made) == Errno.OK
-                && (made.Device, made.Inode) == (document.Device, document.Inode))
-            {
-                RemoveMade(options);
-            }
-        }
-        catch (SyscallException e)
-        {
-            loop.LogNotRemoved(UnixSocket.NameBeside(options.Path), e.Message);
-        }
-
         return new SnapshotSocket(loop, inherited.Number, options, inherited.TakeListener(), default) { _document = inherited.DocumentVersion };
     }
 
@@ -166,29 +154,41 @@ internal sealed class SnapshotSocket
     }
 
     /// <summary>
-    /// Stops listening for good: nobody can connect any more, and who had connected is let in, to be refused. A file that somebody else has put into the place of the socket stays.
+    /// Stops listening for good: nobody can connect any more, and who had connected is let in, to be refused. Its file is removed; one that somebody else has put into its place stays.
     /// </summary>
     /// <param name="closed">Called when nobody waits to be let in any more; perhaps before this returns.</param>
-    public void Close(Action closed)
+    /// <returns>Completes when the file has been removed, or cannot be.</returns>
+    public async Task CloseAsync(Action closed)
     {
+        Shut(closed);
         try
         {
-            if (FileIo.TryStat(Options.Path, out FileStatus now) == Errno.OK && (now.Device, now.Inode) == (_file.Device, _file.Inode))
-                File.Delete(Options.Path);
+            await _loop.Blocking.RunAsync(Tenant, () =>
+            {
+                UnixSocket.Remove(Options.Path, _file);
+                return true;
+            });
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (SyscallException e)
         {
             // Whoever connects there finds nobody.
             _loop.LogNotRemoved(Options.Path, e.Message);
         }
-
-        Shut(closed);
     }
 
     /// <summary>Closes a socket whose file is none of its concern, and lets in who had connected.</summary>
     public void Shut(Action closed)
     {
-        Accept();
+        try
+        {
+            Accept();
+        }
+        catch (SyscallException e)
+        {
+            // It is closed, and with it the messages of those who wait in its queue.
+            _loop.AcceptFailed(e.Message);
+        }
+
         if (_listener is { } listener)
             listener.Finish(End);
         else
@@ -201,15 +201,30 @@ internal sealed class SnapshotSocket
         }
     }
 
-    /// <summary>Gives up a socket that was not moved into its place: nobody was told of it. May wait for the file system. Any thread.</summary>
-    /// <exception cref="SyscallException">Its file stays.</exception>
-    public static void RemoveMade(SnapshotSocketOptions options) => UnixSocket.RemoveBeside(options.Path);
-
     /// <summary>Takes it out of the store before it was in its place.</summary>
     public void GiveUp()
     {
         _made?.Dispose();
+        _listener?.Close();
         _loop.Keeper.RemoveSocket(Number, _document);
+    }
+
+    /// <summary>Gives up the file of a socket of which nobody was told. May wait for the file system. Any thread.</summary>
+    /// <param name="options">Where it was to be.</param>
+    /// <param name="made">The file.</param>
+    /// <returns>Why it stays; null if it does not.</returns>
+    public static string? RemoveMade(SnapshotSocketOptions options, (ulong Device, ulong Inode) made)
+    {
+        try
+        {
+            UnixSocket.RemoveBeside(options.Path, made);
+            UnixSocket.Remove(options.Path, made);
+            return null;
+        }
+        catch (SyscallException e)
+        {
+            return e.Message;
+        }
     }
 
     // Who waits in the queue of the socket is kept with it, whatever becomes of this process. Who is accepted is kept when the service manager is told of it, and not while that waits here.
@@ -239,6 +254,7 @@ internal sealed class SnapshotSocket
         Socket = Options,
         Device = _file.Device,
         Inode = _file.Inode,
+        Tenant = Tenant,
         Snapshots = Entries.Where(entry => !entry.IsConfigured).ToDictionary(entry => entry.Name, entry => entry.Options, StringComparer.OrdinalIgnoreCase),
     };
 }

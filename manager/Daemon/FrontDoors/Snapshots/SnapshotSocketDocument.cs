@@ -15,6 +15,9 @@ internal sealed record SnapshotSocketDocument
     /// <summary>Of the socket's file.</summary>
     public ulong Inode { get; init; }
 
+    /// <summary>The tenant of its first snapshot; empty if an earlier build wrote the document.</summary>
+    public string Tenant { get; init; } = "";
+
     /// <summary>The snapshots that were made at run time, by name; those of the configuration are there anyway.</summary>
     public IReadOnlyDictionary<string, SnapshotOptions> Snapshots { get; init; } = new Dictionary<string, SnapshotOptions>();
 

@@ -10,6 +10,7 @@ internal static class SocketProblem
     public static string RemedyFor(Errno errno, SnapshotSocketOptions options) => errno switch
     {
         Errno.ENOENT => "make the directory first",
+        Errno.ESTALE => "something else was put into the place of its directory while it was made: serve it again",
         Errno.EADDRINUSE => "somebody listens there: choose another path, or end that program",
         Errno.EEXIST => "something that is no socket is there, and is not removed: choose another path",
         Errno.EPERM when options.Uid is not null || options.Gid is not null =>

@@ -9,6 +9,7 @@ internal sealed class PacedStore : IDescriptorStore
 {
     private volatile bool _isBehind;
     private volatile bool _isFull;
+    private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _barriers;
 
     public ConcurrentQueue<string> Stored { get; } = new();
@@ -16,6 +17,9 @@ internal sealed class PacedStore : IDescriptorStore
     public ConcurrentQueue<string> Removed { get; } = new();
 
     public int Barriers => Volatile.Read(ref _barriers);
+
+    /// <summary>Whether who asks for a barrier waits until <see cref="Release"/>.</summary>
+    public bool HoldsBarriers { get; init; }
 
     public bool IsFull
     {
@@ -48,9 +52,13 @@ internal sealed class PacedStore : IDescriptorStore
 
     public Task SettleAsync() => Task.CompletedTask;
 
-    public Task<bool> SynchronizeAsync(TimeSpan patience)
+    public void Release() => _released.SetResult();
+
+    public async Task<bool> SynchronizeAsync(TimeSpan patience)
     {
         Interlocked.Increment(ref _barriers);
-        return Task.FromResult(true);
+        if (HoldsBarriers)
+            await _released.Task;
+        return true;
     }
 }

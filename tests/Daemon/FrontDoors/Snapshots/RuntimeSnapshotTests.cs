@@ -36,6 +36,44 @@ public sealed class RuntimeSnapshotTests
         vm.AssertHolds(host.Image);
     }
 
+    [Fact]
+    public async Task Snapshot_that_is_asked_for_again_while_its_socket_is_made_is_there_when_both_are_answered()
+    {
+        PacedStore store = new() { HoldsBarriers = true };
+        await using SnapshotHost host = await SnapshotHost.StartAsync("", store: store);
+        Task<(SnapshotView View, bool IsNew)> first = host.ServeAsync("run", "run.sock");
+        Eventually.True(() => store.Barriers == 1, "the socket to wait until it is kept");
+        Task<(SnapshotView View, bool IsNew)> again = host.ServeAsync("run", "run.sock");
+
+        // The front door has turned since, and no socket is there.
+        await host.ListAsync();
+        await host.ListAsync();
+        Assert.False(again.IsCompleted);
+        store.Release();
+        Assert.True((await first).IsNew);
+        Assert.False((await again).IsNew);
+        using EmulatedVm vm = EmulatedVm.Boot(Path.Combine(host.Folder, "run.sock"), SnapshotHost.ImageBytes).HandOver();
+        vm.AssertHolds(host.Image);
+    }
+
+    [Fact]
+    public async Task Sockets_that_are_made_together_wait_for_one_message_of_the_service_manager()
+    {
+        const int Sockets = 40;
+        PacedStore store = new() { HoldsBarriers = true };
+        Task<SnapshotHost> starting = SnapshotHost.StartAsync(
+            string.Join(',', Enumerable.Range(0, Sockets).Select(i => $$""" "s{{i}}": { "image": "mem.bin", "tenant": "vms", "socket": "@/{{i}}.sock" } """)), store: store);
+
+        // Document and listener of each.
+        Eventually.True(() => store.Stored.Count == 2 * Sockets && store.Barriers == 1, "all of them to wait");
+        store.Release();
+        await using SnapshotHost host = await starting;
+        Assert.InRange(store.Barriers, 1, 2);
+        Assert.Equal(Sockets, (await host.ListAsync()).Length);
+        using EmulatedVm vm = EmulatedVm.Boot(Path.Combine(host.Folder, "39.sock"), SnapshotHost.ImageBytes).HandOver();
+        vm.AssertHolds(host.Image);
+    }
+
     [Theory]
     [InlineData("web", "run.sock", "mem.bin", "vms", "Conflict", "it is another one")]
     [InlineData("run", "fc.sock", "mem.bin", "vms", "Conflict", "everybody of that socket belongs to snapshot web")]
