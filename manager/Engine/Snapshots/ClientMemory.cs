@@ -54,6 +54,7 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
     {
         using FdLease lease = memory?.Lease() ?? default;
         int done = 0;
+        bool isFilled = false;
         while (done < length)
         {
             int read = 0;
@@ -61,6 +62,13 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
             if (errno == Errno.EIO)
             {
                 errno = ReadByNumber(start + (ulong)done, NativePages.AsSpan(buffer + (nuint)done, memory is null ? length - done : PageSize.Base), out read);
+            }
+
+            if (errno == Errno.EFAULT && memory is not null && !isFilled)
+            {
+                isFilled = true;
+                Fill(start + (ulong)done, start + (ulong)length);
+                continue;
             }
 
             if (errno != Errno.OK || read == 0)
@@ -113,6 +121,18 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
     {
         Span<byte> first = stackalloc byte[1];
         return FileIo.Read(memory!, first, (long)page, out _) != Errno.EIO || TryFind(PageCategories.Present, region, page, page + region.PageBytes, out _, out _);
+    }
+
+    // Who reads a missing page as the client would has it filled, but not where the client itself may not read at the moment (PROT_NONE). /proc/PID/mem disregards that, as soon as the page is there.
+    private void Fill(ulong start, ulong end)
+    {
+        TaskCompletionSource<EngineResult> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        LoopCommand<EngineResult> command = new(loop => loop.BeginPopulate(snapshot.Session, start, end - start, completion));
+        snapshot.Session.Loop.Post(command);
+        if (command.Task.GetAwaiter().GetResult().Error is null)
+        {
+            _ = Task.WaitAny(completion.Task, snapshot.Failed);
+        }
     }
 
     // What is not there any more has been unmapped or moved, and an event that says so may still be to come. The loop takes it in, and ends the snapshot for that reason; the errno is for

@@ -1,0 +1,35 @@
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Linux;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Snapshots;
+
+/// <summary>Memory that its own client may not read at the moment: guards, memory that a guest has not plugged in, collectors of garbage.</summary>
+public sealed class UnreadableMemoryTests : SnapshotTest
+{
+    private const ulong Pages = 64;
+
+    [Fact]
+    public void Missing_pages_with_marks_are_in_a_snapshot_though_the_client_may_not_read_them()
+    {
+        ScriptedSource source = Scripted(Pages * Page);
+        ServedClient it = Serve(policy: Zero);
+        ulong at = it.MapRegistered(Pages * Page, source, modes: UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect);
+        ulong zeros = it.MapRegistered(Pages * Page, modes: UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect);
+
+        // A page that is missing and protected has a mark, which looks as a page in swap does.
+        Assert.Null(Engine.WriteProtectAsync(it.Session, at, Pages * Page, protect: true).Finish().Error);
+        Assert.Null(Engine.WriteProtectAsync(it.Session, zeros, Pages * Page, protect: true).Finish().Error);
+        it.Client.WriteByte(zeros + (3 * Page), 7);
+        it.Client.Run($"mprotect {at} {Pages * Page} 0");
+        it.Client.Run($"mprotect {zeros} {Pages * Page} 0");
+        byte[] wanted = new byte[2 * Pages * Page];
+        int first = at < zeros ? 0 : (int)(Pages * Page);
+        for (int i = 0; i < (int)(Pages * Page); i++)
+            wanted[first + i] = source.ByteOf(i);
+        wanted[(int)(Pages * Page) - first + (3 * (int)Page)] = 7;
+        Assert.Equal(wanted, Take(it));
+        it.Client.Run($"mprotect {at} {Pages * Page} 3");
+        it.AssertHolds(at, Pages * Page, source);
+    }
+}
