@@ -3,8 +3,6 @@
 # Installs what the tests need, builds, runs every test project one after the other (they share two things that do not divide: CPU time
 # and the kernel's userfaultfd limits), and prints `N passed, N failed, N skipped` as the very last line.
 #
-# All but the model test, which searches for defects that are not known yet and finds one now and then: `make test-model`.
-#
 # The tests run the Debug build: assertions are on, and batches are small, so that the paths for more than one batch are taken.
 # CONFIGURATION=Release tests the optimised build instead.
 # shellcheck source=scripts/common.sh
@@ -123,7 +121,7 @@ run_project() {
     say "testing $name"
     rm -f "$trx"
     timeout --kill-after=30s "$project_timeout" \
-        dotnet test "$project" -c "$configuration" --no-build --nologo --filter 'Category!=Model' \
+        dotnet test "$project" -c "$configuration" --no-build --nologo \
         --logger 'console;verbosity=minimal' --logger "trx;LogFileName=$trx" \
         --blame --blame-hang-timeout "$hang_timeout" --blame-hang-dump-type none \
         --results-directory "$results/$name" </dev/null >"$log" 2>&1 || rc=$?

@@ -26,6 +26,9 @@ public sealed class ModelClient : IAsyncDisposable
     /// <summary>The session that it has got.</summary>
     public long Session { get; private set; }
 
+    /// <summary>Its command line, and the first that it has said.</summary>
+    public string Beginning => string.Join('\n', ToString().Split('\n').Take(2));
+
     /// <summary>Starts one and waits until its memory is registered.</summary>
     public static async Task<ModelClient> StartAsync(string socket, int seed, IEnumerable<string> options)
     {

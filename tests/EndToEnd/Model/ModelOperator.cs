@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Text.Json;
@@ -16,7 +17,17 @@ public sealed partial class ModelOperator(ModelClient client, ModelControl contr
     private int _listedAt;
 
     /// <summary>What has been compared, for the report.</summary>
-    public Dictionary<string, int> Done { get; } = [];
+    public ConcurrentDictionary<string, int> Done { get; } = [];
+
+    /// <summary>Whether the client has compared an image of each kind, and a list.</summary>
+    public bool HasDoneAll => Missing is null;
+
+    // What is still to be done of that, as RunAsync counts. Few snapshots of clients that move and give up memory come to their end.
+    private int? Missing => !Has("snapshots") ? 0
+        : !Has("diffs") ? 4
+        : !Has("wild") ? 7
+        : !Has("lists") && !Has("exact lists") ? (_tracks ? 13 : 11)
+        : null;
 
     private string Path => $"v1/sessions/{client.Session}";
 
@@ -25,7 +36,8 @@ public sealed partial class ModelOperator(ModelClient client, ModelControl contr
     {
         while (!end.IsCancellationRequested)
         {
-            switch (random.Next(20))
+            int what = random.Next(20);
+            switch (random.Next(2) == 0 ? Missing ?? what : what)
             {
                 case < 4:
                     await SnapshotAsync(calm: true, isDiff: false);
@@ -35,6 +47,7 @@ public sealed partial class ModelOperator(ModelClient client, ModelControl contr
                     break;
                 case < 11:
                     await SnapshotAsync(calm: false, isDiff: false);
+                    Count("wild");
                     break;
                 case < 13:
                     await SwitchTrackingAsync();
@@ -48,7 +61,9 @@ public sealed partial class ModelOperator(ModelClient client, ModelControl contr
         }
     }
 
-    private void Count(string what) => Done[what] = Done.GetValueOrDefault(what) + 1;
+    private void Count(string what) => Done.AddOrUpdate(what, 1, (_, count) => count + 1);
+
+    private bool Has(string what) => Done.ContainsKey(what);
 
     private async Task SnapshotAsync(bool calm, bool isDiff)
     {

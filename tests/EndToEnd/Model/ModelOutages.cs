@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using UffdManager.EndToEnd.Tests.Survival;
 using Xunit;
@@ -17,7 +18,10 @@ public sealed class ModelOutages(SupervisedManager manager, ModelWorld world, Mo
     public int Begun => Volatile.Read(ref _begun);
 
     /// <summary>What has been done, for the report.</summary>
-    public Dictionary<string, int> Done { get; } = [];
+    public ConcurrentDictionary<string, int> Done { get; } = [];
+
+    /// <summary>Whether a manager has ended in every way that there is.</summary>
+    public bool HasDoneAll => Done.ContainsKey("kill") && Done.ContainsKey("restart");
 
     /// <summary>Whether what was asked for when <see cref="Begun"/> was so may have been lost.</summary>
     public bool MayHaveLost(int begun) => Begun != begun || begun % 2 != 0;
@@ -25,17 +29,18 @@ public sealed class ModelOutages(SupervisedManager manager, ModelWorld world, Mo
     /// <summary>Goes on until it is told to end, and has a manager then.</summary>
     public async Task RunAsync(CancellationToken end)
     {
+        Queue<string> first = new(random.Next(2) == 0 ? ["kill", "restart"] : ["restart", "kill"]);
         while (!end.IsCancellationRequested)
         {
             await Task.Delay(random.Next(20, 1500), CancellationToken.None); // lint: allowed, the moment of what follows is what is random here
-            string what = random.Next(10) switch
+            string what = first.Count > 0 ? first.Dequeue() : random.Next(10) switch
             {
                 < 5 => "kill",
                 < 6 => "twice",
                 < 8 => "restart",
                 _ => "reload",
             };
-            Done[what] = Done.GetValueOrDefault(what) + 1;
+            Done.AddOrUpdate(what, 1, (_, count) => count + 1);
             switch (what)
             {
                 case "reload":

@@ -14,7 +14,7 @@ public static class ModelSettings
     public static bool IsBuilt => File.Exists(Client) && File.Exists(SurvivalSource.Supervisor);
 
     /// <summary>How long each run goes on before everything is checked: UFFD_MODEL_SECONDS.</summary>
-    public static TimeSpan Time => TimeSpan.FromSeconds(Number("SECONDS") ?? 5);
+    public static TimeSpan Time => TimeSpan.FromSeconds(Number("SECONDS") ?? 4);
 
     /// <summary>The seed of the run that is another one each time: UFFD_MODEL_SEED.</summary>
     public static int? Seed => Number("SEED");

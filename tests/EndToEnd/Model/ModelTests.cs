@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using UffdManager.EndToEnd.Tests.Survival;
 using UffdManager.TestSupport;
 using Xunit;
@@ -9,11 +10,13 @@ namespace UffdManager.EndToEnd.Tests.Model;
 /// Random operations of clients, operators and fate, against a simple model of what each page must contain. A run is repeated with
 /// <c>UFFD_MODEL_SEED</c>, and made longer with <c>UFFD_MODEL_SECONDS</c>.
 /// </summary>
-/// <remarks>A search for defects, which finds one now and then: `make test-model` runs it, `make test` does not.</remarks>
+/// <remarks>`make test` runs it for a short time, `make test-model` for any.</remarks>
 [Collection(ModelCollection.Name)]
 [Trait("Category", "Model")]
 public sealed class ModelTests(ITestOutputHelper output)
 {
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+
     [SkippableTheory]
     [InlineData(1)]
     [InlineData(2)]
@@ -50,7 +53,8 @@ public sealed class ModelTests(ITestOutputHelper output)
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
-                throw new InvalidOperationException($"{e.Message}\nrequests:\n{control}", e);
+                IEnumerable<string> told = clients.Where(client => !e.Message.Contains($"the client of session {client.Session}:", StringComparison.Ordinal)).Select(client => $"session {client.Session}:\n{client.Beginning}");
+                throw new InvalidOperationException($"{e.Message}\n{string.Join('\n', told)}\nrequests:\n{control}", e);
             }
         }
         catch (Exception e) when (e is not OperationCanceledException)
@@ -78,10 +82,11 @@ public sealed class ModelTests(ITestOutputHelper output)
         for (int i = 0; i < 2; i++)
             clients.Add(await ModelClient.StartAsync(manager.SocketPath, random.Next(), world.Client(huge && i == 1)));
         ModelOutages outages = new(manager, world, control, new Random(random.Next()));
-        using CancellationTokenSource end = new(ModelSettings.Time);
+        using CancellationTokenSource end = new();
         ModelOperator[] operators =
             [.. clients.Select(client => new ModelOperator(client, control, outages, world.Directory, new Random(random.Next())))];
-        Task[] all = [outages.RunAsync(end.Token), .. operators.Select(one => one.RunAsync(end.Token))];
+        bool HasDoneAll() => outages.HasDoneAll && operators.All(one => one.HasDoneAll);
+        Task[] all = [outages.RunAsync(end.Token), .. operators.Select(one => one.RunAsync(end.Token)), EndAsync(end, HasDoneAll)];
         while (all.Any(task => !task.IsCompleted))
         {
             // The first that fails says why: nobody waits for the others' patience.
@@ -93,6 +98,18 @@ public sealed class ModelTests(ITestOutputHelper output)
             await failed;
         foreach ((ModelClient client, ModelOperator orders) in clients.Zip(operators))
             output.WriteLine($"{await client.FinishAsync()}; {string.Join(", ", orders.Done.Select(pair => $"{pair.Key} {pair.Value}"))}");
-        output.WriteLine(string.Join(", ", outages.Done.Select(pair => $"{pair.Key} {pair.Value}")));
+        string ends = string.Join(", ", outages.Done.Select(pair => $"{pair.Key} {pair.Value}"));
+        output.WriteLine(ends);
+        Assert.True(HasDoneAll(), $"after {ModelSettings.Time + s_patience} something has not been done yet: {ends}; {string.Join("; ", operators.Select(one => string.Join(", ", one.Done)))}");
+    }
+
+    // When the time is over, and everything has been done that a run is about.
+    private static async Task EndAsync(CancellationTokenSource end, Func<bool> isComplete)
+    {
+        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(20));
+        Stopwatch time = Stopwatch.StartNew();
+        while (time.Elapsed < ModelSettings.Time || (!isComplete() && time.Elapsed < ModelSettings.Time + s_patience))
+            await timer.WaitForNextTickAsync();
+        await end.CancelAsync();
     }
 }

@@ -79,6 +79,15 @@ static void set_phase(uint8_t phase)
 	work_resume();
 }
 
+/* Between two operations of each worker: what was written before tracking began, and is noted here
+ * only afterwards, need not be on the first list. */
+static void reset(void)
+{
+	work_pause(patience);
+	track_reset();
+	work_resume();
+}
+
 static void listed(void)
 {
 	char line[128];
@@ -124,7 +133,7 @@ static bool follow(char *line)
 		atomic_store(&region_keeps_addresses, false);
 		answer("drop ok");
 	} else if (strcmp(line, "track") == 0) {
-		track_reset();
+		reset();
 		answer("track ok");
 	} else if (strcmp(line, "list") == 0) {
 		set_phase(CHANGE_MEANWHILE);
