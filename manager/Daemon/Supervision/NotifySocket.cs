@@ -24,6 +24,9 @@ internal sealed partial class NotifySocket : IDisposable
     private int _queuedDescriptors;
     private volatile bool _disposed;
 
+    // There was room, and nothing has been sent since: nobody else fills the socket.
+    private volatile bool _hasRoom;
+
     /// <summary>Prepares to speak to a service manager.</summary>
     /// <param name="address">A path, or '@' and a name of the abstract namespace; null or empty when there is none.</param>
     public NotifySocket(string? address)
@@ -57,6 +60,9 @@ internal sealed partial class NotifySocket : IDisposable
     {
         get
         {
+            // Fault loops ask before they read.
+            if (_hasRoom)
+                return true;
             lock (_gate)
             {
                 if (_queue.Count > 0 || _disposed)
@@ -64,7 +70,7 @@ internal sealed partial class NotifySocket : IDisposable
                 if (_socket is null)
                     return true;
                 using FdLease lease = _socket.Lease();
-                return FdPoll.IsWritable(lease);
+                return _hasRoom = FdPoll.IsWritable(lease);
             }
         }
     }
@@ -96,6 +102,7 @@ internal sealed partial class NotifySocket : IDisposable
         NotifyOutcome outcome;
         lock (_gate)
         {
+            _hasRoom = false;
             Errno errno = _queue.Count > 0 ? Errno.EAGAIN : TrySend(bytes, descriptors, dontWait: true);
             if (errno == Errno.OK)
                 return NotifyOutcome.Sent;
@@ -115,6 +122,7 @@ internal sealed partial class NotifySocket : IDisposable
             if (_disposed)
                 return;
             _disposed = true;
+            _hasRoom = false;
             while (_queue.TryDequeue(out Pending? pending))
                 pending.Dispose();
             if (_sender is null)

@@ -9,8 +9,8 @@ namespace UffdManager.Engine.Loops;
 /// <content>Forks: a process more, of which we hold the only handle.</content>
 /// <remarks>
 /// Reading the event puts the child's userfaultfd into our descriptor table and lets the parent go on; nothing can be refused any more. From there to
-/// the descriptor store it is a few instructions, because all that takes time was made before (<see cref="MayRead"/>). A manager that is killed
-/// on that way takes the descriptor with it; its successor finds the message in the parent's inbox, knows that a child is lost, and looks for it.
+/// the descriptor store it is a few instructions, because all that takes time was made before, and nothing is read while messages to the store would have to
+/// wait in this process (<see cref="MayRead"/>). A manager that is killed on that way takes the descriptor with it; its successor finds the message in the parent's inbox, knows that a child is lost, and looks for it.
 /// </remarks>
 internal sealed partial class FaultLoop
 {
@@ -22,10 +22,20 @@ internal sealed partial class FaultLoop
 
     private SessionLedger? _spareLedger;
 
-    /// <summary>Whether a fork event could be taken in: there is a ledger for the child.</summary>
+    /// <summary>Whether a fork event could be taken in: there is a ledger for the child, and its descriptor need not wait in this process, with which it would go.</summary>
     private bool MayRead(Session session)
     {
-        if (_spareLedger is not null || (session.Features & UffdFeatures.EventFork) == 0)
+        if ((session.Features & UffdFeatures.EventFork) == 0)
+        {
+            return true;
+        }
+
+        if (!_engine.Keeper.IsPrompt)
+        {
+            return false;
+        }
+
+        if (_spareLedger is not null)
         {
             return true;
         }

@@ -24,6 +24,9 @@ internal sealed class DescriptorKeeper(IDescriptorStore store)
     /// <summary>Whether somebody keeps what is stored.</summary>
     public bool IsKept => store.IsKept;
 
+    /// <summary>See <see cref="IDescriptorStore.IsPrompt"/>.</summary>
+    public bool IsPrompt => store.IsPrompt;
+
     /// <summary>Stores descriptors of a session; false when somebody keeps descriptors and has no room for these.</summary>
     public bool StoreSession(long id, params ReadOnlySpan<SafeFd> descriptors) => store.TryStore(Name(SessionPrefix, id), descriptors) || !store.IsKept;
 

@@ -11,7 +11,10 @@ public sealed class MemoryStore : IDescriptorStore, IDisposable
 
     public bool IsKept => true;
 
-    public bool IsPrompt => true;
+    public bool IsPrompt => !IsBehind;
+
+    /// <summary>The service manager does not read: what is stored now waits in this process.</summary>
+    public bool IsBehind { get; set; }
 
     /// <summary>From now on there is no room.</summary>
     public bool IsFull { get; set; }
