@@ -34,7 +34,8 @@ static inline void track_touch(struct page *state)
 	atomic_fetch_or(&state->change, before ? CHANGE_MAYBE : CHANGE_MAYBE_NEXT);
 }
 
-/* Forgets everything: what changes from now on must be in the first list. All workers stand still. */
+/* Forgets everything: what changes from now on must be in the first list. All workers stand still.
+ */
 void track_reset(void);
 
 /* A run of pages of the list. */
