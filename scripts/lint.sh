@@ -42,9 +42,10 @@ lint_man_pages() {
     return $rc
 }
 
-# Every unit is loaded as systemd would, and the services may not be more exposed than 2.0 of 10.
+# Every unit is loaded as systemd would, and the services may not be more exposed than 2.0 of 10. Then once more with the drop-ins, of which what systemd only
+# warns of is a finding too: a misspelt key would take effect nowhere.
 lint_units() {
-    local dir unit command units=() rc=0
+    local dir unit command units=() warnings rc=0
     dir=$(mktemp -d)
     while IFS= read -r -d '' unit; do
         # Verification wants the programs to be there.
@@ -62,6 +63,16 @@ lint_units() {
             rc=1
         }
     done
+    mkdir "$dir/uffd-manager.service.d"
+    while IFS= read -r -d '' unit; do
+        case $unit in systemd/*/*) continue ;; esac
+        cp "$unit" "$dir/uffd-manager.service.d/"
+    done < <(tracked 'systemd/*.conf')
+    warnings=$(systemd-analyze verify --man=no "$dir/uffd-manager.service" 2>&1) || rc=1
+    if [ -n "$warnings" ]; then
+        echo "$warnings"
+        rc=1
+    fi
     rm -rf "$dir"
     return $rc
 }

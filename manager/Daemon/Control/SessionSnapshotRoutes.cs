@@ -108,7 +108,7 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
                 failure.Errno switch
                 {
                     Errno.EEXIST => "nothing is overwritten: name another file, or remove what is there",
-                    Errno.EROFS or Errno.EACCES => "the directory must be yours and the daemon's to write to; under systemd ReadWritePaths= of the unit opens it",
+                    Errno.EROFS or Errno.EACCES => "the directory must be yours and the daemon's to write to; under systemd ReadWritePaths= of the unit opens it, as the drop-in snapshots.conf does",
                     _ => "name a file in a directory that is there",
                 });
         }
@@ -144,6 +144,7 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
         Errno.ESRCH => SessionRoutes.NoSession(inspector, session.Id),
         Errno.EBUSY => new ProblemException(ProblemKind.Conflict, error.Text, "ask again when that is over"),
         Errno.ECANCELED => new ProblemException(ProblemKind.Conflict, $"the snapshot came to nothing: {error.Text}", "the session goes on; try again"),
+        Errno.EACCES => new ProblemException(ProblemKind.Kernel, error.Text, MemoryRights.Remedy),
         Errno.EINVAL or Errno.ENOENT => new ProblemException(ProblemKind.BadRequest, error.Text),
         _ => new ProblemException(ProblemKind.Kernel, error.Text, "the session goes on as before"),
     };

@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using UffdManager.Control;
 using UffdManager.Daemon.Inspection;
+using UffdManager.Daemon.LiveSnapshots;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Engine;
 using UffdManager.Engine.Sessions;
@@ -93,6 +94,7 @@ internal sealed partial class TrackingRoutes(FaultEngine engine, Inspector inspe
             { Errno: Errno.ENOENT, Kind: EngineErrorKind.State } => NotTracked(session),
             { Errno: Errno.ESRCH } => SessionRoutes.NoSession(inspector, session.Id),
             { Kind: EngineErrorKind.State } => new ProblemException(ProblemKind.Conflict, error.Text, "GET the tracking of the session shows how it is"),
+            { Errno: Errno.EACCES } => new ProblemException(ProblemKind.Kernel, error.Text, MemoryRights.Remedy),
             { Kind: EngineErrorKind.Limit } => new ProblemException(ProblemKind.Unavailable, error.Text),
             _ => new ProblemException(ProblemKind.Kernel, error.Text, "the session goes on as before, untracked"),
         };
