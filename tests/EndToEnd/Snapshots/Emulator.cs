@@ -34,8 +34,8 @@ public sealed class Emulator : WatchedProgram
         new(SnapshotImages.Emulator, [.. mode.Split(' '), "--socket", socket, "--image", image, "--patience", "30", .. options]);
 
     /// <summary>Starts uffd-microguest.</summary>
-    public static Emulator StartMicroguest(string socket, string image, params string[] options) =>
-        new(SnapshotImages.Microguest, ["run", "--socket", socket, "--image", image, "--patience", "30", .. options]);
+    public static Emulator StartMicroguest(string mode, string socket, string image, params string[] options) =>
+        new(SnapshotImages.Microguest, [mode, "--socket", socket, "--image", image, "--patience", "30", .. options]);
 
     /// <summary>Waits until its guest has read some more pages.</summary>
     public Task AwaitProgressAsync(long reads = 100) => AwaitProgressAsync("reads", reads);

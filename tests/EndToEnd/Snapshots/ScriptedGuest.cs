@@ -18,6 +18,24 @@ internal sealed class ScriptedGuest : IAsyncDisposable
         return new ScriptedGuest(emulator);
     }
 
+    /// <summary>A guest on KVM, which knows other commands (tests/native/microguest/script.h); skips the test where it cannot be had.</summary>
+    public static async Task<ScriptedGuest> StartMicroguestAsync(string socket, string image, params string[] options)
+    {
+        Require.That(File.Exists("/dev/kvm"), "needs /dev/kvm");
+        Emulator emulator = Emulator.StartMicroguest("script", socket, image, options);
+        try
+        {
+            await emulator.AwaitLineAsync("handed-over");
+        }
+        catch when (emulator.HasExited)
+        {
+            Require.That(await emulator.AwaitEndAsync() != Emulator.Unable, emulator.Output);
+            throw;
+        }
+
+        return new ScriptedGuest(emulator);
+    }
+
     public Emulator Emulator => _emulator;
 
     /// <summary>Begins a command and waits until its thread sleeps in the kernel: for a page, or for its event to be read.</summary>

@@ -102,7 +102,7 @@ public sealed class SurvivalTests(SnapshotImages images, ITestOutputHelper outpu
         using TempDirectory directory = new();
         string socket = directory.Combine("snapshot.sock");
         await using SupervisedManager manager = await StartAsync(socket, images.Guest);
-        await using Emulator guest = Emulator.StartMicroguest(socket, images.Guest, "--vcpus", "2");
+        await using Emulator guest = Emulator.StartMicroguest("run", socket, images.Guest, "--vcpus", "2");
         await guest.AwaitLineAsync("handed-over");
         await manager.KillAndAwaitSuccessorAsync();
         int exitCode = await guest.AwaitEndAsync();

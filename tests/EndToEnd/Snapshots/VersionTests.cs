@@ -79,7 +79,7 @@ public sealed class VersionTests(SnapshotImages images)
     {
         Require.That(File.Exists("/dev/kvm"), "needs /dev/kvm");
         await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(images.Guest);
-        await using Emulator guest = Emulator.StartMicroguest(daemon.Socket, images.Guest, options);
+        await using Emulator guest = Emulator.StartMicroguest("run", daemon.Socket, images.Guest, options);
         int exitCode = await guest.AwaitEndAsync();
         Require.That(exitCode != Emulator.Unable, guest.Output);
         Assert.True(exitCode == Emulator.Right, guest.Output);
@@ -91,7 +91,7 @@ public sealed class VersionTests(SnapshotImages images)
         Require.That(File.Exists("/dev/kvm"), "needs /dev/kvm");
         using HugePages pool = HugePages.AtLeast(6);
         await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(images.Guest);
-        await using Emulator guest = Emulator.StartMicroguest(daemon.Socket, images.Guest, "--huge");
+        await using Emulator guest = Emulator.StartMicroguest("run", daemon.Socket, images.Guest, "--huge");
         int exitCode = await guest.AwaitEndAsync();
         Require.That(exitCode != Emulator.Unable, guest.Output);
         Assert.True(exitCode == Emulator.Right, guest.Output);

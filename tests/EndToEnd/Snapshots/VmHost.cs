@@ -21,6 +21,9 @@ internal sealed class VmHost : IAsyncDisposable
     /// <summary>Where the image "memory" is served.</summary>
     public string Socket => _directory.Combine("memory.sock");
 
+    /// <summary>How many pages snapshots have saved because somebody waited to write them.</summary>
+    public long SavedPages { get; private set; }
+
     /// <summary>Starts it.</summary>
     /// <param name="memory">Memory file that becomes the image "memory".</param>
     public static async Task<VmHost> StartAsync(string memory)
@@ -79,6 +82,7 @@ internal sealed class VmHost : IAsyncDisposable
         ModelAnswer? answer = await _control.StreamAsync(
             $"{session}/snapshot", $$"""{ "out": "{{file}}"{{(onto is null ? "" : $", \"base\": \"{onto}\"")}} }""", _ => Task.CompletedTask);
         Assert.True(answer is { IsSuccess: true } && answer.Json.GetProperty("result").GetString() == "written", answer?.Text);
+        SavedPages += answer!.Json.GetProperty("savedPages").GetInt64();
         JsonElement description = JsonDocument.Parse(await File.ReadAllTextAsync($"{file}.json")).RootElement;
         Assert.Equal("source", description.GetProperty("layout").GetString());
         Assert.Equal(new FileInfo(file).Length, description.GetProperty("bytes").GetInt64());

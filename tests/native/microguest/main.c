@@ -24,10 +24,10 @@
 #include "../firecracker/scan.h"
 #include "arguments.h"
 #include "kernel.h"
+#include "script.h"
 #include "vm.h"
 
-#define FIRST_PAGE 16u /* the pages before are the program's */
-#define SUMMED 16u     /* pages whose every word each vCPU reads */
+#define SUMMED 16u /* pages whose every word each vCPU reads */
 #define MARK 0x5eed0000u
 
 enum holds {
@@ -266,6 +266,7 @@ static int run(const struct memory_options *options, const char *socket, const c
 static const char usage[] =
 	"usage: uffd-microguest run --socket PATH --image FILE [--version V] [--huge]\n"
 	"         [--regions N] [--vcpus N] [--patience SECONDS]\n"
+	"       uffd-microguest script ...   the same options; does what standard input says\n"
 	"       uffd-microguest make-image FILE --length BYTES\n";
 
 static int make_image(const char *path, uint64_t length)
@@ -336,12 +337,14 @@ int main(int argc, char **argv)
 
 	if (strcmp(mode, "make-image") == 0 && optind == argc - 2)
 		return make_image(argv[optind + 1], options.length);
-	if (strcmp(mode, "run") != 0 || optind != argc - 1 || !socket || !image ||
+	bool is_script = strcmp(mode, "script") == 0;
+
+	if ((strcmp(mode, "run") != 0 && !is_script) || optind != argc - 1 || !socket || !image ||
 	    !options.version || vcpus == 0 || vcpus > MAX_VCPUS || options.regions == 0 ||
 	    options.regions >= MAX_REGIONS)
 		usage_error("wrong usage");
 	if (stat(image, &status) < 0)
 		report_setup(errno, "%s", image);
 	options.length = (uint64_t)status.st_size;
-	return run(&options, socket, image, vcpus, patience);
+	return (is_script ? obey_script : run)(&options, socket, image, vcpus, patience);
 }
