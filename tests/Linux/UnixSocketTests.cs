@@ -56,7 +56,10 @@ public sealed class UnixSocketTests : IDisposable
         });
         exchanger.Start();
         int made = 0;
-        for (int i = 0; i < 400; i++)
+        int missed = 0;
+
+        // Until it has met both directories often, however rarely the other thread runs.
+        while (made < 100 || missed < 100)
         {
             try
             {
@@ -69,6 +72,7 @@ public sealed class UnixSocketTests : IDisposable
             catch (SyscallException e) when (e.Errno is Errno.EADDRINUSE or Errno.ENOENT)
             {
                 // It was the other one's turn.
+                missed++;
             }
         }
 
@@ -77,7 +81,6 @@ public sealed class UnixSocketTests : IDisposable
         string place = File.Exists(Path.Combine(others, "s.new")) && FileIo.TryStat(Path.Combine(others, "s.new"), out FileStatus there) == Errno.OK && there.Inode == before.Inode ? others : own;
         Assert.Equal(Errno.OK, FileIo.TryStat(Path.Combine(place, "s.new"), out FileStatus after));
         Assert.Equal((before.Inode, before.Uid, before.Mode), (after.Inode, after.Uid, after.Mode));
-        Assert.InRange(made, 1, 399);
     }
 
     [Fact]
