@@ -10,10 +10,10 @@
 
 configuration=${CONFIGURATION:-Debug}
 results=$artifacts/test-results
-# A test that gets nowhere for this long is killed with its host; a project that outlives the second is killed whatever it does: some six
+# A test that gets nowhere for this long is killed with its host; a project that outlives the second is killed whatever it does: some three
 # times what the longest needs on an idle machine, because a machine may be that busy.
 hang_timeout=5m
-project_timeout=${UFFD_TEST_PROJECT_TIMEOUT:-30m}
+project_timeout=${UFFD_TEST_PROJECT_TIMEOUT:-20m}
 only=("$@")
 
 passed=0 failed=0 skipped=0

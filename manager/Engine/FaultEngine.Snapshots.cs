@@ -1,3 +1,4 @@
+using UffdManager.Engine.Loops;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Sources;
@@ -50,8 +51,10 @@ public sealed partial class FaultEngine
         }
 
         PageSaver saver;
+        ClientReads reads;
         try
         {
+            reads = new ClientReads(PagemapScan.OpenPagemap(session.Pid));
             saver = new PageSaver(request.SavedPages, memory);
         }
         catch (SyscallException failure)
@@ -59,14 +62,14 @@ public sealed partial class FaultEngine
             return Refused(new EngineError(EngineErrorKind.Kernel, failure.Errno, failure.Message));
         }
 
-        Snapshot snapshot = new(session, presence, progress) { StallLimit = (long)request.StallLimit.TotalNanoseconds, Saver = saver };
+        Snapshot snapshot = new(session, presence, progress) { StallLimit = (long)request.StallLimit.TotalNanoseconds, Saver = saver, Reads = reads };
         bool isAtRest = false;
         try
         {
             EngineResult result = await AloneAsync(session, "a snapshot is being taken", () => TakeAsync(snapshot, request, memory, cancel)).ConfigureAwait(false);
 
             // Whatever the reader has asked of the loop is behind it now.
-            _ = await RunAsync(session.Loop, static _ => true).ConfigureAwait(false);
+            _ = await RunAsync(session.Loop, _ => FaultLoop.CloseReads(session, reads)).ConfigureAwait(false);
             isAtRest = true;
             return new SnapshotReport(
                 result.Error,

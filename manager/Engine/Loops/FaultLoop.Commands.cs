@@ -59,7 +59,41 @@ internal sealed partial class FaultLoop
             return new EngineResult(new EngineError(EngineErrorKind.Conflict, Errno.EBUSY, RegisterChecks.ConflictText(request, holder), holder));
         }
 
+        if (session.Reads is ClientReads reads && reads.Touch(request.Start, end))
+        {
+            if (reads.AreUnderWay && !last)
+            {
+                return null;
+            }
+
+            if (IsSpoilt(reads, request, end))
+            {
+                return new EngineResult(new EngineError(
+                    EngineErrorKind.State,
+                    Errno.EAGAIN,
+                    $"0x{request.Start:x}+0x{request.Length:x} was mapped anew while a snapshot was taken, which may have put pages of zeros there: map it once more, and register it then"));
+            }
+        }
+
         return Register(session, request, end, last);
+    }
+
+    // Whether pages that are there may be nobody's. Told once: what is mapped there next is the client's own again.
+    private static bool IsSpoilt(ClientReads reads, RegisterRequest request, ulong end)
+    {
+        if (request.Image is null && SourceOf(request).IsZero)
+        {
+            return false;
+        }
+
+        if (reads.AreUnderWay)
+        {
+            return true;
+        }
+
+        bool isSpoilt = reads.HavePages(request.Start, end);
+        reads.Forget(request.Start, end);
+        return isSpoilt;
     }
 
     public EngineResult Unregister(Session session, ulong start, ulong length)
@@ -77,6 +111,7 @@ internal sealed partial class FaultLoop
 
         // Whatever happens from here on, the range is given up: a successor does the rest.
         session.Snapshot?.RangeChanges(start, end, "unregistered");
+        session.Reads?.NoteGone(start, end);
         session.Ledger.Unregistering = (start, end);
         CrashPoints.Visit(CrashPoint.UnregisterRecorded);
         EngineResult result = UnregisterRecorded(session, start, end);

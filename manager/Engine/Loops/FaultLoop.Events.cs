@@ -34,11 +34,13 @@ internal sealed partial class FaultLoop
             case UffdEventKind.Unmap:
                 session.Counters.Events[(int)EventKind.Unmap]++;
                 session.Snapshot?.RangeChanges(message.Start, message.End, "unmapped");
+                session.Reads?.NoteGone(message.Start, message.End);
                 TakeUnmap(session, message.Start, message.End);
                 break;
             case UffdEventKind.Remap:
                 session.Counters.Events[(int)EventKind.Remap]++;
                 session.Snapshot?.RangeChanges(message.From, message.From + message.Length, "moved");
+                session.Reads?.NoteGone(message.From, message.From + message.Length);
                 session.Snapshot?.RangeChanges(message.To, message.To + message.Length, "moved memory to");
                 TakeRemap(session, ref message);
                 break;

@@ -154,6 +154,7 @@ internal sealed partial class FaultLoop
         session.Displaced.ForEach(range => range.Release());
         ReleaseRegions(session);
         session.HeldSource?.Dispose();
+        session.Reads?.Dispose();
         session.Pages.Dispose();
         session.Ledger.Dispose();
         session.Lease.Dispose();

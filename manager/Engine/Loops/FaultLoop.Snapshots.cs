@@ -109,6 +109,20 @@ internal sealed partial class FaultLoop
         return errno == Errno.OK ? Userfaultfd.Wake(session.Lease, start, end - start) : errno;
     }
 
+    /// <summary>Nothing of a snapshot reads any more. What its reads may have left is heeded for as long as there is any.</summary>
+    public static bool CloseReads(Session session, ClientReads reads)
+    {
+        reads.Close();
+        if (session.Reads == reads && !reads.IsEmpty)
+        {
+            return false;
+        }
+
+        session.Reads = session.Reads == reads ? null : session.Reads;
+        reads.Dispose();
+        return true;
+    }
+
     /// <summary>One slice of letting go of everything.</summary>
     public WriteProtectStep Thaw(Session session, Snapshot? snapshot, ref ulong cursor)
     {

@@ -194,6 +194,9 @@ public sealed class Session
     /// <summary>The snapshot that is being taken of it; null for none.</summary>
     internal Snapshots.Snapshot? Snapshot { get; set; }
 
+    /// <summary>What reads of a snapshot may have left in its memory; null when there is nothing to heed.</summary>
+    internal Snapshots.ClientReads? Reads { get; set; }
+
     /// <summary>Whether pages may be protected for a snapshot. On record.</summary>
     internal bool IsFrozen { get; set; }
 

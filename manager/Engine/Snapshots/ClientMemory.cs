@@ -57,13 +57,7 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
         bool isFilled = false;
         while (done < length)
         {
-            int read = 0;
-            Errno errno = memory is null ? Errno.EIO : FileIo.Read(lease, buffer + (nuint)done, length - done, (long)start + done, out read);
-            if (errno == Errno.EIO)
-            {
-                errno = ReadByNumber(start + (ulong)done, NativePages.AsSpan(buffer + (nuint)done, memory is null ? length - done : PageSize.Base), out read);
-            }
-
+            Errno errno = Read(lease, start + (ulong)done, buffer + (nuint)done, length - done, out int read);
             if (errno == Errno.EFAULT && memory is not null && !isFilled)
             {
                 isFilled = true;
@@ -85,6 +79,27 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
         }
 
         return true;
+    }
+
+    // Looked at before each read: what has been unmapped meanwhile is not read any more (ClientReads).
+    private Errno Read(FdLease lease, ulong address, nuint buffer, int length, out int read)
+    {
+        read = 0;
+        snapshot.Reads.Enter();
+        try
+        {
+            if (snapshot.Failure is not null)
+            {
+                return Errno.ECANCELED;
+            }
+
+            Errno errno = memory is null ? Errno.EIO : FileIo.Read(lease, buffer, length, (long)address, out read);
+            return errno == Errno.EIO ? ReadByNumber(address, NativePages.AsSpan(buffer, memory is null ? length : PageSize.Base), out read) : errno;
+        }
+        finally
+        {
+            snapshot.Reads.Leave();
+        }
     }
 
     private bool TryFind(PageCategories categories, FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to)
@@ -120,7 +135,20 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
     private bool IsReadable(FrozenRegion region, ulong page)
     {
         Span<byte> first = stackalloc byte[1];
-        return FileIo.Read(memory!, first, (long)page, out _) != Errno.EIO || TryFind(PageCategories.Present, region, page, page + region.PageBytes, out _, out _);
+        snapshot.Reads.Enter();
+        try
+        {
+            if (snapshot.Failure is not null)
+            {
+                return true;
+            }
+
+            return FileIo.Read(memory!, first, (long)page, out _) != Errno.EIO || TryFind(PageCategories.Present, region, page, page + region.PageBytes, out _, out _);
+        }
+        finally
+        {
+            snapshot.Reads.Leave();
+        }
     }
 
     // Who reads a missing page as the client would has it filled, but not where the client itself may not read at the moment (PROT_NONE). /proc/PID/mem disregards that, as soon as the page is there.

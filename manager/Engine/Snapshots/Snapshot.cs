@@ -79,6 +79,9 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Who waits.</summary>
     public StallGuard Guard { get; }
 
+    /// <summary>Reads of the client's memory. Outlives the snapshot where it has to.</summary>
+    public required ClientReads Reads { get; init; }
+
     /// <summary>How long writers may wait without anything being saved, nanoseconds.</summary>
     public required long StallLimit { get; init; }
 

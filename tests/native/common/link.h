@@ -43,7 +43,8 @@ void link_open(struct link *link);
 /* A forked child's session, by the word in its mailbox; `link` has path, patience and keeper. */
 void link_open_child(struct link *link, uint64_t mailbox);
 
-void link_register(struct link *link, const struct link_range *range);
+/* False when what is mapped there has to be mapped anew first (EAGAIN). */
+bool link_register(struct link *link, const struct link_range *range);
 
 /* Registers a page at an address of its own in which forked children find their tokens; where it
  * is. */

@@ -6,7 +6,7 @@
 #include "kernel.h"
 #include "watch.h"
 
-void link_register(struct link *link, const struct link_range *range)
+bool link_register(struct link *link, const struct link_range *range)
 {
 	const char *const strings[] = {range->policy ? range->policy : "",
 				       range->path ? range->path : "", NULL};
@@ -25,8 +25,12 @@ void link_register(struct link *link, const struct link_range *range)
 	request_prepare(&request, UFFDM_REGISTER, sizeof(request.body.reg), UFFDM_REGISTERED,
 			strings);
 	link_call(link, &request, &answer);
-	if (answer_error(&answer))
+
+	const struct uffdm_error *error = answer_error(&answer);
+
+	if (error && error->error != EAGAIN)
 		answer_refused(&answer, "REGISTER");
+	return !error;
 }
 
 int link_map(struct link *link, uint64_t length, int source, const char *path, const char *name,

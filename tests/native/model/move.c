@@ -175,16 +175,11 @@ void move_something(struct worker *own, struct region *region)
 {
 	struct region *victim = &model.region[next_random(&own->random) % model.regions];
 	uint64_t choice = next_random(&own->random) % 100;
-
-	/* Not while a snapshot may be taken: what its reader has in flight of an address that is
-	 * unmapped finds the new mapping there before it is registered, and fills it with zeros,
-	 * which stay. */
-	bool may_reuse = !atomic_load(&region_keeps_addresses);
 	bool huge = region->shape.kind == KIND_HUGE;
 
-	if ((choice < 30 || huge) && may_reuse)
+	if (choice < 30 || huge)
 		renew_part(own, region);
-	else if (choice < 50 || huge)
+	else if (choice < 50)
 		renew(own, region);
 	else if (choice < 75)
 		move_all(own, region);

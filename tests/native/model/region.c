@@ -54,7 +54,7 @@ unsigned char *region_address(unsigned int place)
 	return (unsigned char *)(uintptr_t)(ARENA + place * PLACE_BYTES);
 }
 
-static void register_pages(const struct region *region, unsigned char *at, size_t first,
+static bool register_pages(const struct region *region, unsigned char *at, size_t first,
 			   size_t count)
 {
 	const struct shape *shape = &region->shape;
@@ -75,8 +75,10 @@ static void register_pages(const struct region *region, unsigned char *at, size_
 	};
 
 	watch_begin("registers a range");
-	link_register(&model.link, &range);
+	bool registered = link_register(&model.link, &range);
+
 	watch_end();
+	return registered;
 }
 
 void region_map(const struct region *region, unsigned char *at, size_t first, size_t count)
@@ -87,15 +89,23 @@ void region_map(const struct region *region, unsigned char *at, size_t first, si
 	size_t bytes = count * region->page_bytes;
 	off_t offset =
 		region->memfd < 0 ? 0 : (off_t)(region->shape.offset + first * region->page_bytes);
-	void *address = mmap(at, bytes, PROT_READ | PROT_WRITE, flags, region->memfd, offset);
+	bool registered;
 
-	if (address != at)
-		watch_fail("mmap of region %u at %p: %s", region->number, (void *)at,
-			   address == MAP_FAILED ? strerror(errno) : "it lies elsewhere");
-	/* A forked child would need huge pages of its own, which the pool may not have. */
-	if (kind == KIND_HUGE && madvise(at, bytes, MADV_DONTFORK) < 0)
-		watch_fail("madvise: %s", strerror(errno));
-	register_pages(region, at, first, count);
+	do {
+		void *address =
+			mmap(at, bytes, PROT_READ | PROT_WRITE, flags, region->memfd, offset);
+
+		if (address != at)
+			watch_fail("mmap of region %u at %p: %s", region->number, (void *)at,
+				   address == MAP_FAILED ? strerror(errno) : "it lies elsewhere");
+		/* A forked child would need huge pages of its own, which the pool may not have. */
+		if (kind == KIND_HUGE && madvise(at, bytes, MADV_DONTFORK) < 0)
+			watch_fail("madvise: %s", strerror(errno));
+		registered = register_pages(region, at, first, count);
+		/* If not, a snapshot's reader may have been in what was there before: map it once
+		 * more. */
+		flags = (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
+	} while (!registered);
 }
 
 static int open_file(const char *path)

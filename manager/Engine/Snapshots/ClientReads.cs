@@ -1,0 +1,98 @@
+using UffdManager.Linux;
+
+namespace UffdManager.Engine.Snapshots;
+
+/// <summary>
+/// What reads of a client's memory may have left behind where the client has taken it away meanwhile. Belongs to the session's fault loop, but for what says otherwise; owns the page map.
+/// </summary>
+/// <remarks>
+/// <para>Whoever reads through /proc/PID/mem has the kernel put a page where none is, if nobody is registered there. A thread of the client unmaps a range, another one maps the same addresses anew, and a read that
+/// was meant for the memory before puts zeros there. UFFDIO_REGISTER keeps what is there: they would stand in the place of what the source has, for good.</para>
+/// <para>So every range that goes while a snapshot is taken is noted. A range that comes there is registered only when no read is under way, and not when pages are there already. Nothing is missed:
+/// a read that can meet the new mapping began before the loop took the unmapping in, or behind that; the former is waited for, the latter does not come about, since the range had been read, or else the snapshot has failed
+/// by then, which is looked at between <see cref="Enter"/> and the read. And the event of an unmapping has been taken in when the registration of what was mapped there later is.</para>
+/// </remarks>
+/// <param name="pagemap">/proc/PID/pagemap of the client.</param>
+internal sealed class ClientReads(SafeFile pagemap) : IDisposable
+{
+    private const int MostRanges = 64;
+
+    private readonly List<(ulong Start, ulong End)> _gone = [];
+    private int _underWay;
+    private bool _isClosed;
+
+    /// <summary>Whether a read is under way.</summary>
+    public bool AreUnderWay => Volatile.Read(ref _underWay) != 0;
+
+    /// <summary>Whether there is nothing that a registration has to heed.</summary>
+    public bool IsEmpty => _gone.Count == 0;
+
+    /// <summary>Before a read, and before the look whether there is still to be one; for the reader.</summary>
+    public void Enter() => Interlocked.Exchange(ref _underWay, 1);
+
+    /// <summary>After it.</summary>
+    public void Leave() => Volatile.Write(ref _underWay, 0);
+
+    /// <summary>The client has unmapped, moved or unregistered a range.</summary>
+    public void NoteGone(ulong start, ulong end)
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        if (_gone.Count == MostRanges)
+        {
+            // To heed too much costs a registration that has to be asked for again, at worst.
+            (start, end) = (Math.Min(start, _gone.Min(range => range.Start)), Math.Max(end, _gone.Max(range => range.End)));
+            _gone.Clear();
+        }
+
+        _gone.Add((start, end));
+    }
+
+    /// <summary>Goes on with what an earlier snapshot has left.</summary>
+    public void TakeOver(ClientReads? earlier)
+    {
+        _gone.AddRange(earlier?._gone ?? []);
+        earlier?.Dispose();
+    }
+
+    /// <summary>Nothing is read any more.</summary>
+    public void Close() => _isClosed = true;
+
+    /// <summary>Whether a range lies where some went.</summary>
+    public bool Touch(ulong start, ulong end) => _gone.Exists(range => range.Start < end && start < range.End);
+
+    /// <summary>Whether some page is there, in what lies where a range went. Where the kernel does not tell (before 6.7) it counts as being so.</summary>
+    public bool HavePages(ulong start, ulong end)
+    {
+        Span<PageRegion> found = stackalloc PageRegion[1];
+        foreach ((ulong from, ulong to) in _gone)
+        {
+            if (from >= end || start >= to)
+            {
+                continue;
+            }
+
+            PagemapScanRequest request = new()
+            {
+                Start = Math.Max(from, start),
+                End = Math.Min(to, end),
+                AnyOf = PageCategories.Present | PageCategories.Swapped,
+                Returned = PageCategories.Present | PageCategories.Swapped,
+            };
+            if (PagemapScan.Scan(pagemap, request, found, out int count, out _) != Errno.OK || count > 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>What lies there now has been looked at.</summary>
+    public void Forget(ulong start, ulong end) => _gone.RemoveAll(range => range.Start < end && start < range.End);
+
+    public void Dispose() => pagemap.Dispose();
+}

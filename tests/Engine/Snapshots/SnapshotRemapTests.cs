@@ -1,0 +1,134 @@
+using UffdManager.Engine.Snapshots;
+using UffdManager.Engine.Tests.Harness;
+using UffdManager.Linux;
+using UffdManager.TestSupport;
+using Xunit;
+
+namespace UffdManager.Engine.Tests.Snapshots;
+
+/// <summary>
+/// Memory that goes while a snapshot is taken, and what is mapped and registered in its place: a read that was meant for the former must leave nothing in the latter.
+/// </summary>
+public sealed class SnapshotRemapTests : HaltedSnapshotTest
+{
+    private const ulong Length = 8 * Page;
+
+    [Theory]
+    [InlineData("munmap {0} {1}")]
+    [InlineData("mremap {0} {1} 16777216")]
+    public void Range_that_a_read_has_put_pages_into_is_not_registered(string command)
+    {
+        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
+        ulong range = at + (Unsaved * Page);
+        ScriptedSource source = Scripted((long)Length, seed: 5);
+        it.Client.Run(string.Format(command, range, Length));
+        it.Client.Run($"mapfixed {range} {Length}");
+        ReadAsTheSnapshotDoes(it, range + Page);
+
+        EngineError? refusal = it.TryRegister(range, Length, source).Error;
+        Assert.Equal((EngineErrorKind.State, Errno.EAGAIN), (refusal!.Kind, refusal.Errno));
+        Assert.Contains("map it once more", refusal.Text, StringComparison.Ordinal);
+
+        it.Client.Run($"mapfixed {range} {Length}");
+        it.Register(range, Length, source);
+        it.AssertHolds(range, Length, source);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+    }
+
+    [Fact]
+    public void What_a_snapshot_has_left_is_heeded_after_its_end_and_under_the_next_one()
+    {
+        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
+        ulong range = at + (Unsaved * Page);
+        ScriptedSource source = Scripted((long)Length, seed: 5);
+        it.Client.Run($"munmap {range} {Length}");
+        it.Client.Run($"mapfixed {range} {Length}");
+        ReadAsTheSnapshotDoes(it, range);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+        _ = Take(it);
+        Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
+        it.Client.Run($"mapfixed {range} {Length}");
+        it.Register(range, Length, source);
+        it.AssertHolds(range, Length, source);
+    }
+
+    [Fact]
+    public void Range_that_nothing_was_put_into_is_registered_and_zeros_are_as_good_as_any()
+    {
+        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
+        ulong range = at + (Unsaved * Page);
+        ScriptedSource source = Scripted((long)Length, seed: 5);
+        it.Client.Run($"munmap {range} {2 * Length}");
+        it.Client.Run($"mapfixed {range} {2 * Length}");
+        it.Register(range, Length, source);
+        it.AssertHolds(range, Length, source);
+        ReadAsTheSnapshotDoes(it, range + Length);
+        it.Register(range + Length, Length);
+        it.AssertZero(range + Length, Length);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+
+        // Nothing is noted when no snapshot is taken.
+        it.Client.Run($"munmap {range} {Length}");
+        it.Client.Run($"mapfixed {range} {Length}");
+        ReadAsTheSnapshotDoes(it, range);
+        it.Register(range, Length, source);
+        Assert.Null(it.Session.Reads);
+    }
+
+    [Fact]
+    public void Range_is_registered_when_a_read_that_is_under_way_is_over()
+    {
+        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
+        ulong range = at + (Unsaved * Page);
+        ScriptedSource source = Scripted((long)Length, seed: 5);
+        ClientReads reads = it.Session.Reads!;
+        reads.Enter();
+        it.Client.Run($"munmap {range} {Length}");
+        it.Client.Run($"mapfixed {range} {Length}");
+        Task<EngineResult> register = Engine.RegisterAsync(it.Session, new RegisterRequest
+        {
+            Start = range,
+            Length = Length,
+            Modes = UffdRegisterModes.Missing,
+            Policy = it.Session.DefaultPolicy,
+            Source = source,
+        });
+        Engine.PingAsync().Finish();
+        Assert.False(register.IsCompleted);
+        reads.Leave();
+        Assert.Null(register.Finish().Error);
+        it.AssertHolds(range, Length, source);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+    }
+
+    [Fact]
+    public void Read_that_does_not_end_lets_no_range_in()
+    {
+        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
+        ulong range = at + (Unsaved * Page);
+        ScriptedSource source = Scripted((long)Length, seed: 5);
+        ClientReads reads = it.Session.Reads!;
+        reads.Enter();
+        it.Client.Run($"munmap {range} {Length}");
+        it.Client.Run($"mapfixed {range} {Length}");
+        Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
+        ReadAsTheSnapshotDoes(it, range);
+        reads.Leave();
+        Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+    }
+
+    // The kernel puts a page there for whoever asks, because nobody is registered.
+    private static void ReadAsTheSnapshotDoes(ServedClient it, ulong page)
+    {
+        using SafeFile memory = FileIo.Open($"/proc/{it.Client.Pid}/mem", OpenFlags.ReadOnly);
+        Span<byte> contents = stackalloc byte[1];
+        Assert.Equal(Errno.OK, FileIo.Read(memory, contents, (long)page, out _));
+        Assert.Equal(0, contents[0]);
+    }
+}
