@@ -208,7 +208,7 @@ internal sealed partial class FaultLoop
     private static WriteProtectStep Protect(Session session, Region region, PresenceMap presence, (ulong Start, ulong End) run, out EngineResult? failure)
     {
         failure = null;
-        Errno errno = presence.IsMapped(run.Start, run.End) ? Arm(session, region, presence, run.Start, run.End) : Errno.OK;
+        Errno errno = ArmWhatIsMapped(session, region, presence, run.Start, run.End);
         if (errno == Errno.EAGAIN)
         {
             return WriteProtectStep.TryAgain;
@@ -227,6 +227,14 @@ internal sealed partial class FaultLoop
         }
 
         return WriteProtectStep.Progress;
+    }
+
+    // Of a region in which nothing is, because its client unmaps without an event, the kernel says ENOENT, and there is nothing to be protected. The mappings that were looked at before are asked then only: of what
+    // has come, moved or grown since they say nothing.
+    private static Errno ArmWhatIsMapped(Session session, Region region, PresenceMap presence, ulong start, ulong stop)
+    {
+        Errno errno = Arm(session, region, presence, start, stop);
+        return errno == Errno.ENOENT && !presence.IsMapped(start, stop) ? Errno.OK : errno;
     }
 
     private WriteProtectStep RegisterForWrites(StartTrackingCommand job, out EngineResult? failure)
@@ -271,7 +279,7 @@ internal sealed partial class FaultLoop
         ulong stop = EndOfSlice(region, start);
         if (region.IsTracked)
         {
-            Errno errno = job.Presence.IsMapped(start, stop) ? Arm(session, region, job.Presence, start, stop) : Errno.OK;
+            Errno errno = ArmWhatIsMapped(session, region, job.Presence, start, stop);
             if (errno == Errno.EAGAIN)
             {
                 return WriteProtectStep.TryAgain;

@@ -42,4 +42,40 @@ public sealed class MeanwhileTests : EngineTest
         it.Client.WriteByte(ranges[0], 2);
         Assert.Equal([new DirtyRun(ranges[0], Page, Page)], FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: false).Finish().Runs);
     }
+
+    /// <remarks>
+    /// <code>
+    /// operator                        program                       loop (stands still)
+    /// track: reads the mappings
+    ///                                 moves a range to a place
+    ///                                 where nothing has been
+    ///                                                               reads of the move, begins to track
+    /// </code>
+    /// What was read says that nothing is there.
+    /// </remarks>
+    [Fact]
+    public void Range_that_moves_behind_the_look_at_the_mappings_is_protected()
+    {
+        const ulong Place = 0x6000_0000_0000;
+        ServedClient it = Serve(policy: Zero);
+        ulong at = it.MapRegistered(8 * Page);
+        it.Client.Run($"fill {at} {8 * Page} 1");
+        Task<EngineResult> tracking;
+        PendingReply moving;
+        using (new HeldLoop(it.Session))
+        {
+            tracking = Engine.StartTrackingAsync(it.Session);
+            moving = it.Client.Begin($"mremap {at} {8 * Page} {8 * Page} {Place}", thread: 1);
+            using FdLease uffd = it.Session.Uffd.Lease();
+            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the event of the move does not come");
+        }
+
+        moving.Await();
+        Assert.Null(tracking.Finish().Error);
+        it.Client.WriteByte(Place + (3 * Page), 2);
+        DirtyPages changed = FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: true).Finish();
+        Assert.Contains(changed.Runs, run => run.Start <= Place + (3 * Page) && Place + (3 * Page) < run.Start + run.Length);
+        it.Client.WriteByte(Place + (5 * Page), 2);
+        Assert.Equal([new DirtyRun(Place + (5 * Page), Page, Page)], FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: true).Finish().Runs);
+    }
 }
