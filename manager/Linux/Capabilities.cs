@@ -14,6 +14,9 @@ public static class Capabilities
     /// <summary>Look into other processes; needed for EventFork and for a userfaultfd by system call.</summary>
     [CName("CAP_SYS_PTRACE")] public const int SysPtrace = 19;
 
+    /// <summary>Mount file systems, and much more.</summary>
+    [CName("CAP_SYS_ADMIN")] public const int SysAdmin = 21;
+
     /// <summary>Administer; raise limits.</summary>
     [CName("CAP_SYS_RESOURCE")] public const int SysResource = 24;
 

@@ -42,7 +42,7 @@ public sealed class InspectionTests : EngineTest
         waiting.AwaitValue();
     }
 
-    [Fact]
+    [SkippableFact]
     public void Map_of_written_pages_tells_them_from_those_that_are_write_protected_still()
     {
         Require.That((Engine.KernelFeatures & UffdFeatures.WpUnpopulated) != 0, "needs write protection of pages that are not there (Linux 6.4)");

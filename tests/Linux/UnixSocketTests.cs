@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using UffdManager.TestSupport;
 using Xunit;
 
@@ -53,13 +54,34 @@ public sealed class UnixSocketTests : IDisposable
                 foreach ((string from, string to) in new[] { ("run", "third"), ("others", "run"), ("third", "others") })
                     _ = FileIo.Rename(above, from, to);
             }
-        });
+        })
+        {
+            IsBackground = true,
+        };
         exchanger.Start();
         int made = 0;
         int missed = 0;
+        try
+        {
+            // Until it has met both directories often, however rarely the other thread runs.
+            long begin = Stopwatch.GetTimestamp();
+            while (made < 100 || missed < 100)
+            {
+                Assert.True(Stopwatch.GetElapsedTime(begin) < 3 * Eventually.DefaultDeadline, $"{made} made, {missed} missed");
+                MakeOne();
+            }
+        }
+        finally
+        {
+            end.Cancel();
+            exchanger.Join();
+        }
 
-        // Until it has met both directories often, however rarely the other thread runs.
-        while (made < 100 || missed < 100)
+        string place = File.Exists(Path.Combine(others, "s.new")) && FileIo.TryStat(Path.Combine(others, "s.new"), out FileStatus there) == Errno.OK && there.Inode == before.Inode ? others : own;
+        Assert.Equal(Errno.OK, FileIo.TryStat(Path.Combine(place, "s.new"), out FileStatus after));
+        Assert.Equal((before.Inode, before.Uid, before.Mode), (after.Inode, after.Uid, after.Mode));
+
+        void MakeOne()
         {
             try
             {
@@ -75,12 +97,6 @@ public sealed class UnixSocketTests : IDisposable
                 missed++;
             }
         }
-
-        end.Cancel();
-        exchanger.Join();
-        string place = File.Exists(Path.Combine(others, "s.new")) && FileIo.TryStat(Path.Combine(others, "s.new"), out FileStatus there) == Errno.OK && there.Inode == before.Inode ? others : own;
-        Assert.Equal(Errno.OK, FileIo.TryStat(Path.Combine(place, "s.new"), out FileStatus after));
-        Assert.Equal((before.Inode, before.Uid, before.Mode), (after.Inode, after.Uid, after.Mode));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using UffdManager.Linux;
 using Xunit;
 
 namespace UffdManager.TestSupport;
@@ -20,4 +21,7 @@ public static class Require
 
     /// <summary>Needs uid 0.</summary>
     public static void Root() => That(Environment.IsPrivilegedProcess, "needs root");
+
+    /// <summary>Needs the right to mount, which root in a container has not.</summary>
+    public static void Mounting() => That(Environment.IsPrivilegedProcess && Capabilities.HasEffective(Capabilities.SysAdmin), "needs root with CAP_SYS_ADMIN, to mount");
 }

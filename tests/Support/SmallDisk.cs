@@ -2,13 +2,14 @@ using System.Diagnostics;
 
 namespace UffdManager.TestSupport;
 
-/// <summary>A file system of a few pages, mounted for as long as this lives. Takes root.</summary>
+/// <summary>A file system of a few pages, mounted for as long as this lives. Skips the test where it may not be mounted.</summary>
 public sealed class SmallDisk : IDisposable
 {
     /// <param name="path">Where; a directory that is made if it is not there.</param>
     /// <param name="bytes">Its size, a multiple of 4096.</param>
     public SmallDisk(string path, long bytes)
     {
+        Require.Mounting();
         Path = Directory.CreateDirectory(path).FullName;
         Run("mount", "-t", "tmpfs", "-o", $"size={bytes}", "none", Path);
     }
@@ -34,7 +35,7 @@ public sealed class SmallDisk : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Run("umount", Path);
+    public void Dispose() => Run("umount", "-l", Path);
 
     private static void Run(string program, params string[] arguments)
     {

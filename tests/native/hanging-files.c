@@ -3,7 +3,8 @@
  *
  * usage: hanging-files DIRECTORY
  *
- * Mounts itself there, says "mounted", and serves until it is killed. It has a file,
+ * Mounts itself there, says "mounted", and serves until it is killed, or nobody reads what it says
+ * any more: the test has ended, in whatever way, and the mount goes with it. It has a file,
  * memfd:guest/f, whose close(2) waits for ever (FLUSH), as does fstatfs(2); and a name, hang, that
  * is looked up for ever. Everything that waits fails when the program ends.
  *
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -69,6 +71,21 @@ static void look_up(const struct fuse_in_header *request, const char *name)
 	}
 	entry.attr = attributes(entry.nodeid);
 	answer(request, 0, &entry, sizeof(entry));
+}
+
+/* Whether there is a request, sooner or later. */
+static int await_request(void)
+{
+	struct pollfd polled[] = {
+		{.fd = device, .events = POLLIN},
+		{.fd = STDOUT_FILENO},
+	};
+
+	while (poll(polled, 2, -1) < 0) {
+		if (errno != EINTR)
+			return 0;
+	}
+	return !(polled[1].revents & POLLERR);
 }
 
 static void serve(const struct fuse_in_header *request, const void *body)
@@ -137,7 +154,7 @@ int main(int argc, char **argv)
 	}
 	puts("mounted");
 	fflush(stdout);
-	for (;;) {
+	while (await_request()) {
 		ssize_t length = read(device, buffer, sizeof(buffer));
 
 		if (length >= (ssize_t)sizeof(struct fuse_in_header))
@@ -146,4 +163,6 @@ int main(int argc, char **argv)
 		else if (errno != EINTR && errno != ENOENT && errno != EAGAIN)
 			return errno == ENODEV ? 0 : 71;
 	}
+	umount2(place, MNT_DETACH);
+	return 0;
 }

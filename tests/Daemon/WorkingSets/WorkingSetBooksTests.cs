@@ -50,6 +50,7 @@ public sealed class WorkingSetBooksTests : IDisposable
         Assert.Contains("for tenant silent does not answer", all.Problem, StringComparison.Ordinal);
 
         // However often one asks: one of the two page sizes is looked for, the other one waits behind it.
+        Eventually.True(() => _store.Held > 0, "a look at the silent store");
         Assert.Equal(1, _store.Held);
         (_, string? problem) = await _books.ForgetAsync(s_source, null, "silent", deadline.Token);
         Assert.Contains("tenant silent does not answer, and forgets when it does", problem, StringComparison.Ordinal);

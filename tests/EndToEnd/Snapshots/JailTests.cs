@@ -13,7 +13,7 @@ namespace UffdManager.EndToEnd.Tests.Snapshots;
 public sealed class JailTests : IDisposable
 {
     private const uint JailUser = 1500;
-    private static readonly string[] s_shared = ["usr", "lib", "lib64"];
+    private static readonly string[] s_shared = [.. new[] { "usr", "lib", "lib64" }.Where(name => Directory.Exists($"/{name}"))];
 
     private readonly TempDirectory _directory = new();
     private readonly string _jail;
@@ -22,14 +22,9 @@ public sealed class JailTests : IDisposable
     public JailTests()
     {
         new Random(5).NextBytes(_image);
-        _directory.WriteFile("mem.bin", _image);
 
         // The socket's address is longer than an address can be.
-        _jail = Directory.CreateDirectory(_directory.Combine($"jailer/firecracker/{new string('v', 60)}/root")).FullName;
-        foreach (string name in (string[])["dev", "proc", "run", .. s_shared])
-            Directory.CreateDirectory(Path.Combine(_jail, name));
-        Install(SnapshotImages.Emulator, "vmm", 0b111_101_101);
-        Install(_directory.Combine("mem.bin"), "mem.bin", 0b110_100_100);
+        _jail = _directory.Combine($"jailer/firecracker/{new string('v', 60)}/root");
         Assert.True(SocketPath.Length > 108);
     }
 
@@ -45,9 +40,9 @@ public sealed class JailTests : IDisposable
         Assert.Equal(Errno.OK, FileIo.TryStat(SocketPath, out FileStatus status));
         Assert.Equal((JailUser, JailUser), (status.Uid, status.Gid));
 
-        using Process vm = StartInJail("run");
+        using JailedVm vm = StartInJail("run");
 
-        (int exitCode, string output) = await EndAsync(vm);
+        (int exitCode, string output) = await vm.EndAsync();
         Assert.True(exitCode == Emulator.Right, $"ended with {exitCode}: {output}\n{string.Join('\n', daemon.LogLines)}");
         Assert.Contains("ok ", output, StringComparison.Ordinal);
     }
@@ -58,9 +53,9 @@ public sealed class JailTests : IDisposable
         await using DaemonProcess daemon = await StartAsync();
         await ServeAsync($$"""{ "name": "jail", "image": "mem.bin", "tenant": "vms", "socket": "{{SocketPath}}", "owner": "{{JailUser}}:{{JailUser}}", "mode": "0600" }""");
 
-        using Process vm = StartInJail("hostile past-end");
+        using JailedVm vm = StartInJail("hostile past-end");
 
-        (int exitCode, string output) = await EndAsync(vm);
+        (int exitCode, string output) = await vm.EndAsync();
         Assert.True(exitCode == Emulator.Killed, $"ended with {exitCode}: {output}\n{string.Join('\n', daemon.LogLines)}");
         await daemon.WaitForLogAsync("VM killed at its hand-over");
     }
@@ -72,8 +67,8 @@ public sealed class JailTests : IDisposable
         byte[] other = new byte[_image.Length];
         _directory.WriteFile("other.bin", other);
         await using DaemonProcess daemon = await StartAsync();
-        using Process inside = StartInJail("run", waits: true);
-        using Process outside = StartInJail("hostile past-end", waits: true);
+        using JailedVm inside = StartInJail("run", waits: true);
+        using JailedVm outside = StartInJail("hostile past-end", waits: true);
         string? before = ProcessInfo.ReadCgroup(inside.Id);
         group.Add(inside.Id);
         string? path = ProcessInfo.ReadCgroup(inside.Id);
@@ -82,11 +77,11 @@ public sealed class JailTests : IDisposable
         await ServeAsync($$"""{ "name": "grouped", "image": "mem.bin", {{socket}}, "match": { "cgroups": [{{JsonSerializer.Serialize(path)}}] } }""");
         await ServeAsync($$"""{ "name": "rest", "image": "other.bin", {{socket}} }""");
 
-        await GoOnAsync(inside);
-        (int exitCode, string output) = await EndAsync(inside);
+        await inside.GoOnAsync();
+        (int exitCode, string output) = await inside.EndAsync();
         Assert.True(exitCode == Emulator.Right, $"ended with {exitCode}: {output}\n{string.Join('\n', daemon.LogLines)}");
-        await GoOnAsync(outside);
-        Assert.Equal(Emulator.Killed, (await EndAsync(outside)).ExitCode);
+        await outside.GoOnAsync();
+        Assert.Equal(Emulator.Killed, (await outside.EndAsync()).ExitCode);
         Assert.Equal((1, 0), await CountsAsync("grouped"));
         Assert.Equal((0, 1), await CountsAsync("rest"));
     }
@@ -115,7 +110,13 @@ public sealed class JailTests : IDisposable
 
     private Task<DaemonProcess> StartAsync()
     {
-        Require.Root();
+        Require.Mounting();
+        Require.That(File.Exists("/dev/userfaultfd"), "there is no /dev/userfaultfd");
+        _directory.WriteFile("mem.bin", _image);
+        foreach (string name in (string[])["dev", "proc", "run", .. s_shared])
+            Directory.CreateDirectory(Path.Combine(_jail, name));
+        Install(SnapshotImages.Emulator, "vmm", 0b111_101_101);
+        Install(_directory.Combine("mem.bin"), "mem.bin", 0b110_100_100);
         return DaemonProcess.StartAsync(
             $$"""
             {
@@ -134,7 +135,7 @@ public sealed class JailTests : IDisposable
         Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
     }
 
-    private Process StartInJail(string mode, bool waits = false)
+    private JailedVm StartInJail(string mode, bool waits = false)
     {
         // All mounts are of the VM's own namespace, and go with it. A device in a directory of /tmp may be none.
         string script = $"""
@@ -146,28 +147,7 @@ public sealed class JailTests : IDisposable
             chroot --userspec={JailUser}:{JailUser} {_jail} /vmm {mode} --socket /run/fc.sock --image /mem.bin --patience 30 || exit $?
             """;
         string[] jailed = ["unshare", "--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script];
-        return Process.Start(new ProcessStartInfo("sh", ["-c", waits ? "read -r line; exec \"$@\"" : "exec \"$@\"", "sh", .. jailed])
-        {
-            UseShellExecute = false,
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!;
-    }
-
-    private static async Task GoOnAsync(Process vm)
-    {
-        await vm.StandardInput.WriteAsync("\n");
-        await vm.StandardInput.FlushAsync();
-    }
-
-    private static async Task<(int ExitCode, string Output)> EndAsync(Process vm)
-    {
-        using CancellationTokenSource patience = new(TimeSpan.FromSeconds(120));
-        Task<string> output = vm.StandardOutput.ReadToEndAsync(patience.Token);
-        Task<string> errors = vm.StandardError.ReadToEndAsync(patience.Token);
-        await vm.WaitForExitAsync(patience.Token);
-        return (vm.ExitCode, await output + await errors);
+        return new JailedVm(waits ? "read -r line; exec \"$@\"" : "exec \"$@\"", jailed);
     }
 
     private void Install(string from, string name, int mode)
@@ -175,5 +155,41 @@ public sealed class JailTests : IDisposable
         string to = Path.Combine(_jail, name);
         File.Copy(from, to);
         File.SetUnixFileMode(to, (UnixFileMode)mode);
+    }
+
+    /// <summary>What was started for a VM; at the latest it ends with the test, and all that it started with it.</summary>
+    private sealed class JailedVm(string script, string[] arguments) : IDisposable
+    {
+        private readonly Process _process = Process.Start(new ProcessStartInfo("sh", ["-c", script, "sh", .. arguments])
+        {
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+
+        public int Id => _process.Id;
+
+        public async Task GoOnAsync()
+        {
+            await _process.StandardInput.WriteAsync("\n");
+            await _process.StandardInput.FlushAsync();
+        }
+
+        public async Task<(int ExitCode, string Output)> EndAsync()
+        {
+            using CancellationTokenSource patience = new(TimeSpan.FromSeconds(120));
+            Task<string> output = _process.StandardOutput.ReadToEndAsync(patience.Token);
+            Task<string> errors = _process.StandardError.ReadToEndAsync(patience.Token);
+            await _process.WaitForExitAsync(patience.Token);
+            return (_process.ExitCode, await output + await errors);
+        }
+
+        public void Dispose()
+        {
+            _process.Kill();
+            _process.WaitForExit();
+            _process.Dispose();
+        }
     }
 }

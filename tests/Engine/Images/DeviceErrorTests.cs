@@ -16,7 +16,7 @@ public sealed class DeviceErrorTests : ImageTest
 
     private static readonly Policy Waiting = new() { Name = "waiting", OnUnavailable = Verdict.Wait, RetryBackoff = TimeSpan.FromMilliseconds(1), FaultAroundBytes = 64 * 1024 };
 
-    [Fact]
+    [SkippableFact]
     public void Disk_that_loses_its_end_costs_those_who_need_it_and_gives_the_pages_again_when_it_is_back()
     {
         byte[] pages = new byte[Pages];

@@ -30,7 +30,7 @@ internal sealed class LoopDisk : IDisposable
     /// <summary>Makes one with a file of pages, each of which is filled with one byte; nothing of it is in the page cache.</summary>
     public static LoopDisk With(TempDirectory directory, byte[] pages)
     {
-        Require.Root();
+        Require.Mounting();
         string backing = directory.Combine("disk");
         string mount = Directory.CreateDirectory(directory.Combine("mount")).FullName;
         using (FileStream file = new(backing, FileMode.CreateNew))

@@ -51,10 +51,10 @@ public sealed class ClosedSocketTests : IDisposable
         Assert.False(silent.Client.HasExited);
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Socket_whose_file_cannot_be_removed_is_closed_all_the_same_and_told()
     {
-        Require.Root();
+        Require.Mounting();
         string place = Directory.CreateDirectory(_directory.Combine("fixed")).FullName;
         Run("mount", "-t", "tmpfs", "-o", "size=1m", "none", place);
         try
@@ -75,7 +75,7 @@ public sealed class ClosedSocketTests : IDisposable
         }
         finally
         {
-            Run("umount", place);
+            Run("umount", "-l", place);
         }
     }
 

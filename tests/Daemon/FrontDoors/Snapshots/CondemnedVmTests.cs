@@ -110,7 +110,7 @@ public sealed class CondemnedVmTests : IDisposable
     public async Task Vm_for_whose_userfaultfd_no_number_comes_free_is_killed_when_its_time_is_over()
     {
         Require.Root();
-        await using DaemonProcess daemon = await StartAsync(null, "5s");
+        await using DaemonProcess daemon = await StartAsync(null);
         using EmulatedVm vm = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes);
         int before = Sockets(daemon);
         ConnectAndBeLetIn(daemon, vm, before);
@@ -185,7 +185,7 @@ public sealed class CondemnedVmTests : IDisposable
 
     private string Socket => _directory.Combine("fc.sock");
 
-    private Task<DaemonProcess> StartAsync(uint? uid, string timeout = "10s")
+    private Task<DaemonProcess> StartAsync(uint? uid)
     {
         _directory.WriteFile("mem.bin", new byte[SnapshotHost.ImageBytes]);
         return DaemonProcess.StartAsync(
@@ -193,7 +193,7 @@ public sealed class CondemnedVmTests : IDisposable
             {
               "policies": { "vm": { "source": { "kind": "client" } } },
               "tenants": { "vms": { "default": true, "defaultPolicy": "vm", "sourceDirectories": ["{{_directory.Path}}"] } },
-              "snapshots": { "web": { "image": "mem.bin", "tenant": "vms", "socket": "{{Socket}}", "mode": "0666", "timeout": "{{timeout}}" } }
+              "snapshots": { "web": { "image": "mem.bin", "tenant": "vms", "socket": "{{Socket}}", "mode": "0666", "timeout": "10s" } }
             }
             """,
             uid: uid);
@@ -204,9 +204,11 @@ public sealed class CondemnedVmTests : IDisposable
 
     private void ConnectAndBeLetIn(DaemonProcess daemon, EmulatedVm vm, int before)
     {
+        // Its time runs from its connection on.
+        using EmulatedVm next = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes);
         vm.Connect();
         Eventually.True(() => Sockets(daemon) > before, "the connection in the table");
-        using EmulatedVm next = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes).Connect();
+        next.Connect();
 
         // Accepted after it, by the same thread; so it is watched by now.
         Eventually.True(() => Sockets(daemon) > before + 1, "the next one");

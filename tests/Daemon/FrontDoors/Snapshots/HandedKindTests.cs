@@ -22,7 +22,7 @@ public sealed class HandedKindTests
     [SkippableFact]
     public void File_with_the_name_of_a_memfd_on_another_file_system_is_none()
     {
-        Require.Root();
+        Require.Mounting();
         using TempDirectory directory = new();
         Run("mount", "-t", "ramfs", "none", directory.Path);
         SafeFile imitation;

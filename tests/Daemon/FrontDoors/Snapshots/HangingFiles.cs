@@ -23,7 +23,7 @@ internal sealed class HangingFiles : IDisposable
 
     public static HangingFiles Mount()
     {
-        Require.Root();
+        Require.Mounting();
         Require.That(File.Exists("/dev/fuse"), "there is no /dev/fuse");
         return new HangingFiles();
     }

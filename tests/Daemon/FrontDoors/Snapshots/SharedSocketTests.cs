@@ -11,7 +11,7 @@ public sealed class SharedSocketTests
 {
     private const string Web = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock" } """;
 
-    [Fact]
+    [SkippableFact]
     public async Task Snapshots_of_one_socket_are_told_apart_by_who_connects()
     {
         await using SnapshotHost host = await SnapshotHost.StartAsync("""
@@ -66,7 +66,7 @@ public sealed class SharedSocketTests
         Assert.Equal(fits, entry.Fits(new Daemon.Tenancy.PeerIdentity(1, peerUid, 0, peerCgroup), startTime: 1) > 0);
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Socket_has_the_owner_and_mode_that_were_asked_for()
     {
         Require.Root();
