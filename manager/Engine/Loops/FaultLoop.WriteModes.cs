@@ -8,8 +8,8 @@ namespace UffdManager.Engine.Loops;
 /// <content>Registering for write protection what a client has registered without it.</content>
 internal sealed partial class FaultLoop
 {
-    // Each is asked after by a system call; some 100 us. An inflated balloon of an old monitor leaves some ten thousand.
-    private const int MappingsPerSlice = 256;
+    // One system call each; some 100 us. An inflated balloon of an old monitor leaves some ten thousand mappings, or one of some GiB.
+    private const int ProbesPerSlice = 256;
 
     // Registers a region for write protection besides what it is registered for, in slices until it says done. The record follows the kernel: a mode too many there means nothing.
     private WriteProtectStep TryAddWriteProtect(Session session, Region region, PresenceMap presence, out EngineResult? failure)
@@ -35,6 +35,13 @@ internal sealed partial class FaultLoop
 
     // What the client has mapped over a region without an event (a balloon of old monitors does so) is not registered any more, and the kernel fills it with zeros. From here on it
     // is again: missing pages of it go on being zeros, not what the source has there.
+    //
+    // The look at the mappings is older than what the kernel says now, so it proves nothing of a hole: a balloon that grows into the mapping behind it leaves the first page of that without a
+    // registration, and all the others with it. Two things hold:
+    // - A page that the kernel refuses (ENOENT) lies in memory without a registration, and none but this thread and the client's own UFFDIO_REGISTER gives it one; all else (mmap, munmap, mremap
+    //   without its event) only takes it away. So it goes on being a hole until it is taken in, whatever the client does meanwhile. Every page that becomes Removed was refused itself.
+    // - One page that is not refused answers for the rest of its mapping: it was registered at the look too, and a mapping is registered as a whole. What is a hole behind it came after the
+    //   look: it is for the next list; an arming that meets it refuses.
     private static WriteProtectStep TakeInHoles(Session session, Region region, PresenceMap presence, out EngineResult? failure)
     {
         failure = null;
@@ -44,33 +51,55 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Done;
         }
 
-        int mappings = 0;
+        int probes = ProbesPerSlice;
         foreach (VmaInfo mapping in presence.MappingsWithin(cursor, region.End))
         {
-            if (mappings++ == MappingsPerSlice)
+            if (probes == 0)
             {
                 return WriteProtectStep.Progress;
             }
 
             ulong from = PageSize.AlignUp(Math.Max(mapping.Start, cursor), region.PageBytes);
             ulong to = Math.Min(mapping.End, region.End);
-            Errno errno = from < to ? Userfaultfd.ProbeFill(session.Lease, from, region.PageBytes) : Errno.OK;
+            Errno errno = FindHole(session, region, (from, to), ref probes, out ulong end);
             if (errno == Errno.EAGAIN)
             {
                 return WriteProtectStep.TryAgain;
             }
 
-            WriteProtectStep step = errno == Errno.ENOENT ? TakeIn(session, region, presence, (from, to), out failure) : WriteProtectStep.Done;
+            WriteProtectStep step = from < end ? TakeIn(session, region, presence, (from, end), out failure) : WriteProtectStep.Done;
             if (step != WriteProtectStep.Done)
             {
                 return step;
             }
 
-            presence.HolesKnownBelow = to;
+            // Where it ran out of probes the hole may go on.
+            presence.HolesKnownBelow = errno == Errno.ENOENT ? end : to;
+            if (presence.HolesKnownBelow < to)
+            {
+                return WriteProtectStep.Progress;
+            }
         }
 
         presence.HolesKnownBelow = region.End;
         return WriteProtectStep.Done;
+    }
+
+    // What the kernel said of the last page that it was asked of; ENOENT of all of them up to the end.
+    private static Errno FindHole(Session session, Region region, (ulong From, ulong To) mapping, ref int probes, out ulong end)
+    {
+        Errno errno = Errno.OK;
+        for (end = mapping.From; end < mapping.To && probes > 0; end += region.PageBytes)
+        {
+            probes--;
+            errno = Userfaultfd.ProbeFill(session.Lease, end, region.PageBytes);
+            if (errno != Errno.ENOENT)
+            {
+                break;
+            }
+        }
+
+        return errno;
     }
 
     // The record comes first: a manager that is killed in between finds the hole once more, one that is killed afterwards has noted it.
