@@ -1,4 +1,5 @@
 using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Tests.Harness;
 using UffdManager.Engine.Tests.Snapshots;
 using UffdManager.Engine.Tracking;
@@ -103,7 +104,7 @@ public sealed class GrowingHoleTests : SnapshotTest
         Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
         it.Client.Run($"mapfixed {at + Page} {Pages * Page}");
         Task<DirtyPages> list;
-        using (HeldLoop halfway = HeldLoop.At(it.Session, () => (it.Session.Pages.Get(at + Page) & PageState.Dirty) != 0))
+        using (HeldLoop halfway = HeldLoop.At(it.Session, () => it.Session.State == SessionState.Serving && (it.Session.Pages.Get(at + Page) & PageState.Dirty) != 0))
         {
             list = FaultEngine.DirtyPagesAsync(it.Session, 0, 100, reset: true);
             halfway.Await();
