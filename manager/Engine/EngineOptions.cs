@@ -32,6 +32,12 @@ public sealed record EngineOptions
     /// </summary>
     public TimeSpan LivenessSweep { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>
+    /// How long nothing is read of a session that is just being forked, or changes otherwise, while what is stored would wait in this process. Longer than a service manager is kept from its socket as a rule,
+    /// and short enough for whoever faults meanwhile.
+    /// </summary>
+    internal TimeSpan ForkPatience { get; init; } = TimeSpan.FromMilliseconds(100);
+
     /// <summary>How long an adopted session may stay silent before its client is killed. Default: 30 seconds.</summary>
     public TimeSpan AdoptionTimeout { get; init; } = TimeSpan.FromSeconds(30);
 

@@ -24,7 +24,7 @@ internal sealed partial class NotifySocket : IDisposable
     private int _queuedDescriptors;
     private volatile bool _disposed;
 
-    // There was room, and nothing has been sent since: nobody else fills the socket.
+    // There was room, and this process has sent nothing since; others of the same service manager may have.
     private volatile bool _hasRoom;
 
     /// <summary>Prepares to speak to a service manager.</summary>
@@ -55,7 +55,18 @@ internal sealed partial class NotifySocket : IDisposable
         }
     }
 
-    /// <summary>Whether a message that is sent now need not wait in this process.</summary>
+    /// <summary>Whether everything that was sent so far is in the service manager's socket, and stays there whatever becomes of this process.</summary>
+    public bool IsSettled
+    {
+        get
+        {
+            // The head of the queue leaves it when it has been sent.
+            lock (_gate)
+                return _queue.Count == 0 && !_disposed;
+        }
+    }
+
+    /// <summary>Whether a message that is sent now need not wait in this process; a hint, as the socket is not ours alone.</summary>
     public bool IsPrompt
     {
         get

@@ -73,6 +73,9 @@ internal sealed class SystemdDescriptorStore : IDescriptorStore
     public bool IsPrompt => State == StoreState.Absent || _socket.IsPrompt;
 
     /// <inheritdoc/>
+    public bool IsSettled => State == StoreState.Absent || _socket.IsSettled;
+
+    /// <inheritdoc/>
     public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)
     {
         if (State == StoreState.Absent)

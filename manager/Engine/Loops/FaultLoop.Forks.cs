@@ -9,8 +9,9 @@ namespace UffdManager.Engine.Loops;
 /// <content>Forks: a process more, of which we hold the only handle.</content>
 /// <remarks>
 /// Reading the event puts the child's userfaultfd into our descriptor table and lets the parent go on; nothing can be refused any more. From there to
-/// the descriptor store it is a few instructions, because all that takes time was made before, and nothing is read while messages to the store would have to
-/// wait in this process (<see cref="MayRead"/>). A manager that is killed on that way takes the descriptor with it; its successor finds the message in the parent's inbox, knows that a child is lost, and looks for it.
+/// the descriptor store it is a few instructions, because all that takes time was made before, and a while nothing is read if messages to the store would have to
+/// wait in this process (<see cref="MayRead"/>). A manager that is killed on that way takes the descriptor with it; its successor finds the message in the parent's inbox, or the note
+/// that it waited (<see cref="NoteUnstored"/>), knows that a child is lost, and looks for it.
 /// </remarks>
 internal sealed partial class FaultLoop
 {
@@ -22,7 +23,7 @@ internal sealed partial class FaultLoop
 
     private SessionLedger? _spareLedger;
 
-    /// <summary>Whether a fork event could be taken in: there is a ledger for the child, and its descriptor need not wait in this process, with which it would go.</summary>
+    /// <summary>Whether a fork event could be taken in: there is a ledger for the child, and its descriptor need not wait in this process, with which it would go, or has been waited for long enough.</summary>
     private bool MayRead(Session session)
     {
         if ((session.Features & UffdFeatures.EventFork) == 0)
@@ -32,9 +33,18 @@ internal sealed partial class FaultLoop
 
         if (!_engine.Keeper.IsPrompt)
         {
-            return false;
+            if (IsForkToWait(session))
+            {
+                return false;
+            }
+        }
+        else
+        {
+            _behindSince = 0;
         }
 
+        // Who is forked by what is read now begins after this.
+        _forkedAfter = _now;
         if (_spareLedger is not null)
         {
             return true;
@@ -58,6 +68,11 @@ internal sealed partial class FaultLoop
         long id = _engine.NextSessionId();
         parent.Ledger.ForkedChild = id;
         bool isStored = _engine.Keeper.StoreSession(id, uffd);
+        if (!_engine.Keeper.IsSettled)
+        {
+            NoteUnstored(parent);
+        }
+
         CrashPoints.Visit(CrashPoint.ForkStored);
 
         // Several threads may fork at once: only the first child of a batch finds its ledger made. Without memory for the next one this manager ends

@@ -12,9 +12,9 @@ internal sealed partial class FaultLoop
     private const long TickNanoseconds = 10_000_000;
 
     // The child's userfaultfd went down with the manager that had just read it: from then on the kernel gives the child zeros. Where these are what we
-    // would have given it nothing is lost. Else it is told from its siblings by what it is: a child of this process, younger than the session, that
-    // has the parent's ranges, and has them unregistered.
-    private static void KillLostChildren(Session parent, FaultEngine.Restore restore)
+    // would have given it nothing is lost. Else it is told from its siblings by what it is: a descendant of this process, younger than the session or the
+    // fork, that has the parent's ranges, and has them unregistered. A descendant, as the child may have forked before it was lost, or since.
+    private static void KillLostChildren(Session parent, long since, FaultEngine.Restore restore)
     {
         if (IsZeroOnly(parent))
         {
@@ -27,17 +27,45 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        foreach (int pid in ProcessInfo.AllPids())
+        foreach (int pid in DescendantsOf(parent.Pid))
         {
-            if (pid != parent.Pid
-                && ProcessInfo.TryReadParent(pid, out int parentPid) && parentPid == parent.Pid
-                && ProcessInfo.TryReadStartTime(pid, out ulong startTime) && ((long)startTime + 2) * TickNanoseconds >= parent.StartedAt
+            if (ProcessInfo.TryReadStartTime(pid, out ulong startTime) && ((long)startTime + 2) * TickNanoseconds >= since
                 && !restore.Sessions.Exists(restored => restored.Session.Pid == pid)
                 && HasRangesUnregistered(parent, pid))
             {
                 KillLostChild(parent, pid, startTime, restore);
             }
         }
+    }
+
+    // All of them before the first is killed: its children would be somebody else's then.
+    private static List<int> DescendantsOf(int ancestor)
+    {
+        Dictionary<int, List<int>> children = [];
+        foreach (int pid in ProcessInfo.AllPids())
+        {
+            if (ProcessInfo.TryReadParent(pid, out int parent))
+            {
+                if (!children.TryGetValue(parent, out List<int>? siblings))
+                {
+                    children[parent] = siblings = [];
+                }
+
+                siblings.Add(pid);
+            }
+        }
+
+        List<int> found = [];
+        for (int at = -1; at < found.Count; at++)
+        {
+            // Numbers are used again while we look: each is taken once, whatever they say of one another.
+            if (children.Remove(at < 0 ? ancestor : found[at], out List<int>? some))
+            {
+                found.AddRange(some.Where(pid => pid != ancestor));
+            }
+        }
+
+        return found;
     }
 
     private static void KillLostChild(Session parent, int pid, ulong startTime, FaultEngine.Restore restore)

@@ -26,6 +26,7 @@ internal sealed partial class FaultLoop
 
                 RestoreAwaited(session, restore.Aside.Where(aside => aside.Session == session).Select(aside => aside.Region));
                 ReplayEvents(session, restore);
+                KillUnstoredChildren(session, restore);
             }
             catch (Exception failure) when (!RestoreTrouble.IsOurs(failure))
             {
@@ -82,6 +83,7 @@ internal sealed partial class FaultLoop
     /// <summary>Leaves every session to the next manager: nothing is read, filled or ended any more.</summary>
     public bool Retire()
     {
+        CheckUnstored();
         _stopping = true;
         _isHandingOver = true;
         return true;
@@ -200,7 +202,7 @@ internal sealed partial class FaultLoop
             }
             else
             {
-                KillLostChildren(parent, restore);
+                KillLostChildren(parent, parent.StartedAt, restore);
             }
         }
     }

@@ -76,6 +76,7 @@ internal sealed partial class FaultLoop : IDisposable
         Index = index;
         _cpu = options.PinLoops ? index : null;
         _nice = options.LoopNice;
+        _forkPatience = (long)options.ForkPatience.TotalNanoseconds;
         _sweepNanoseconds = (long)options.LivenessSweep.TotalNanoseconds;
         _epoll = Epoll.Create();
         _wakeup = EventFd.Create();
@@ -319,6 +320,11 @@ internal sealed partial class FaultLoop : IDisposable
             CheckRuns();
         }
 
+        if (_now >= _nextUnstored)
+        {
+            CheckUnstored();
+        }
+
         if (_parked.Count > 0)
         {
             RetryParked();
@@ -350,7 +356,7 @@ internal sealed partial class FaultLoop : IDisposable
             return 0;
         }
 
-        long due = Math.Min(Math.Min(_nextDeferred, _nextTicket), Math.Min(Math.Min(_nextSweep, _nextRunEnd), NextPopulateDue));
+        long due = Math.Min(Math.Min(_nextDeferred, _nextTicket), Math.Min(Math.Min(_nextSweep, _nextRunEnd), Math.Min(NextPopulateDue, _nextUnstored)));
         foreach (LoopCommand command in _parked)
         {
             due = Math.Min(due, command.DueAt);

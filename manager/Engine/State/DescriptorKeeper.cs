@@ -27,6 +27,9 @@ internal sealed class DescriptorKeeper(IDescriptorStore store)
     /// <summary>See <see cref="IDescriptorStore.IsPrompt"/>.</summary>
     public bool IsPrompt => store.IsPrompt;
 
+    /// <summary>See <see cref="IDescriptorStore.IsSettled"/>.</summary>
+    public bool IsSettled => store.IsSettled;
+
     /// <summary>Stores descriptors of a session; false when somebody keeps descriptors and has no room for these.</summary>
     public bool StoreSession(long id, params ReadOnlySpan<SafeFd> descriptors) => store.TryStore(Name(SessionPrefix, id), descriptors) || !store.IsKept;
 

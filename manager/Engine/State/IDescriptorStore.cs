@@ -12,10 +12,13 @@ public interface IDescriptorStore
     bool IsKept { get; }
 
     /// <summary>
-    /// Whether what is stored now outlives this process from the moment of the call: nothing that was stored before waits in this process, and there is room on the way to the keeper. True where there is no
-    /// keeper.
+    /// Whether what is stored now outlives this process from the moment of the call, as far as can be told: nothing that was stored before waits in this process, and there was room on the way to the keeper,
+    /// which others may use up meanwhile; <see cref="IsSettled"/> tells afterwards. True where there is no keeper.
     /// </summary>
     bool IsPrompt { get; }
+
+    /// <summary>Whether everything that was stored so far outlives this process: nothing of it waits in here. True where there is no keeper.</summary>
+    bool IsSettled { get; }
 
     /// <summary>Stores duplicates of descriptors under a name; what is stored under it already stays.</summary>
     /// <param name="name">Up to 255 bytes without control characters and colons.</param>

@@ -19,6 +19,9 @@ public sealed class NullDescriptorStore : IDescriptorStore
     public bool IsPrompt => true;
 
     /// <inheritdoc/>
+    public bool IsSettled => true;
+
+    /// <inheritdoc/>
     public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors) => false;
 
     /// <inheritdoc/>

@@ -38,6 +38,7 @@ internal static class SessionRestorer
         // Read now, so that what does not check is found before anything is done about the session.
         _ = ledger.Unregistering;
         _ = ledger.ForkedChild;
+        _ = ledger.UnstoredForkSince;
         _ = ledger.ReadAwaited();
         memory.Reclaim(used);
         return new RecoveredSession(ledger, recovered, table.Bytes, present);

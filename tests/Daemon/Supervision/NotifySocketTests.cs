@@ -100,11 +100,41 @@ public sealed class NotifySocketTests : IDisposable
         while (socket.IsPrompt)
             Assert.Equal(NotifyOutcome.Sent, socket.Send("STATUS=x"));
         Assert.Equal(0, socket.QueueLength);
+        Assert.True(socket.IsSettled);
         Assert.Equal(NotifyOutcome.Queued, socket.Send("STATUS=behind"));
         Assert.False(socket.IsPrompt);
+        Assert.False(socket.IsSettled);
         manager.Pause(false);
         manager.WaitFor(message => message.Text == "STATUS=behind", "the last message");
         Eventually.True(() => socket.IsPrompt, "room");
+        Assert.True(socket.IsSettled);
+    }
+
+    // Room for one is room for anybody's one: what was true when it was asked need not be when it is sent.
+    [Fact]
+    public void Message_that_waits_because_somebody_else_has_used_up_the_room_is_known_afterwards()
+    {
+        using FakeServiceManager manager = new();
+        using NotifySocket socket = new(manager.Address);
+        using SafeSocketFd other = UnixSocket.ConnectDatagram(manager.Address);
+        manager.PausesAt = message => message.Text == "STATUS=halt";
+        Assert.Equal(NotifyOutcome.Sent, socket.Send("STATUS=halt"));
+        manager.WaitFor(message => message.Text == "STATUS=halt", "the last message that is read");
+        Assert.True(socket.IsPrompt);
+        while (UnixSocket.Send(other, "STATUS=flood"u8, [], dontWait: true) == Errno.OK)
+        {
+            // Until nobody has room.
+        }
+
+        using SafeEventFd descriptor = EventFd.Create();
+        SystemdDescriptorStore store = new(socket, null, ["session-9"]);
+        Assert.True(store.IsPrompt);
+        Assert.True(store.TryStore("session-1", [descriptor]));
+        Assert.False(store.IsSettled);
+        manager.PausesAt = null;
+        manager.Pause(false);
+        manager.WaitForName("session-1");
+        Eventually.True(() => store.IsSettled, "the queue to be empty");
     }
 
     [Fact]

@@ -72,6 +72,8 @@ public sealed class FullStoreTests : RestoreTest
 
         public bool IsPrompt => true;
 
+        public bool IsSettled => true;
+
         public int Names { get; private set; }
 
         public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)

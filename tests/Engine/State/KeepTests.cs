@@ -48,6 +48,8 @@ public sealed class KeepTests : EngineTest
 
         public bool IsPrompt => true;
 
+        public bool IsSettled => true;
+
         public void Open() => _gate.Set();
 
         public bool TryStore(string name, ReadOnlySpan<SafeFd> descriptors)

@@ -52,40 +52,6 @@ public sealed class LostChildTests : RestoreTest
         Assert.Contains("forked", failure.Reason, StringComparison.Ordinal);
     }
 
-    /// <remarks>
-    /// <code>
-    /// program             manager                                  service manager
-    ///                                                              does not get the processor: its socket is full
-    /// forks
-    ///                     reads of it, and has the only handle of
-    ///                     the child; stores it, behind other messages
-    ///                     that wait for room
-    /// child: is served
-    ///                     is killed
-    /// child: zeros                                                 has never seen the handle
-    /// </code>
-    /// As long as the event is not read, the fork waits, and the handle is not made.
-    /// </remarks>
-    [Fact]
-    public void Fork_waits_until_the_handle_of_the_child_would_be_kept_at_once()
-    {
-        ServedClient parent = Serve();
-        ulong at = parent.MapRegistered(4 * Page, RandomFile(4 * (long)Page, 1, out byte[] contents));
-        Store.IsBehind = true;
-        PendingReply fork = parent.Client.Begin("fork", 1);
-        using (FdLease uffd = parent.Session.Uffd.Lease())
-            Eventually.True(() => Userfaultfd.IsChanging(uffd), "the fork to be under way");
-        for (int turn = 0; turn < 100; turn++)
-            Engine.PingAsync().Finish();
-        Assert.DoesNotContain(Engine.Sessions(), it => it.ParentId == parent.Session.Id);
-        Store.IsBehind = false;
-        fork.Await();
-        ClientProcess child = Track(parent.Client.AcceptChild());
-        Assert.Contains(NameOf(ChildOf(parent.Session)), Store.Names);
-        Assert.Equal(contents[0], child.ReadByte(at));
-        Assert.Equal(contents[0], parent.Client.ReadByte(at));
-    }
-
     private Session ChildOf(Session parent)
     {
         Session? child = null;

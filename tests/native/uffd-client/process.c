@@ -8,11 +8,10 @@
 #include "client.h"
 
 /* fork: the child's pid; the child connects by itself. forkquiet: the child only waits to be
- * killed. */
-static int fork_child(struct context *c, int quiet)
+ * killed. forkfree: as fork, but without the locks that the C library takes for it: threads can do
+ * it at once. */
+static int fork_child(struct context *c, pid_t pid, int quiet)
 {
-	pid_t pid = fork();
-
 	if (pid != 0)
 		return result(c, pid);
 	client_forget_parent();
@@ -26,12 +25,17 @@ static int fork_child(struct context *c, int quiet)
 
 static int do_fork(struct context *c)
 {
-	return fork_child(c, 0);
+	return fork_child(c, fork(), 0);
 }
 
 static int do_forkquiet(struct context *c)
 {
-	return fork_child(c, 1);
+	return fork_child(c, fork(), 1);
+}
+
+static int do_forkfree(struct context *c)
+{
+	return fork_child(c, _Fork(), 0);
 }
 
 /* waitpid PID: the raw status */
@@ -67,8 +71,13 @@ static int do_tid(struct context *c)
 }
 
 const struct verb process_verbs[] = {
-	{"fork", 0, do_fork},	    {"forkquiet", 0, do_forkquiet},
-	{"waitpid", 1, do_waitpid}, {"exit", 1, do_exit},
-	{"exec", 0, do_exec},	    {"setuid", 1, do_setuid},
-	{"tid", 0, do_tid},	    {0},
+	{"fork", 0, do_fork},
+	{"forkquiet", 0, do_forkquiet},
+	{"forkfree", 0, do_forkfree},
+	{"waitpid", 1, do_waitpid},
+	{"exit", 1, do_exit},
+	{"exec", 0, do_exec},
+	{"setuid", 1, do_setuid},
+	{"tid", 0, do_tid},
+	{0},
 };

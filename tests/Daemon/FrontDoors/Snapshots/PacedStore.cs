@@ -31,6 +31,8 @@ internal sealed class PacedStore : IDescriptorStore
 
     public bool IsPrompt => !_isBehind;
 
+    public bool IsSettled => !_isBehind;
+
     public bool IsBehind
     {
         get => _isBehind;
