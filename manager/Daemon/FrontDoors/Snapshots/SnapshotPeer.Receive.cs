@@ -11,7 +11,11 @@ internal sealed partial class SnapshotPeer
     // wait for room for ever. So many bytes are at most so many pieces.
     private const int MostLookedAt = 128;
 
+    // The service manager reads hundreds of messages in a second.
+    private static readonly TimeSpan s_behind = TimeSpan.FromMilliseconds(10);
+
     private bool _isTaking;
+    private bool _isUnstored;
     private bool _isShort;
 
     private void ReceiveAll()
@@ -24,6 +28,8 @@ internal sealed partial class SnapshotPeer
     /// <returns>Whether there may be more.</returns>
     private bool TryReceive()
     {
+        if (_isTaking && !MayTake())
+            return false;
         int before = _descriptors.Count;
         Errno errno = _isTaking
             ? UnixSocket.Receive(_socket, _loop.ReceiveBuffer, _descriptors, dontWait: true, out ReceivedMessage received)
@@ -31,7 +37,7 @@ internal sealed partial class SnapshotPeer
         if (errno == Errno.EAGAIN)
         {
             // A message that was sent in one piece has been complete before this.
-            if (!_isTaking && _bytes.Count >= MostLookedAt)
+            if (!_isTaking && _bytes.Count >= MostLookedAt && MayTake())
                 TakeWhatWasSeen();
             return false;
         }
@@ -91,6 +97,16 @@ internal sealed partial class SnapshotPeer
             Deadline = _loop.ExpectWithin(this, s_lookAgain);
     }
 
+    // What marks it must reach the service manager before anything is taken: this process may be killed at any moment.
+    private bool MayTake()
+    {
+        if (_isMarked || _loop.Services.Store.IsPrompt)
+            return true;
+        if (_loop.DueIn(s_behind) < _messageDue)
+            Deadline = _loop.ExpectWithin(this, s_behind);
+        return false;
+    }
+
     // From here on the connection alone is not enough to begin anew. What is taken had been looked at: its descriptors are here already.
     private void TakeWhatWasSeen()
     {
@@ -102,12 +118,19 @@ internal sealed partial class SnapshotPeer
             // It has handed nothing over. The connection is closed with this manager, which a sender in the middle of its message finds out.
             _loop.Keeper.RemovePeer(_listener.Number, _number);
             _isStored = false;
+            _isUnstored = true;
         }
     }
 
     // A successor cannot serve it any more, and must know that it is to be ended: its last piece may have been sent.
     private void StoreTaken()
     {
+        if (_isUnstored && _kinds.Contains(HandedKind.Userfaultfd))
+        {
+            _isUnstored = false;
+            _isStored = _loop.Keeper.StorePeer(_listener.Number, _number, _socket);
+        }
+
         if (!_isMarked && _isStored && _kinds.Contains(HandedKind.Userfaultfd))
             _isMarked = _loop.Keeper.StoreTaken(_listener.Number, _number);
     }

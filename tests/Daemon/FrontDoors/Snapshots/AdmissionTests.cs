@@ -85,6 +85,41 @@ public sealed class AdmissionTests
         }
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Message_in_pieces_is_not_taken_while_the_service_manager_would_not_hear_of_it(bool uffdFirst)
+    {
+        await using SnapshotHost host = await SnapshotHost.StartAsync(""" "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "20s" } """, store: _store);
+        using EmulatedVm vm = EmulatedVm.Boot(host).Connect();
+        Eventually.True(() => _store.Peers == 1, "the connection in the store");
+        _store.IsBehind = uffdFirst;
+        SafeFd[] memory = [vm.Uffd];
+        Assert.Equal(Errno.OK, vm.Send("[" + new string(' ', 200), uffdFirst ? memory : []));
+        if (!uffdFirst)
+        {
+            // Text alone is nobody's memory: it is taken out of the store until some comes.
+            Eventually.True(() => _store.Removed.Any(IsPeer), "the connection to be taken out of the store");
+            _store.IsBehind = true;
+            Assert.Equal(Errno.OK, vm.Send(" ", memory));
+        }
+
+        // In the second of them at the latest it was looked at what had come before the first.
+        await host.ListAsync();
+        await host.ListAsync();
+        await host.ListAsync();
+        Assert.DoesNotContain(_store.Stored, IsMark);
+        Assert.Equal(1, _store.Peers);
+        _store.IsBehind = false;
+        Eventually.True(() => _store.Stored.Any(IsMark), "the mark");
+        Assert.Equal(uffdFirst ? 1 : 2, _store.Peers);
+        Assert.Equal(Errno.OK, vm.Send(vm.Message()[1..]));
+        vm.AssertHolds(host.Image);
+
+        static bool IsPeer(string name) => name.Contains("-peer-", StringComparison.Ordinal);
+        static bool IsMark(string name) => name.Contains("-taken-", StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Connection_that_was_not_stored_is_not_taken_out()
     {
