@@ -14,6 +14,9 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
     private static readonly TimeSpan s_period = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan s_heartbeat = TimeSpan.FromSeconds(5);
 
+    // Names of those that are being opened, until the thread is through, as below.
+    private readonly ConcurrentDictionary<string, bool> _opening = new(StringComparer.Ordinal);
+
     // Those that are read, until the thread is through, which may be long after whoever asked has gone: it may hang in a file system.
     private readonly ConcurrentDictionary<LayeredSource, bool> _warming = new(ReferenceEqualityComparer.Instance);
 
@@ -25,10 +28,12 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         long offset = request.Integer("offset", 0, 0, long.MaxValue);
         long length = request.Integer("length", long.MaxValue, 1, long.MaxValue);
         request.RefuseOthers();
-        using IDisposable place = limits.Streams.Enter();
-        using OpenedImage image = await ImageRoutes.CarryOutAsync(() => images.Open(name));
+        using OpenedImage image = await OpenAsync(name, () => images.Open(name), request.Aborted);
         if (offset >= image.Source.Length)
             throw new ProblemException(ProblemKind.BadRequest, $"image {name} has {image.Source.Length} bytes: there is nothing from {offset} on", "leave the offset out to warm all of it");
+
+        // Not before: who waits for a file system must not keep others from watching what they do.
+        using IDisposable place = limits.Streams.Enter();
         await FollowAsync(request, name, image, offset, Math.Min(length, image.Source.Length - offset));
     }
 
@@ -90,11 +95,28 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
             request.Aborted);
     }
 
+    // On a thread that may hang. Who hangs up waits no longer; what is opened for nobody is given back.
+    internal async Task<OpenedImage> OpenAsync(string name, Func<OpenedImage> open, CancellationToken cancel)
+    {
+        if (!_opening.TryAdd(name, true))
+            throw IsBusy(name);
+        Task<OpenedImage> opening = OpenAloneAsync(name, open);
+        try
+        {
+            return await opening.WaitAsync(cancel);
+        }
+        catch (OperationCanceledException)
+        {
+            _ = GiveBackAsync(opening);
+            throw;
+        }
+    }
+
     // On a thread that may hang in a read for longer than anybody wants to know of it, and has a reference of its own.
     internal Task<Errno> Begin(string name, LayeredSource image, long offset, long length, Func<long, bool> goOn)
     {
         if (!_warming.TryAdd(image, true))
-            throw new ProblemException(ProblemKind.Conflict, $"image {name} is being warmed already", "wait until that is over; one that never ends waits for a file system that hangs");
+            throw IsBusy(name);
         LayeredSource source = (LayeredSource)image.AddReference();
         try
         {
@@ -122,6 +144,33 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         {
             _warming.TryRemove(image, out _);
             source.Dispose();
+        }
+    }
+
+    private static ProblemException IsBusy(string name) =>
+        new(ProblemKind.Conflict, $"image {name} is being warmed already", "wait until that is over; one that never ends waits for a file system that hangs");
+
+    private static async Task GiveBackAsync(Task<OpenedImage> opening)
+    {
+        try
+        {
+            (await opening).Dispose();
+        }
+        catch (ProblemException)
+        {
+            // Nobody is left to be told.
+        }
+    }
+
+    private async Task<OpenedImage> OpenAloneAsync(string name, Func<OpenedImage> open)
+    {
+        try
+        {
+            return await ImageRoutes.CarryOutAsync(open);
+        }
+        finally
+        {
+            _opening.TryRemove(name, out _);
         }
     }
 

@@ -13,6 +13,8 @@ internal sealed partial class WorkingSetRoutes(WorkingSetBooks books, ImageRegis
 {
     private const string Template = "/v1/working-sets";
 
+    private readonly SharedWork<(SourceIdentity Source, string? Location)> _looks = new();
+
     public IEnumerable<ControlRoute> Routes =>
     [
         new(HttpMethods.Get, Template, AccessRight.Read, ListAsync),
@@ -35,7 +37,7 @@ internal sealed partial class WorkingSetRoutes(WorkingSetBooks books, ImageRegis
         }
         else
         {
-            (SourceIdentity source, string? location) = await Identify(subject);
+            (SourceIdentity source, string? location) = await IdentifyAsync(subject, request.Aborted);
             list = await books.OfAsync(source, location, tenant, request.Aborted);
         }
 
@@ -46,7 +48,7 @@ internal sealed partial class WorkingSetRoutes(WorkingSetBooks books, ImageRegis
     {
         Subject subject = Read(request, out string? tenant)
             ?? throw new ProblemException(ProblemKind.BadRequest, "it is not said of which source to forget the working set", "give file=PATH or image=NAME");
-        (SourceIdentity source, string? location) = await Identify(subject);
+        (SourceIdentity source, string? location) = await IdentifyAsync(subject, request.Aborted);
         (int forgotten, string? problem) = await books.ForgetAsync(source, location, tenant, request.Aborted);
         if (problem is not null)
             throw new ProblemException(ProblemKind.Unavailable, problem, WorkingSetBooks.Remedy);
@@ -69,8 +71,9 @@ internal sealed partial class WorkingSetRoutes(WorkingSetBooks books, ImageRegis
         return file is null && image is null ? null : new Subject(file, image);
     }
 
-    private Task<(SourceIdentity Source, string? Location)> Identify(Subject subject) =>
-        ImageRoutes.CarryOutAsync(() => subject.Image is { } name ? OfImage(name) : OfFile(subject.File!));
+    // One thread for all who ask for the same, however often: a file system may not answer.
+    private Task<(SourceIdentity Source, string? Location)> IdentifyAsync(Subject subject, CancellationToken cancel) =>
+        _looks.DoAsync(subject.Text, () => ImageRoutes.CarryOutAsync(() => subject.Image is { } name ? OfImage(name) : OfFile(subject.File!)), cancel);
 
     private (SourceIdentity Source, string? Location) OfImage(string name)
     {

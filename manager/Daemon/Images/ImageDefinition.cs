@@ -3,8 +3,11 @@ namespace UffdManager.Daemon.Images;
 /// <summary>An image as it was added, and as it is remembered in the directory of images. Fields that a reader does not know are skipped.</summary>
 internal sealed record ImageDefinition
 {
-    /// <summary>What this build writes, and the greatest that it reads.</summary>
-    public const int CurrentVersion = 2;
+    /// <summary>The greatest that this build reads.</summary>
+    public const int GreatestVersion = 2;
+
+    /// <summary>Of documents of files that stand alone: nothing in them is new, and a build before reads them.</summary>
+    public const int FirstVersion = 1;
 
     /// <summary>Diffs of earlier versions may not say which contents they were made upon: they are known, and cannot be served.</summary>
     public const int FirstWithBaseIdentity = 2;

@@ -141,7 +141,7 @@ internal sealed class ImageFolder(string directory)
         ImageDefinition definition = JsonSerializer.Deserialize(file, ImageJson.Default.ImageDefinition) ?? throw new JsonException("it is empty");
         string name = NameOf(path);
         bool isOldDiff = definition.Version < ImageDefinition.FirstWithBaseIdentity && definition.BaseIdentity is null;
-        return definition.Version is 0 or > ImageDefinition.CurrentVersion ? throw new JsonException($"it is of version {definition.Version}")
+        return definition.Version is 0 or > ImageDefinition.GreatestVersion ? throw new JsonException($"it is of version {definition.Version}")
             : definition.Name != name || !ImageName.IsValid(name) ? throw new JsonException($"it is the file of \"{definition.Name}\"")
             : (definition.Base is null) != (definition.BaseIdentity is null) && !isOldDiff ? throw new JsonException("it does not say which contents it is a diff upon")
             : definition.Path is not ['/', ..] || definition.Below is not (null or ['/', ..]) ? throw new JsonException("its path is not an absolute one")

@@ -98,7 +98,7 @@ internal sealed class ImageRegistry : IDisposable
             (FileStatus status, string header, string? directory) = ImageFileOpener.Examine(wanted.Path, wanted.MayUseAnyFile ? null : _options.SourceDirectories);
             ImageDefinition definition = new()
             {
-                Version = ImageDefinition.CurrentVersion,
+                Version = below is null ? ImageDefinition.FirstVersion : ImageDefinition.FirstWithBaseIdentity,
                 Name = wanted.Name,
                 Path = wanted.Path,
                 Below = directory,
@@ -133,7 +133,7 @@ internal sealed class ImageRegistry : IDisposable
         }
     }
 
-    /// <summary>Forgets an image. Who is served from it goes on being served. What has the place of an image and cannot be read is removed as well.</summary>
+    /// <summary>Forgets an image. Who is served from it goes on being served. What has the place of an image and cannot be read is removed as well, be it that it has been moved away since.</summary>
     /// <returns>Why the image may be there again after a crash of the machine; null when it will not.</returns>
     /// <exception cref="ImageException">There is none, others are diffs upon it, or it cannot be forgotten.</exception>
     public string? Remove(string name)
@@ -141,7 +141,7 @@ internal sealed class ImageRegistry : IDisposable
         lock (_changing)
         {
             if (Find(name) is null && (!ImageName.IsValid(name) || !_folder.Has(name)))
-                throw Unknown(name);
+                return WasMovedAway(name) ? null : throw Unknown(name);
             if (Find(name) is not null && All().FirstOrDefault(image => image.Definition.Base == name) is { } above)
                 throw new ImageException(ImageFault.Conflict, $"image {above.Definition.Name} is a diff upon {name}", $"'uffdctl image remove {above.Definition.Name}' first", Errno.EBUSY);
             string? doubt = _folder.Delete(name);
@@ -300,12 +300,26 @@ internal sealed class ImageRegistry : IDisposable
         return new ImageReading(entry.Definition, layers, entry.Source);
     }
 
+    // What could not be read at the start is nobody's problem any more when it is not there. Its name was that of a file, and leads nowhere else.
+    private bool WasMovedAway(string name)
+    {
+        if (!IsUnreadable(name) || _folder.Has(name))
+            return false;
+        lock (_gate)
+            _unreadable.Remove(name);
+        return true;
+    }
+
     private ImageException Unknown(string name)
     {
         lock (_gate)
         {
             if (_unreadable.TryGetValue(name, out string? problem))
-                return new ImageException(ImageFault.Conflict, $"image {name}: {problem}", $"mend it and restart the daemon, or 'uffdctl image remove {name}' and add it again", Errno.EINVAL);
+            {
+                string remedy = ImageName.IsValid(name) ? $"mend it and restart the daemon, or 'uffdctl image remove {name}' and add it again"
+                    : $"this is no name of an image: move the file away, then 'uffdctl image remove' forgets it; {ImageName.Rule}";
+                return new ImageException(ImageFault.Conflict, $"image {name}: {problem}", remedy, Errno.EINVAL);
+            }
         }
 
         return UnknownName(name);

@@ -41,4 +41,33 @@ public sealed class ImageWarmingTests : IDisposable
         Assert.Equal(Errno.OK, await first);
         Assert.Equal(Errno.OK, await routes.Begin("slow", slow.Source, 0, 64 * 4096, _ => true));
     }
+
+    [Fact]
+    public async Task Image_that_was_opened_for_somebody_who_has_gone_is_given_back()
+    {
+        string file = _directory.WriteFile("slow", new byte[64 * 4096]);
+        using ImageRegistry images = Registry.In(_directory.Combine("images"));
+        using ControlLimits limits = new();
+        images.Add(new ImageAddition("slow", file, null, null, false, true));
+        ImageWarmingRoutes routes = new(images, limits, TimeProvider.System);
+        using ManualResetEventSlim gate = new();
+        using CancellationTokenSource gone = new();
+        Task<OpenedImage> opening = routes.OpenAsync(
+            "slow",
+            () =>
+            {
+                OpenedImage opened = images.Open("slow");
+                gate.Wait();
+                return opened;
+            },
+            gone.Token);
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => opening);
+        Assert.Null(images.Remove("slow"));
+        Assert.True(IsOpen());
+        gate.Set();
+        Eventually.True(() => !IsOpen(), "the file of the image to be closed");
+
+        bool IsOpen() => Directory.GetFiles("/proc/self/fd").Any(link => new FileInfo(link).LinkTarget == file);
+    }
 }

@@ -33,7 +33,7 @@ public sealed class ImageFolderTests : ImageRegistryTest
         string good = File.ReadAllText(Path.Combine(Folder, "clean.json"));
         File.WriteAllText(Path.Combine(Folder, "garbage.json"), "{");
         File.WriteAllText(Path.Combine(Folder, "other.json"), good);
-        File.WriteAllText(Path.Combine(Folder, "future.json"), good.Replace("\"clean\"", "\"future\"", StringComparison.Ordinal).Replace("\"version\": 2", "\"version\": 99", StringComparison.Ordinal));
+        File.WriteAllText(Path.Combine(Folder, "future.json"), good.Replace("\"clean\"", "\"future\"", StringComparison.Ordinal).Replace("\"version\": 1", "\"version\": 99", StringComparison.Ordinal));
         File.WriteAllText(Path.Combine(Folder, "half.json~"), good[..40]);
         using ImageRegistry next = Registry.In(Folder);
         Assert.Equal(["clean"], next.All().Select(image => image.Definition.Name));
@@ -124,7 +124,6 @@ public sealed class ImageFolderTests : ImageRegistryTest
 
         Edit("diff", "baseIdentity", "somethingElse");
         Edit("diff", "\"version\": 2", "\"version\": 1");
-        Edit("base", "\"version\": 2", "\"version\": 1");
         using ImageRegistry next = Registry.In(Folder);
         Assert.Empty(next.Problems);
         next.Open("base").Dispose();
@@ -158,6 +157,47 @@ public sealed class ImageFolderTests : ImageRegistryTest
         Refused(() => next.Remove("base"), ImageFault.NotFound, "\"base\"");
         next.Add(Addition("base", Temporary.Combine("base")));
         next.Open("diff").Dispose();
+    }
+
+    [Theory]
+    [InlineData("clean")]
+    [InlineData("a b")]
+    public void File_that_could_not_be_read_and_was_moved_away_by_hand_is_forgotten(string name)
+    {
+        Directory.CreateDirectory(Folder);
+        string remembered = Path.Combine(Folder, $"{name}.json");
+        File.WriteAllText(remembered, "{");
+        using ImageRegistry registry = Registry.In(Folder);
+        Assert.True(registry.IsUnreadable(name));
+        File.Move(remembered, remembered + ".old");
+        Assert.Null(registry.Remove(name));
+        Assert.Empty(registry.Unreadable());
+        Refused(() => registry.Get(name), ImageFault.NotFound, $"\"{name}\"");
+        Refused(() => registry.Remove(name), ImageFault.NotFound, $"\"{name}\"");
+    }
+
+    [Fact]
+    public void File_of_no_images_name_is_left_alone_and_its_remedy_can_be_done()
+    {
+        Directory.CreateDirectory(Folder);
+        string remembered = Path.Combine(Folder, "a b.json");
+        File.WriteAllText(remembered, "{");
+        using ImageRegistry registry = Registry.In(Folder);
+        ImageException refused = Assert.Throws<ImageException>(() => registry.Remove("a b"));
+        Assert.Equal(ImageFault.Conflict, refused.Fault);
+        Assert.StartsWith("this is no name of an image: move the file away", refused.Remedy, StringComparison.Ordinal);
+        Assert.True(File.Exists(remembered));
+        Assert.Single(registry.Unreadable());
+    }
+
+    [Fact]
+    public void Image_that_is_no_diff_can_be_read_by_the_build_before()
+    {
+        using ImageRegistry registry = Registry.In(Folder);
+        registry.Add(Addition("base", Write("base", 8)));
+        registry.Add(Addition("diff", Write("diff", 8), "base"));
+        Assert.Contains("\"version\": 1,", File.ReadAllText(Path.Combine(Folder, "base.json")), StringComparison.Ordinal);
+        Assert.Contains("\"version\": 2,", File.ReadAllText(Path.Combine(Folder, "diff.json")), StringComparison.Ordinal);
     }
 
     [Theory]
