@@ -15,7 +15,7 @@ namespace UffdManager.EndToEnd.Tests.Model;
 [Trait("Category", "Model")]
 public sealed class ModelTests(ITestOutputHelper output)
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(180);
 
     [SkippableTheory]
     [InlineData(1)]
