@@ -18,11 +18,7 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     [InlineData("mremap {0} {1} 16777216")]
     public void Range_that_a_read_has_put_pages_into_is_not_registered(string command)
     {
-        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
-        ulong range = at + (Unsaved * Page);
-        ScriptedSource source = Scripted((long)Length, seed: 5);
-        it.Client.Run(string.Format(command, range, Length));
-        it.Client.Run($"mapfixed {range} {Length}");
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped(command);
         ReadAsTheSnapshotDoes(it, range + Page);
 
         EngineError? refusal = it.TryRegister(range, Length, source).Error;
@@ -39,11 +35,7 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     [Fact]
     public void What_a_snapshot_has_left_is_heeded_after_its_end_and_under_the_next_one()
     {
-        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
-        ulong range = at + (Unsaved * Page);
-        ScriptedSource source = Scripted((long)Length, seed: 5);
-        it.Client.Run($"munmap {range} {Length}");
-        it.Client.Run($"mapfixed {range} {Length}");
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped();
         ReadAsTheSnapshotDoes(it, range);
         ReleaseBases();
         Assert.NotNull(snapshot.Report().Error);
@@ -57,11 +49,7 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     [Fact]
     public void Range_that_nothing_was_put_into_is_registered_and_zeros_are_as_good_as_any()
     {
-        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
-        ulong range = at + (Unsaved * Page);
-        ScriptedSource source = Scripted((long)Length, seed: 5);
-        it.Client.Run($"munmap {range} {2 * Length}");
-        it.Client.Run($"mapfixed {range} {2 * Length}");
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped(length: 2 * Length);
         it.Register(range, Length, source);
         it.AssertHolds(range, Length, source);
         ReadAsTheSnapshotDoes(it, range + Length);
@@ -81,13 +69,8 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     [Fact]
     public void Range_is_registered_when_a_read_that_is_under_way_is_over()
     {
-        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
-        ulong range = at + (Unsaved * Page);
-        ScriptedSource source = Scripted((long)Length, seed: 5);
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped(isRead: true);
         ClientReads reads = it.Session.Reads!;
-        reads.Enter();
-        it.Client.Run($"munmap {range} {Length}");
-        it.Client.Run($"mapfixed {range} {Length}");
         Task<EngineResult> register = Engine.RegisterAsync(it.Session, new RegisterRequest
         {
             Start = range,
@@ -108,19 +91,26 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     [Fact]
     public void Read_that_does_not_end_lets_no_range_in()
     {
-        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
-        ulong range = at + (Unsaved * Page);
-        ScriptedSource source = Scripted((long)Length, seed: 5);
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped(isRead: true);
         ClientReads reads = it.Session.Reads!;
-        reads.Enter();
-        it.Client.Run($"munmap {range} {Length}");
-        it.Client.Run($"mapfixed {range} {Length}");
         Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
         ReadAsTheSnapshotDoes(it, range);
         reads.Leave();
         Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
         ReleaseBases();
         Assert.NotNull(snapshot.Report().Error);
+    }
+
+    // A snapshot stands still, a range that it has not read yet has gone, and something else is mapped there; a read of the reader's may be under way meanwhile.
+    private (ServedClient It, ulong Range, ScriptedSource Source, RunningSnapshot Snapshot) Remapped(string command = "munmap {0} {1}", ulong length = Length, bool isRead = false)
+    {
+        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
+        ulong range = at + (Unsaved * Page);
+        if (isRead)
+            it.Session.Reads!.Enter();
+        it.Client.Run(string.Format(command, range, length));
+        it.Client.Run($"mapfixed {range} {length}");
+        return (it, range, Scripted((long)Length, seed: 5), snapshot);
     }
 
     // The kernel puts a page there for whoever asks, because nobody is registered.
