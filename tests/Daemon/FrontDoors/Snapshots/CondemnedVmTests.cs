@@ -95,7 +95,7 @@ public sealed class CondemnedVmTests : IDisposable
         using (EmulatedVm warm = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes).HandOver())
             Assert.Equal(0, warm.Client.ReadByte(warm.Start));
         await daemon.WaitForLogAsync("the process is gone");
-        int before = Sockets(daemon);
+        HashSet<string> before = Sockets(daemon);
         ConnectAndBeLetIn(daemon, vm, before);
         Limit(daemon, 1);
         Assert.Equal(Errno.OK, vm.Send(vm.Message(), vm.Uffd));
@@ -112,7 +112,7 @@ public sealed class CondemnedVmTests : IDisposable
         Require.Root();
         await using DaemonProcess daemon = await StartAsync(null);
         using EmulatedVm vm = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes);
-        int before = Sockets(daemon);
+        HashSet<string> before = Sockets(daemon);
         ConnectAndBeLetIn(daemon, vm, before);
         Limit(daemon, 1);
         Assert.Equal(Errno.OK, vm.Send(vm.Message(), vm.Uffd));
@@ -202,20 +202,21 @@ public sealed class CondemnedVmTests : IDisposable
     private static int Userfaultfds(DaemonProcess daemon) =>
         Directory.GetFileSystemEntries($"/proc/{daemon.Pid}/fd").Count(path => new FileInfo(path).LinkTarget == "anon_inode:[userfaultfd]");
 
-    private void ConnectAndBeLetIn(DaemonProcess daemon, EmulatedVm vm, int before)
+    private void ConnectAndBeLetIn(DaemonProcess daemon, EmulatedVm vm, HashSet<string> before)
     {
         // Its time runs from its connection on.
         using EmulatedVm next = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes);
         vm.Connect();
-        Eventually.True(() => Sockets(daemon) > before, "the connection in the table");
+        Eventually.True(() => Sockets(daemon).Except(before).Any(), "the connection in the table");
         next.Connect();
 
         // Accepted after it, by the same thread; so it is watched by now.
-        Eventually.True(() => Sockets(daemon) > before + 1, "the next one");
+        Eventually.True(() => Sockets(daemon).Except(before).Count() > 1, "the next one");
     }
 
-    private static int Sockets(DaemonProcess daemon) =>
-        Directory.GetFileSystemEntries($"/proc/{daemon.Pid}/fd").Count(path => new FileInfo(path).LinkTarget?.StartsWith("socket:", StringComparison.Ordinal) == true);
+    // By name: what earlier connections have left may be closed meanwhile.
+    private static HashSet<string> Sockets(DaemonProcess daemon) =>
+        [.. Directory.GetFileSystemEntries($"/proc/{daemon.Pid}/fd").Select(path => new FileInfo(path).LinkTarget).OfType<string>().Where(link => link.StartsWith("socket:", StringComparison.Ordinal))];
 
     private static int[] FreeNumbers(DaemonProcess daemon)
     {
