@@ -25,7 +25,12 @@ public sealed class HugePages : IDisposable
     /// <summary>
     /// Makes at least <paramref name="free"/> pages available; skips the test (or fails, see <see cref="Require"/>) where that is impossible.
     /// </summary>
-    public static HugePages AtLeast(int free)
+    public static HugePages AtLeast(int free) => Hold(free, () => Free < free);
+
+    /// <summary>The same, and no more than these, whatever the machine has.</summary>
+    public static HugePages Exactly(int free) => Hold(free, () => Free != free);
+
+    private static HugePages Hold(int free, Func<bool> isWrong)
     {
         Require.That(Read("Hugepagesize:") == 2048, "needs huge pages of 2 MiB");
         FileStream machineWide = Lock();
@@ -33,11 +38,11 @@ public sealed class HugePages : IDisposable
         HugePages pool = new(before, machineWide);
         try
         {
-            if (Free < free)
+            if (isWrong())
             {
                 Require.Root();
                 Set(before + free - Free);
-                Require.That(Free >= free, $"the kernel could not gather {free} huge pages");
+                Require.That(!isWrong(), $"the kernel could not make the pool {free} huge pages");
             }
 
             return pool;

@@ -55,7 +55,7 @@ public sealed class FailureTests(SnapshotImages images)
     [SkippableFact]
     public async Task Pool_of_huge_pages_that_is_empty_ends_the_vm_at_the_deadline()
     {
-        using HugePages pool = HugePages.AtLeast(2);
+        using HugePages pool = HugePages.Exactly(2);
         await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(images.Small);
         await using Emulator other = Emulator.Start("load", daemon.Socket, images.Small, "--seconds", "0", "--balloon", "--pace", "300");
         await using Emulator emulator = StartBeyondThePool(daemon, images);
@@ -68,7 +68,7 @@ public sealed class FailureTests(SnapshotImages images)
     [SkippableFact]
     public async Task Pool_of_huge_pages_that_is_filled_up_in_time_makes_the_vm_wait_and_go_on()
     {
-        using HugePages pool = HugePages.AtLeast(2);
+        using HugePages pool = HugePages.Exactly(2);
         await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(
             images.Small, new { source = new { kind = "client" }, onUnavailable = "kill", deadline = "60s" });
         await using Emulator emulator = StartBeyondThePool(daemon, images);
