@@ -9,7 +9,7 @@ namespace UffdManager.Engine.Loops;
 /// <remarks>
 /// First everything is protected once, and whoever meets the protection is let go, which is noted. Then what is noted is protected again, and what is let go meanwhile is noted for the next
 /// round: each is shorter than the one before, as there are fewer pages to protect and less time to write them. The last one lets nobody go. It comes when few pages are left, or when
-/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round; never for the time that it takes to protect everything.
+/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round; for the rest of the first pass only when more pages are noted in it than there is room for (<see cref="LiftedPages.Capacity"/>).
 /// </remarks>
 internal sealed partial class FaultLoop
 {
