@@ -41,6 +41,31 @@ expect() {
     fi
 }
 
+# with_huge_pages COUNT COMMAND...: so many huge pages of 2 MiB are free while the command runs. Without them a guest is mapped all the same
+# (MAP_NORESERVE) and nobody can fill it; a balloon needs more than the guest has, because a page is free again only some time after it was
+# given back. The pool belongs to the machine: test processes take turns by the lock of tests/Support/HugePages.cs.
+with_huge_pages() (
+    pool=/proc/sys/vm/nr_hugepages wanted=$1
+    shift
+    exec {turn}>>"${TMPDIR:-/tmp}/uffd-test-hugepages.lock"
+    flock -w 120 "$turn" || { echo "another test's huge pages"; exit 1; }
+    before=$(cat $pool)
+    missing=$((wanted - $(unreserved_huge_pages)))
+    if [ "$missing" -gt 0 ]; then
+        trap 'echo "$before" >$pool' EXIT
+        { echo $((before + missing)) >$pool; } 2>/dev/null
+        if [ "$(unreserved_huge_pages)" -lt "$wanted" ]; then
+            echo "SETUP the kernel could not make $wanted huge pages free"
+            exit 71
+        fi
+    fi
+    "$@" {turn}>&-
+)
+
+unreserved_huge_pages() {
+    awk '$1 == "HugePages_Free:" { free = $2 } $1 == "HugePages_Rsvd:" { reserved = $2 } END { print free - reserved }' /proc/meminfo
+}
+
 # The last line, N passed, N failed, N skipped, and the exit code.
 finish() {
     echo "$passed passed, $failed failed, $skipped skipped"

@@ -48,12 +48,13 @@ expect 0 'byte by byte' emulate image-handler run --send-pace 100
 expect 0 'a path that is too long' far
 expect 0 'free page reporting' emulate image-handler load --reporting --seconds 1
 expect 0 'hot-plug memory' emulate image-handler load --virtio-mem 8388608 --balloon --seconds 1
-expect 0 'huge pages' emulate image-handler load --length 4194304 --huge --balloon --seconds 1
+expect 0 'huge pages' with_huge_pages 8 emulate image-handler load --length 4194304 --huge --balloon --seconds 1
 expect 0 'transparent huge pages' emulate image-handler run --transparent
 expect 0 'the fork with WP_ASYNC' emulate image-handler load --fork --balloon --seconds 1
 expect 0 'the fork with synchronous write-protection' emulate image-handler load --sync-wp --balloon --seconds 1
 expect 0 'the fork with a memfd' emulate image-handler load --memfd --balloon --seconds 1
-expect 0 'the fork with huge pages, write-protected' emulate image-handler load --sync-wp --length 4194304 --huge --seconds 1
+expect 0 'the fork with huge pages, write-protected' \
+    with_huge_pages 8 emulate image-handler load --sync-wp --length 4194304 --huge --seconds 1
 expect 0 'twenty clones' emulate image-handler clones --clones 20 --touch 256
 expect 1 'wrong contents are noticed' emulate shifted run
 expect 1 'contents that return are noticed' emulate resurrect load --balloon --seconds 20

@@ -23,7 +23,7 @@ serve resurrect uffd-firecracker-reference --image "$scratch/image" --defect res
 
 expect 0 'two vCPUs' guest right
 expect 0 'three regions, a balloon that maps anew' guest right --regions 3 --version 1.10
-expect 0 'huge pages' guest right --huge
+expect 0 'huge pages' with_huge_pages 8 guest right --huge
 expect 0 'everything at the first fault' guest all
 expect 0 'a script' scripted right
 expect 1 'a program that is not there is noticed' guest shifted
