@@ -69,8 +69,11 @@ static void serve_all(void)
 						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			slot->result = serve(slot);
 			link_unlock();
-			if (slot->kind == SHIM_MAP_LAZY && slot->result != 0)
-				lazy_unmap(slot);
+			if (slot->kind == SHIM_MAP_LAZY) {
+				if (slot->result != 0)
+					lazy_unmap(slot);
+				lazy_wipe(slot);
+			}
 			store(&slot->state, SHIM_SLOT_ANSWERED);
 			shim_wake(&slot->state, 1);
 		} else {

@@ -24,6 +24,12 @@ bool lazy_is_wanted(struct shim_slot *slot, size_t length, int prot, int flags, 
 int lazy_map(int socket, int proc, const struct shim_slot *slot, struct wire_events *events);
 void lazy_unmap(const struct shim_slot *slot);
 
+/* Behind either of them. As long as a stub was mapped and not registered, whoever read the
+ * program's memory from outside (a snapshot, a debugger) had the kernel put pages of zeros into it,
+ * and every mapping of the file would show them from then on. Private copies, as the manager
+ * installs them, stay. */
+void lazy_wipe(const struct shim_slot *slot);
+
 /* In a forked child's new agent: gets the descriptors of the inherited files. */
 void lazy_inherit(int proc);
 

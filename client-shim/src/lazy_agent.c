@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -174,6 +175,19 @@ void lazy_unmap(const struct shim_slot *slot)
 	if (file)
 		sys_mmap((void *)slot->start, slot->length, slot->prot, slot->flags | MAP_FIXED,
 			 file->file, slot->offset);
+}
+
+void lazy_wipe(const struct shim_slot *slot)
+{
+	const struct shim_file *file = find_file(slot->device, slot->inode, slot->size);
+	long page;
+
+	if (!file)
+		return;
+	page = sys3(SYS_lseek, file->stub, slot->offset, SEEK_DATA);
+	if (page >= 0 && (uint64_t)page < slot->offset + slot->length)
+		sys4(SYS_fallocate, file->stub, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		     slot->offset, slot->length);
 }
 
 /* ---- after a fork ---- */

@@ -71,7 +71,7 @@ internal sealed partial class FaultLoop
                 return new EngineResult(new EngineError(
                     EngineErrorKind.State,
                     Errno.EAGAIN,
-                    $"0x{request.Start:x}+0x{request.Length:x} was mapped anew while a snapshot was taken, which may have put pages of zeros there: map it once more, and register it then"));
+                    $"0x{request.Start:x}+0x{request.Length:x} was mapped anew while a snapshot was taken, which may have put pages of zeros there: map it once more, and register it then; memory of a file has them in the file, where they are to be given back before (fallocate(2) with FALLOC_FL_PUNCH_HOLE, or MADV_REMOVE)"));
             }
         }
 

@@ -32,6 +32,34 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
         Assert.NotNull(snapshot.Report().Error);
     }
 
+    // What is read of a file's memory is in the file from then on, private mappings included, and in whatever is mapped of it next.
+    [Fact]
+    public void File_in_which_a_read_has_left_pages_is_registered_when_they_were_given_back_there()
+    {
+        (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(Serve(policy: Zero));
+        ulong range = at + (Unsaved * Page);
+        ScriptedSource source = Scripted((long)Length, seed: 5);
+        it.Client.Run($"munmap {range} {Length}");
+        (ulong mapped, int number) = it.Client.Map("memfd-private", Length);
+        it.Client.Run($"mremap {mapped} {Length} {Length} {range}");
+        ReadAsTheSnapshotDoes(it, range + Page);
+        EngineError? refusal = it.TryRegister(range, Length, source).Error;
+        Assert.Equal(Errno.EAGAIN, refusal?.Errno);
+        Assert.Contains("FALLOC_FL_PUNCH_HOLE", refusal!.Text, StringComparison.Ordinal);
+
+        using SafeFile file = FileIo.Open($"/proc/{it.Client.Pid}/fd/{number}", OpenFlags.ReadOnly);
+        it.Client.Run($"munmap {range} {Length}");
+        Assert.Equal((long)Page, FileIo.SeekData(file, 0));
+        it.Client.Run($"punch {number} 0 {Length}");
+        Assert.True(FileIo.SeekData(file, 0) < 0);
+        ulong anew = it.Client.Run($"mapfd {number} 0 {Length} 0 3");
+        it.Client.Run($"mremap {anew} {Length} {Length} {range}");
+        it.Register(range, Length, source);
+        it.AssertHolds(range, Length, source);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+    }
+
     [Fact]
     public void What_a_snapshot_has_left_is_heeded_after_its_end_and_under_the_next_one()
     {

@@ -6,8 +6,9 @@
  *
  * MISHAP: die-at-register=N dies when it has carried out the Nth REGISTER, before it answers;
  * drop-wake closes the connection on which an adoption is to be ended, once, without ending it;
- * refuse-source refuses the first REGISTER of a file; drop-hello closes the first connection
- * without an answer.
+ * refuse-source refuses the first REGISTER of a file; peek-source reads some of its range before it
+ * carries that out, as a snapshot or a debugger might, and peek-refuse-source before it refuses it;
+ * drop-hello closes the first connection without an answer.
  *
  * SIGHUP: prints what SIGTERM prints, and goes on.
  * SIGUSR1: sends a command from the reserved range to every connection.
@@ -50,10 +51,13 @@ void die(const char *what)
 static void accept_one(int listener)
 {
 	int socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred peer = {0};
+	socklen_t length = sizeof(peer);
 
 	for (size_t i = 0; socket >= 0 && i < MAX_CONNECTIONS; i++) {
 		if (connections[i].socket == 0) {
-			connections[i] = (struct connection){.socket = socket};
+			getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+			connections[i] = (struct connection){.socket = socket, .peer = peer.pid};
 			return;
 		}
 	}

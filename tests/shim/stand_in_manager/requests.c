@@ -133,6 +133,21 @@ static void on_attach(struct connection *c, const struct uffdm_header *header, i
 	welcome(c, header, 0, -1);
 }
 
+/* Has the kernel put pages of zeros where none are: nobody is registered there yet. */
+static void peek(const struct connection *c, uint64_t start)
+{
+	char path[32];
+	unsigned char page[PAGE];
+	int memory;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", c->peer);
+	memory = open(path, O_RDONLY | O_CLOEXEC);
+	for (uint64_t i = 1; i < 64; i += 2)
+		if (pread(memory, page, PAGE, (off_t)(start + i * PAGE)) != PAGE || page[0] != 0)
+			die(path);
+	close(memory);
+}
+
 static void on_register(struct connection *c, const struct uffdm_header *header, int fd)
 {
 	const struct uffdm_register *body = (const void *)(header + 1);
@@ -140,10 +155,16 @@ static void on_register(struct connection *c, const struct uffdm_header *header,
 				       .mode = UFFDIO_REGISTER_MODE_MISSING};
 	struct uffdm_registered reply = {0};
 
-	if (body->flags & UFFDM_REGISTER_SOURCE_FD && strcmp(mishap, "refuse-source") == 0) {
+	if (body->flags & UFFDM_REGISTER_SOURCE_FD && strstr(mishap, "-source")) {
+		bool refuses = strstr(mishap, "refuse-") != NULL;
+
+		if (strncmp(mishap, "peek-", 5) == 0)
+			peek(c, body->start);
 		mishap = "";
-		answer_error(c->socket, header, EINVAL);
-		return;
+		if (refuses) {
+			answer_error(c->socket, header, EAGAIN);
+			return;
+		}
 	}
 	if (!c->space || ioctl(c->space->uffd, UFFDIO_REGISTER, &call) != 0) {
 		answer_error(c->socket, header, c->space ? errno : EINVAL);

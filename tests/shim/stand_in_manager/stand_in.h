@@ -29,6 +29,7 @@ struct space {
 
 struct connection {
 	int socket; /* 0: unused slot */
+	int peer;   /* the process at its other end */
 	struct space *space;
 };
 
