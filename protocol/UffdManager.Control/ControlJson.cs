@@ -44,6 +44,8 @@ namespace UffdManager.Control;
 [JsonSerializable(typeof(ImageWarmingDto))]
 [JsonSerializable(typeof(ImageCacheDto))]
 [JsonSerializable(typeof(ImageCacheTenantDto))]
+[JsonSerializable(typeof(MappedObjectsDto))]
+[JsonSerializable(typeof(MappedShareDto))]
 [JsonSerializable(typeof(WorkingSetListDto))]
 [JsonSerializable(typeof(WorkingSetDto))]
 [JsonSerializable(typeof(ConfigurationDto))]

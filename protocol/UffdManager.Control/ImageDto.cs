@@ -45,6 +45,9 @@ public sealed record ImageDto
     /// <summary>Times that pages were found in the cache since it was opened; null while it is not open.</summary>
     public required long? Hits { get; init; }
 
+    /// <summary>The objects that show it, which clients map; by tenant.</summary>
+    public required IReadOnlyList<MappedShareDto> Mapped { get; init; }
+
     /// <summary>What is known of the pages that its runs touch; null in lists, and where its files cannot be opened.</summary>
     public required IReadOnlyList<WorkingSetDto>? WorkingSets { get; init; }
 

@@ -11,4 +11,7 @@ public sealed record ImageListDto
 
     /// <summary>The cache that all of them share.</summary>
     public required ImageCacheDto Cache { get; init; }
+
+    /// <summary>The objects that clients map, of images and of everything else.</summary>
+    public required MappedObjectsDto Mapped { get; init; }
 }

@@ -174,6 +174,7 @@ internal static class Samples
                 CachedBytes = null,
                 ReadBytes = null,
                 Hits = null,
+                Mapped = [],
                 WorkingSets = null,
                 WorkingSetsProblem = null,
             },
@@ -197,11 +198,17 @@ internal static class Samples
                 CachedBytes = 24 << 20,
                 ReadBytes = 25 << 20,
                 Hits = 123456,
+                Mapped =
+                [
+                    new MappedShareDto { Tenant = "batch", Objects = 1, SizeBytes = 1 << 30, MemoryBytes = 48 << 20 },
+                    new MappedShareDto { Tenant = "vms", Objects = 2, SizeBytes = 2L << 30, MemoryBytes = 100 << 20 },
+                ],
                 WorkingSets = [Set],
                 WorkingSetsProblem = null,
             },
         ],
         Cache = new ImageCacheDto { LimitBytes = 1 << 30, Bytes = 24 << 20, Hits = 123456, Bypasses = 0, Tenants = [] },
+        Mapped = new MappedObjectsDto { LimitBytes = 256L << 30, SizeBytes = 3L << 30, MemoryBytes = 148 << 20, Tenants = [] },
     };
 
     public static ImageWarmingDto Warming(long done, string? result = null, string? problem = null) => new()

@@ -41,6 +41,8 @@ internal static class ImageCommands
         facts.AddIf(image.CachedBytes is not null, "Cached", Units.Bytes(image.CachedBytes ?? 0));
         facts.AddIf(image.ReadBytes is not null, "Read", $"{Units.Bytes(image.ReadBytes ?? 0)} since it was opened");
         facts.AddIf(image.Hits is not null, "Hits", Units.Count(image.Hits ?? 0));
+        foreach (MappedShareDto share in image.Mapped)
+            facts.Add("Mapped", $"{Units.Bytes(share.MemoryBytes)} of {Units.Bytes(share.SizeBytes)} in memory, for tenant {Text.Clean(share.Tenant)}");
         facts.Add("Added", image.AddedAt);
         WorkingSetCommands.Describe(facts, image.WorkingSets ?? [], image.WorkingSetsProblem);
         return facts;
@@ -66,12 +68,13 @@ internal static class ImageCommands
     private static Table Table(IEnumerable<ImageDto> images)
     {
         Table table = new(
-            new("NAME", Shrink: 8), new("STATE"), new("SIZE", 1, Right: true), new("CACHED", 2, Right: true), new("READ", 5, Right: true),
+            new("NAME", Shrink: 8), new("STATE"), new("SIZE", 1, Right: true), new("CACHED", 2, Right: true), new("MAPPED", 3, Right: true), new("READ", 5, Right: true),
             new("HITS", 6, Right: true), new("FILES", 4, Right: true), new("BASE", 3), new("FILE", 2, Shrink: 8));
         foreach (ImageDto image in images)
         {
             table.Add(
-                image.Name, new Cell(Text.Clean(image.State), StyleOf(image.State)), Units.Bytes(image.Bytes), OrDash(image.CachedBytes), OrDash(image.ReadBytes),
+                image.Name, new Cell(Text.Clean(image.State), StyleOf(image.State)), Units.Bytes(image.Bytes), OrDash(image.CachedBytes),
+                OrDash(image.Mapped.Count > 0 ? image.Mapped.Sum(share => share.MemoryBytes) : null), OrDash(image.ReadBytes),
                 image.Hits is { } hits ? Units.Count(hits) : "-", image.Layers.Count, image.Base ?? "-", image.Layers[^1].Path);
         }
 

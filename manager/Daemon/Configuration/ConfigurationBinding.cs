@@ -36,6 +36,7 @@ internal static class ConfigurationBinding
             Directory = reader.Text("images.directory"),
             SourceDirectories = reader.TextList("images.sourceDirectories"),
             CacheBytes = reader.Long("images.cacheBytes"),
+            MapBytes = reader.Long("images.mapBytes"),
         },
         Policies = Named(reader, "policies", Policy),
         Tenants = Named(reader, "tenants", Tenant),

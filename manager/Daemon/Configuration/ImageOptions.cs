@@ -12,10 +12,13 @@ public sealed record ImageOptions
     /// <summary>Memory for chunks of images, bytes; 0 keeps none.</summary>
     public required long CacheBytes { get; init; }
 
-    /// <inheritdoc/>
-    public bool Equals(ImageOptions? other) =>
-        other is not null && Directory == other.Directory && CacheBytes == other.CacheBytes && SourceDirectories.SequenceEqual(other.SourceDirectories);
+    /// <summary>Sizes that the objects which clients map may have together, bytes; 0 lets nobody map any.</summary>
+    public required long MapBytes { get; init; }
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Directory, CacheBytes);
+    public bool Equals(ImageOptions? other) =>
+        other is not null && Directory == other.Directory && CacheBytes == other.CacheBytes && MapBytes == other.MapBytes && SourceDirectories.SequenceEqual(other.SourceDirectories);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Directory, CacheBytes, MapBytes);
 }

@@ -62,6 +62,7 @@ internal static class Settings
         new("images.sourceDirectories", SettingKind.PathList, "",
             "Directories below which operators who are neither root nor the user of the daemon may add image files."),
         Size("images.cacheBytes", "1GiB", 0, 1L << 46, "Memory for chunks of images, of all tenants together; 0 keeps none."),
+        Size("images.mapBytes", "256GiB", 0, 1L << 47, "Sizes of the objects that clients of all tenants have mapped (MAP), which take up to as much memory beside images.cacheBytes; 0 for none."),
 
         new("policies.*.source.kind", SettingKind.Choice, "zero", "Where contents come from; client lets the client name or hand over a file.")
             { Choices = ["zero", "file", "image", "client"] },

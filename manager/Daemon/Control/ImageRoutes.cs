@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using UffdManager.Control;
+using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Inspection;
@@ -13,7 +14,7 @@ namespace UffdManager.Daemon.Control;
 
 /// <summary>Images: what there is, adding and removing.</summary>
 internal sealed partial class ImageRoutes(
-    ImageRegistry images, ChunkCache cache, PolicyCatalog policies, SnapshotDoor snapshots, WorkingSetBooks books, ILogger<ImageRoutes> logger) : IControlRoutes
+    ImageRegistry images, ChunkCache cache, ImageCatalog mapped, PolicyCatalog policies, SnapshotDoor snapshots, WorkingSetBooks books, ILogger<ImageRoutes> logger) : IControlRoutes
 {
     private const uint Root = 0;
 
@@ -56,9 +57,11 @@ internal sealed partial class ImageRoutes(
     {
         request.RefuseOthers();
         CacheReading reading = cache.Read();
+        MappedReading objects = mapped.Read();
+        IReadOnlyList<MappedShareDto> mappers = Documents(objects.Tenants(name => name));
         ImageListDto list = new()
         {
-            Images = [.. images.All().Select(image => Document(image, change: null))],
+            Images = [.. images.All().Select(image => Document(image, objects, change: null))],
             Problems = images.Unreadable(),
             Cache = new ImageCacheDto
             {
@@ -76,6 +79,13 @@ internal sealed partial class ImageRoutes(
                         Evictions = tenant.Evictions,
                     }),
                 ],
+            },
+            Mapped = new MappedObjectsDto
+            {
+                LimitBytes = objects.LimitBytes,
+                SizeBytes = mappers.Sum(share => share.SizeBytes),
+                MemoryBytes = mappers.Sum(share => share.MemoryBytes),
+                Tenants = mappers,
             },
         };
         return ControlResponse.JsonAsync(request.Http, list, ControlResponse.Json.ImageListDto);
@@ -154,10 +164,15 @@ internal sealed partial class ImageRoutes(
             change = e.Message;
         }
 
-        return Document(images.Get(name), change);
+        return Document(images.Get(name), mapped.Read(), change);
     }
 
-    private static ImageDto Document(ImageReading image, string? change)
+    private static IReadOnlyList<MappedShareDto> Documents(IEnumerable<MappedShare> shares) =>
+    [
+        .. shares.Select(share => new MappedShareDto { Tenant = share.Tenant, Objects = share.Objects, SizeBytes = share.SizeBytes, MemoryBytes = share.MemoryBytes }),
+    ];
+
+    private static ImageDto Document(ImageReading image, MappedReading mapped, string? change)
     {
         LayeredSource? source = image.Source;
         string? missing = image.MissingBase is { } name ? $"image {name}, which it is a diff upon, is not there" : null;
@@ -181,6 +196,7 @@ internal sealed partial class ImageRoutes(
             CachedBytes = source?.CachedBytes(),
             ReadBytes = source?.ReadBytes,
             Hits = source?.Hits,
+            Mapped = Documents(mapped.Of(ImageChain.IdentityOf(image.Layers))),
             WorkingSets = null,
             WorkingSetsProblem = null,
         };

@@ -11,11 +11,38 @@ namespace UffdManager.Daemon.FrontDoors;
 /// The objects made by MAP, shared between the sessions of a tenant and charged to it. The catalog holds no reference itself: an object
 /// lives as long as a session that mapped it or a region that shows it, and leaves the catalog with the last of them. Any thread.
 /// </summary>
-internal sealed class ImageCatalog
+/// <param name="limitBytes">Sizes that the objects of all tenants may have together.</param>
+internal sealed class ImageCatalog(long limitBytes = long.MaxValue)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<ImageKey, (SharedImage Image, string Source, long Offset)> _images = [];
+    private readonly Dictionary<SharedImage, (string Tenant, string Source)> _all = [];
     private readonly Dictionary<string, (int Count, long Bytes)> _usage = new(StringComparer.Ordinal);
+    private long _bytes;
+
+    /// <summary>What there is at this moment. The kernel is asked of each object, outside of the lock.</summary>
+    public MappedReading Read()
+    {
+        List<(SharedImage Image, string Tenant, string Source)> held = [];
+        lock (_gate)
+        {
+            foreach ((SharedImage image, (string tenant, string source)) in _all)
+            {
+                if (TryReference(image))
+                    held.Add((image, tenant, source));
+            }
+        }
+
+        List<MappedShare> shares = [];
+        foreach ((SharedImage image, string tenant, string source) in held)
+        {
+            using (image)
+                shares.Add(new MappedShare(tenant, source, 1, image.Length, image.MemoryBytes));
+        }
+
+        return new MappedReading(
+            limitBytes, [.. shares.GroupBy(share => (share.Tenant, share.Source)).Select(group => MappedShare.Sum(group.Key.Tenant, group.Key.Source, [.. group]))]);
+    }
 
     /// <summary>Finds the object, or makes it within the tenant's limits.</summary>
     /// <param name="tenant">Who pays.</param>
@@ -43,9 +70,15 @@ internal sealed class ImageCatalog
 
             (int count, long bytes) = _usage.GetValueOrDefault(tenant.Name);
             if (count >= tenant.Limits.Maps)
-                return new ImageDecision(null, ErrorCode.Limit, Errno.EDQUOT, $"tenant {tenant.Name} has {count} objects, which is its limit");
+                return OverLimit($"tenant {tenant.Name} has {count} objects, which is its limit: raise tenants.{tenant.Name}.limits.maps, or map fewer");
             if (length > tenant.Limits.MapBytes - bytes)
-                return new ImageDecision(null, ErrorCode.Limit, Errno.EDQUOT, $"tenant {tenant.Name} may have {tenant.Limits.MapBytes} bytes of objects");
+            {
+                return OverLimit(
+                    $"tenant {tenant.Name} has {bytes} bytes of objects and wants {length} more, its limit is {tenant.Limits.MapBytes}: raise tenants.{tenant.Name}.limits.mapBytes, or map less");
+            }
+
+            if (length > limitBytes - _bytes)
+                return OverLimit($"the objects of all tenants have {_bytes} bytes and {length} more are wanted, their limit is {limitBytes}: raise images.mapBytes, or map less");
 
             SharedImage image = SharedImage.Create(source, offset, length, writable, NameOf(key, source), key is { ByPermission: true });
             image.OwnerTag = TagOf(tenant.Name, key, identity, offset);
@@ -73,6 +106,8 @@ internal sealed class ImageCatalog
             Enter(fields[0], image.CanFill ? key : null, image, fields[1], offset);
     }
 
+    private static ImageDecision OverLimit(string text) => new(null, ErrorCode.Limit, Errno.EDQUOT, text);
+
     private static string TagOf(string tenant, ImageKey? key, string identity, long offset) => OwnerTag.Write(
         tenant,
         identity,
@@ -88,6 +123,8 @@ internal sealed class ImageCatalog
     {
         (int count, long bytes) = _usage.GetValueOrDefault(tenant);
         _usage[tenant] = (count + 1, bytes + image.Length);
+        _bytes += image.Length;
+        _all.Add(image, (tenant, identity));
         if (key is { } own)
             _images[own] = (image, identity, offset);
         image.Released = () => Forget(tenant, key, image);
@@ -121,6 +158,8 @@ internal sealed class ImageCatalog
         {
             if (key is { } own && _images.TryGetValue(own, out (SharedImage Image, string Source, long Offset) found) && ReferenceEquals(found.Image, image))
                 _images.Remove(own);
+            _all.Remove(image);
+            _bytes -= image.Length;
             (int count, long bytes) = _usage[tenant];
             if (count == 1)
                 _usage.Remove(tenant);

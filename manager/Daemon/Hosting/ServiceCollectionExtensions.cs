@@ -80,7 +80,7 @@ internal static class ServiceCollectionExtensions
         services.AddSingleton<EngineService>();
         services.AddHostedService(provider => provider.GetRequiredService<EngineService>());
         services.AddSingleton<SessionDirectory>();
-        services.AddSingleton<ImageCatalog>();
+        services.AddSingleton(_ => new ImageCatalog(configuration.Images.MapBytes));
         services.AddSingleton(provider => MakeNativeFrontDoor(provider, configuration.Listen));
         services.AddSingleton<IFrontDoor>(provider => provider.GetRequiredService<NativeFrontDoor>());
         services.AddSingleton<IEngineEventSink>(provider => provider.GetRequiredService<NativeFrontDoor>());

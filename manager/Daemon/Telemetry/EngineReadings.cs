@@ -1,3 +1,4 @@
+using UffdManager.Daemon.FrontDoors;
 using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
 
@@ -16,6 +17,7 @@ internal sealed class EngineReadings(IEngineTelemetry engine, TimeProvider time)
     private IReadOnlyList<TenantTotals> _tenants = [];
     private IReadOnlyList<LoopSnapshot> _loops = [];
     private CacheReading _imageCache = new(0, 0, 0, 0, []);
+    private MappedReading _mapped = new(0, []);
     private long _readAt;
     private bool _fresh;
 
@@ -24,6 +26,8 @@ internal sealed class EngineReadings(IEngineTelemetry engine, TimeProvider time)
     public IReadOnlyList<LoopSnapshot> Loops => Read().Loops;
 
     public CacheReading ImageCache => Read().ImageCache;
+
+    public MappedReading MappedObjects => Read().Mapped;
 
     /// <summary>Makes the next access read the engine anew.</summary>
     public void Invalidate()
@@ -34,7 +38,7 @@ internal sealed class EngineReadings(IEngineTelemetry engine, TimeProvider time)
         }
     }
 
-    private (IReadOnlyList<TenantTotals> Tenants, IReadOnlyList<LoopSnapshot> Loops, CacheReading ImageCache) Read()
+    private (IReadOnlyList<TenantTotals> Tenants, IReadOnlyList<LoopSnapshot> Loops, CacheReading ImageCache, MappedReading Mapped) Read()
     {
         lock (_lock)
         {
@@ -43,11 +47,12 @@ internal sealed class EngineReadings(IEngineTelemetry engine, TimeProvider time)
                 _tenants = engine.Tenants();
                 _loops = engine.Loops();
                 _imageCache = engine.ImageCache();
+                _mapped = engine.MappedObjects();
                 _readAt = time.GetTimestamp();
                 _fresh = true;
             }
 
-            return (_tenants, _loops, _imageCache);
+            return (_tenants, _loops, _imageCache, _mapped);
         }
     }
 }

@@ -1,3 +1,4 @@
+using UffdManager.Daemon.FrontDoors;
 using UffdManager.Engine;
 using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
@@ -5,7 +6,7 @@ using UffdManager.Engine.Telemetry;
 namespace UffdManager.Daemon.Telemetry;
 
 /// <summary>Reads the fault engine.</summary>
-internal sealed class EngineTelemetry(FaultEngine engine, TenantLabels labels) : IEngineTelemetry
+internal sealed class EngineTelemetry(FaultEngine engine, TenantLabels labels, ImageCatalog mapped) : IEngineTelemetry
 {
     /// <inheritdoc/>
     public IReadOnlyList<TenantTotals> Tenants()
@@ -41,6 +42,13 @@ internal sealed class EngineTelemetry(FaultEngine engine, TenantLabels labels) :
                         group.Key, group.Sum(tenant => tenant.Bytes), group.Sum(tenant => tenant.Misses), group.Sum(tenant => tenant.Evictions))),
             ],
         };
+    }
+
+    /// <inheritdoc/>
+    public MappedReading MappedObjects()
+    {
+        MappedReading reading = mapped.Read();
+        return reading with { Shares = reading.Tenants(labels.Of) };
     }
 
     /// <inheritdoc/>

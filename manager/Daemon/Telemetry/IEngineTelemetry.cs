@@ -1,3 +1,4 @@
+using UffdManager.Daemon.FrontDoors;
 using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
 
@@ -14,6 +15,9 @@ internal interface IEngineTelemetry
 
     /// <summary>The present numbers of the cache of images.</summary>
     CacheReading ImageCache();
+
+    /// <summary>The present numbers of the objects that clients map, by tenant label.</summary>
+    MappedReading MappedObjects();
 
     /// <summary>Takes finished faults out of the rings. One caller at a time.</summary>
     /// <returns>How many were written; fewer than asked for = no more at present.</returns>

@@ -183,6 +183,18 @@ internal static class Instruments
     public static readonly InstrumentDefinition ImageCacheBypasses = new(
         "uffd_manager_image_cache_bypasses_total", InstrumentKind.Counter, "{read}", "Reads of images for which the cache had no room, because everything in it was in use.");
 
+    public static readonly InstrumentDefinition MappedLimit = new(
+        "uffd_manager_mapped_limit_bytes", InstrumentKind.Gauge, "By", "Sizes that the objects which clients map may have together.");
+
+    public static readonly InstrumentDefinition MappedObjects = new(
+        "uffd_manager_mapped_objects", InstrumentKind.Gauge, "{object}", "Objects that clients map.", Tenant);
+
+    public static readonly InstrumentDefinition MappedSize = new(
+        "uffd_manager_mapped_size_bytes", InstrumentKind.Gauge, "By", "Sizes of these objects, which limits go by.", Tenant);
+
+    public static readonly InstrumentDefinition MappedMemory = new(
+        "uffd_manager_mapped_memory_bytes", InstrumentKind.Gauge, "By", "Memory that these objects take, beside the cache of images.", Tenant);
+
     // Snapshots of running clients.
     public static readonly InstrumentDefinition LiveSnapshotsStarted = new(
         "uffd_manager_live_snapshots_started_total", InstrumentKind.Counter, "{snapshot}", "Snapshots of running clients that were begun.", Tenant);
@@ -270,6 +282,7 @@ internal static class Instruments
         LoopSessions, LoopBusy, LoopSpin, LoopWakeups, PageTableBytes, SamplesDropped,
         Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, VmsKilled, Requests, RequestDuration,
         ImageCacheLimit, ImageCacheBytes, ImageCacheHits, ImageCacheMisses, ImageCacheEvictions, ImageCacheBypasses,
+        MappedLimit, MappedObjects, MappedSize, MappedMemory,
         LiveSnapshotsStarted, LiveSnapshots, LiveSnapshotBytes, LiveSnapshotArm, LiveSnapshotWaits,
         Reloads, LastReloadSuccessful, LastReloadTime,
         RestoredSessions, RestoreDuration, StoreKeeps, StoreDescriptors, StoreSets, StoreQueue,

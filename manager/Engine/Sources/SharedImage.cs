@@ -75,6 +75,11 @@ public sealed class SharedImage : IDisposable
     /// <summary>Number under which it is stored for the next manager; 0 while it is not.</summary>
     internal long StoreId => Volatile.Read(ref _storeId);
 
+    /// <summary>
+    /// Memory and swap that it takes now, as the kernel counts it, bytes: what was filled, and what clients of a writable one have written, less what they gave back. Any thread.
+    /// </summary>
+    public long MemoryBytes => FileIo.Stat(_memfd).Blocks * 512;
+
     internal PageSource Source => _source;
 
     /// <summary>Makes an image; nothing is read yet.</summary>

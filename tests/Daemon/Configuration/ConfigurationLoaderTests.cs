@@ -19,7 +19,7 @@ public sealed class ConfigurationLoaderTests
               "otlp": { "enabled": true, "endpoint": "https://collector:4318", "protocol": "http/protobuf", "interval": "5s", "metrics": false, "traces": false },
               "workingSets": { "directory": "/srv/traces", "besideImages": false },
               "shutdown": { "grace": "1s" },
-              "images": { "directory": "/srv/images", "sourceDirectories": ["/srv/files"], "cacheBytes": "2GiB" },
+              "images": { "directory": "/srv/images", "sourceDirectories": ["/srv/files"], "cacheBytes": "2GiB", "mapBytes": "3GiB" },
               "policies": {
                 "image": {
                   "source": { "kind": "file", "path": "/srv/image", "offset": "8KiB" },
@@ -80,7 +80,7 @@ public sealed class ConfigurationLoaderTests
             configuration.Otlp);
         Assert.Equal(new WorkingSetOptions { Directory = "/srv/traces", BesideImages = false }, configuration.WorkingSets);
         Assert.Equal(TimeSpan.FromSeconds(1), configuration.Shutdown.Grace);
-        Assert.Equal(new ImageOptions { Directory = "/srv/images", SourceDirectories = ["/srv/files"], CacheBytes = 2L << 30 }, configuration.Images);
+        Assert.Equal(new ImageOptions { Directory = "/srv/images", SourceDirectories = ["/srv/files"], CacheBytes = 2L << 30, MapBytes = 3L << 30 }, configuration.Images);
         Assert.Equal(
             new PolicyOptions
             {

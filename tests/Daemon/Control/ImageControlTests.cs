@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using UffdManager.EndToEnd.Tests;
+using UffdManager.Linux;
 using UffdManager.Protocol;
 using UffdManager.TestSupport;
 using Xunit;
@@ -78,6 +79,47 @@ public sealed class ImageControlTests : IDisposable
         await daemon.WaitForLogAsync("Image clean was added for uid 0");
         await daemon.WaitForLogAsync("Image clean was removed for uid 0");
     }
+
+    [Fact]
+    public async Task Objects_that_clients_map_are_counted_by_image_and_tenant_and_bounded()
+    {
+        await using DaemonProcess daemon = await DaemonProcess.StartAsync(Configuration.Replace("{\n", "{ \"images\": { \"mapBytes\": \"1MiB\" },\n", StringComparison.Ordinal));
+        using ControlClient control = new(daemon);
+        await control.AskAsync("POST /v1/images", HttpStatusCode.Created, Addition("clean", Write("clean", 1)));
+        using ClientProcess clone = ClientProcess.Start();
+        using WireConnection connection = WireConnection.Attach(clone, daemon.SocketPath).Connection;
+        ulong bytes = Pages * PageSize;
+        MappedMessage mapped = connection.Ask<MappedMessage>(new MapMessage(bytes, 0, MapFlags.None, "", "image:clean", ""));
+        using SafeFile memfd = connection.Take<SafeFile>(0);
+        ulong address = clone.Run($"mapfd {clone.Give(memfd)} 0 {bytes} 0 3");
+        connection.Ask<RegisteredMessage>(WireConnection.Register(address, bytes, flags: RegisterFlags.FromMap) with
+        {
+            Modes = RegisterModes.Missing | RegisterModes.Minor,
+            MapId = mapped.MapId,
+        });
+        Assert.True(clone.IsFilledWith(address, 10 * PageSize, 1));
+
+        JsonElement image = await control.AskAsync("GET /v1/images/clean");
+        s_document.Check("Image", image);
+        Assert.Equal(("everybody", 1, (long)bytes, 10L * PageSize), Share(Assert.Single(image.GetProperty("mapped").EnumerateArray())));
+        JsonElement list = await control.AskAsync("GET /v1/images");
+        s_document.Check("ImageList", list);
+        JsonElement all = list.GetProperty("mapped");
+        Assert.Equal((1L << 20, (long)bytes, 10L * PageSize), (all.GetProperty("limitBytes").GetInt64(), all.GetProperty("sizeBytes").GetInt64(), all.GetProperty("memoryBytes").GetInt64()));
+        Assert.Equal(("everybody", 1, (long)bytes, 10L * PageSize), Share(Assert.Single(all.GetProperty("tenants").EnumerateArray())));
+        string metrics = await daemon.GetAsync("metrics");
+        Assert.Contains($"uffd_manager_mapped_memory_bytes{{tenant=\"everybody\"}} {10 * PageSize}", metrics, StringComparison.Ordinal);
+        Assert.Contains($"uffd_manager_mapped_size_bytes{{tenant=\"everybody\"}} {bytes}", metrics, StringComparison.Ordinal);
+        Assert.Contains("uffd_manager_mapped_objects{tenant=\"everybody\"} 1", metrics, StringComparison.Ordinal);
+        Assert.Contains("uffd_manager_mapped_limit_bytes 1048576", metrics, StringComparison.Ordinal);
+
+        ErrorMessage refused = connection.Ask<ErrorMessage>(new MapMessage(1 << 20, 0, MapFlags.None, "", "", "more"));
+        Assert.Equal(ErrorCode.Limit, refused.Code);
+        Assert.Contains("raise images.mapBytes", refused.Text, StringComparison.Ordinal);
+    }
+
+    private static (string? Tenant, int Objects, long Size, long Memory) Share(JsonElement share) =>
+        (share.GetProperty("tenant").GetString(), share.GetProperty("objects").GetInt32(), share.GetProperty("sizeBytes").GetInt64(), share.GetProperty("memoryBytes").GetInt64());
 
     [Fact]
     public async Task Working_sets_of_images_and_files_are_shown_and_forgotten()

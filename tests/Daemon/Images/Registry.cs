@@ -11,7 +11,7 @@ internal static class Registry
     public static ImageRegistry In(string directory, params string[] sourceDirectories) => In(directory, new ChunkCache(16 << 20), sourceDirectories);
 
     public static ImageRegistry In(string directory, ChunkCache cache, params string[] sourceDirectories) => new(
-        new ImageOptions { Directory = directory, SourceDirectories = sourceDirectories, CacheBytes = 0 }, cache, TimeProvider.System);
+        new ImageOptions { Directory = directory, SourceDirectories = sourceDirectories, CacheBytes = 0, MapBytes = 0 }, cache, TimeProvider.System);
 
     /// <summary>One without images.</summary>
     public static ImageRegistry Empty() => In("/nonexistent");

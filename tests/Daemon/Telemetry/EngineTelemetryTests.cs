@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using UffdManager.Daemon.FrontDoors;
+using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Engine;
 using UffdManager.Engine.Policies;
@@ -45,7 +47,7 @@ public sealed class EngineTelemetryTests : IDisposable
 
         // The last fault is counted after its thread was woken; the loop's next turn comes after that.
         await _engine.PingAsync();
-        var telemetry = new EngineTelemetry(_engine, new());
+        var telemetry = new EngineTelemetry(_engine, new(), new());
         var totals = Assert.Single(telemetry.Tenants());
         Assert.Equal(("web", 1, 1, 100 * (long)Page), (totals.Label, totals.Sessions, totals.Regions, totals.RegisteredBytes));
         Assert.Equal(100, totals.Faults.Sum());
@@ -74,9 +76,18 @@ public sealed class EngineTelemetryTests : IDisposable
         using var third = ClientProcess.Start();
         await AttachAsync("third", third);
 
-        var telemetry = new EngineTelemetry(_engine, new TenantLabels(limit: 1));
+        ImageCatalog mapped = new();
+        SharedImage[] objects = [Empty("first"), Empty("second"), Empty("third")];
+        foreach (SharedImage one in objects)
+            mapped.Restore(one, OwnerTag.Write(one.Name, "zero", "0", "", "", "0", "0"));
+        var telemetry = new EngineTelemetry(_engine, new TenantLabels(limit: 1), mapped);
         Assert.Equal([(TenantLabels.Other, 2L), ("first", 1L)], telemetry.Tenants().Select(t => (t.Label, t.Sessions)));
+        Assert.Equal([(TenantLabels.Other, 2), ("first", 1)], telemetry.MappedObjects().Shares.Select(share => (share.Tenant, share.Objects)));
+        foreach (SharedImage one in objects)
+            one.Dispose();
     }
+
+    private static SharedImage Empty(string tenant) => SharedImage.Create(ZeroSource.Instance, 0, (long)Page, writable: true, tenant);
 
     [Fact]
     public async Task Session_is_a_span_from_attach_to_end_with_its_events()

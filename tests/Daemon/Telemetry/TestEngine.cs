@@ -1,3 +1,4 @@
+using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.Telemetry;
 using UffdManager.Engine.Images;
 using UffdManager.Engine.Telemetry;
@@ -21,6 +22,8 @@ internal sealed class TestEngine : IEngineTelemetry
     public IReadOnlyList<LoopSnapshot> Loops() => [.. LoopList];
 
     public CacheReading ImageCache() => new(1 << 20, 0, 0, 0, [.. TenantList.Select(tenant => new CacheTenantReading(tenant.Label, 0, 0, 0))]);
+
+    public MappedReading MappedObjects() => new(1 << 20, [.. TenantList.Select(tenant => new MappedShare(tenant.Label, "", 0, 0, 0))]);
 
     public string TenantName(int index) => TenantNames[index];
 
