@@ -116,6 +116,13 @@ internal sealed class FetchTicket
         return Source.Fetch(Offset + LeftOut, (int)(stop - LeftOut), Buffer, Session.Tenant, out Pages);
     }
 
+    /// <summary>Gives the bytes back when they have been taken to where they are wanted; how many there were stays known. On the loop.</summary>
+    public void ReleaseBytes()
+    {
+        Source.Release(in Pages);
+        Pages = Pages with { Pin = 0 };
+    }
+
     /// <summary>Gives back what the last attempt brought. On the loop, while no worker has the ticket.</summary>
     public void ReleasePages()
     {

@@ -8,7 +8,9 @@ namespace UffdManager.Engine.Images;
 /// long as they are wanted. Who left the small queue is remembered for a while: if it comes back, it goes to the main queue at once. So a scan over a whole image, which
 /// wants each chunk once, passes through the small queue and leaves what clones work with alone.
 /// </remarks>
-internal sealed class CacheAccount(string name)
+/// <param name="name">Of the tenant.</param>
+/// <param name="number">By which chunks know it, from 1; 0 for one that they do not.</param>
+internal sealed class CacheAccount(string name, ushort number)
 {
     private const int SmallShare = 10;
 
@@ -17,7 +19,12 @@ internal sealed class CacheAccount(string name)
     private readonly Queue<CachedChunk> _leftOrder = new();
     private readonly HashSet<CachedChunk> _left = [];
 
+    // In a queue, and given up before their turn.
+    private readonly HashSet<CachedChunk> _givenUp = [];
+
     public string Name { get; } = name;
+
+    public ushort Number { get; } = number;
 
     /// <summary>Chunks that are cached, or for which room was made.</summary>
     public long Bytes { get; set; }
@@ -29,8 +36,17 @@ internal sealed class CacheAccount(string name)
     public void Enter(CachedChunk chunk)
     {
         Misses++;
-        (_left.Remove(chunk) ? _main : _small).Enqueue(chunk);
+        bool hadLeft = _left.Remove(chunk);
+
+        // One that comes back has its old place in a queue still.
+        if (!_givenUp.Remove(chunk))
+        {
+            (hadLeft ? _main : _small).Enqueue(chunk);
+        }
     }
+
+    /// <summary>A chunk that the caller has claimed is given up before its turn.</summary>
+    public void GiveUp(CachedChunk chunk) => _givenUp.Add(chunk);
 
     /// <summary>Takes the chunk out that is wanted least, and claims it (<see cref="ChunkStore.TryBeginEvict"/>).</summary>
     /// <param name="looks">So many chunks may be looked at; less by those that were. The queues go round, so that the next search begins where this one ended.</param>
@@ -44,7 +60,12 @@ internal sealed class CacheAccount(string name)
             bool fromSmall = _small.Count > 0 && (_main.Count == 0 || (!skipSmall && _small.Count * SmallShare >= _small.Count + _main.Count));
             skipSmall = false;
             victim = (fromSmall ? _small : _main).Dequeue();
-            if (fromSmall ? victim.Source.Store.TakeTouches(victim.Chunk) > 1 : victim.Source.Store.TakeTouch(victim.Chunk))
+            if (_givenUp.Remove(victim))
+            {
+                // Not one that was looked at.
+                looks++;
+            }
+            else if (fromSmall ? victim.Source.Store.TakeTouches(victim.Chunk) > 1 : victim.Source.Store.TakeTouch(victim.Chunk))
             {
                 _main.Enqueue(victim);
             }
@@ -73,7 +94,7 @@ internal sealed class CacheAccount(string name)
     /// <summary>Forgets a source that is being closed; the chunks that it had.</summary>
     public int Forget(LayeredSource source)
     {
-        int before = _small.Count + _main.Count;
+        int before = _small.Count + _main.Count - _givenUp.RemoveWhere(chunk => chunk.Source == source);
         Filter(_small, source);
         Filter(_main, source);
         Filter(_leftOrder, source);

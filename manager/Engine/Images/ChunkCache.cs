@@ -18,6 +18,7 @@ public sealed class ChunkCache
     // Guards the fields below; no memory is given back and no file read under it.
     private readonly Lock _lock = new();
     private readonly Dictionary<TenantUsage, CacheAccount> _accounts = [];
+    private readonly List<CacheAccount> _numbered = [];
     private readonly HashSet<LayeredSource> _sources = [];
     private readonly long _limit;
     private long _bytes;
@@ -128,8 +129,32 @@ public sealed class ChunkCache
     {
         lock (_lock)
         {
-            AccountOf(payer).Enter(chunk);
+            CacheAccount account = AccountOf(payer);
+            account.Enter(chunk);
+            chunk.Source.Store.Account(chunk.Chunk) = account.Number;
         }
+    }
+
+    /// <summary>Gives a chunk up that somebody else has in memory. Not one that is in use, or not there.</summary>
+    internal void GiveUp(CachedChunk chunk)
+    {
+        ChunkStore store = chunk.Source.Store;
+        lock (_lock)
+        {
+            // A chunk is pinned from before it is filled until after it was entered, so that what is claimed here has an account.
+            int number = store.Account(chunk.Chunk);
+            if (number == 0 || !store.TryBeginEvict(chunk.Chunk))
+            {
+                return;
+            }
+
+            CacheAccount account = _numbered[number - 1];
+            account.GiveUp(chunk);
+            account.Bytes -= ChunkStore.ChunkBytes;
+            _bytes -= ChunkStore.ChunkBytes;
+        }
+
+        store.EndEvict(chunk.Chunk);
     }
 
     /// <summary>A source is being closed; its memory goes with it.</summary>
@@ -151,7 +176,12 @@ public sealed class ChunkCache
     {
         if (!_accounts.TryGetValue(payer.Usage, out CacheAccount? account))
         {
-            _accounts.Add(payer.Usage, account = new CacheAccount(payer.Name));
+            account = new CacheAccount(payer.Name, (ushort)(_numbered.Count < ushort.MaxValue ? _numbered.Count + 1 : 0));
+            _accounts.Add(payer.Usage, account);
+            if (account.Number != 0)
+            {
+                _numbered.Add(account);
+            }
         }
 
         return account;

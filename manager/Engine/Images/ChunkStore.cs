@@ -32,6 +32,9 @@ internal sealed class ChunkStore : IDisposable
     private readonly SafeMemfd _memfd;
     private readonly ulong _bytes;
     private readonly int[] _states;
+
+    // By chunk, which account of the cache it was entered for; under the lock of the cache.
+    private readonly ushort[] _accounts;
     private readonly object _changed = new();
 
     /// <summary>Makes room for an image, which takes no memory yet.</summary>
@@ -40,6 +43,7 @@ internal sealed class ChunkStore : IDisposable
     {
         _bytes = PageSize.AlignUp((ulong)imageBytes, ChunkBytes);
         _states = new int[_bytes / ChunkBytes];
+        _accounts = new ushort[_states.Length];
         for (int chunk = 0; chunk < _states.Length; chunk++)
         {
             long start = OffsetOf(chunk);
@@ -70,6 +74,9 @@ internal sealed class ChunkStore : IDisposable
     public static int ChunkOf(long offset) => (int)(offset / ChunkBytes);
 
     public static long OffsetOf(int chunk) => (long)chunk * ChunkBytes;
+
+    /// <summary>The account of the cache that a chunk was entered for; only of one that is filled and not pinned. Under the lock of the cache.</summary>
+    public ref ushort Account(int chunk) => ref _accounts[chunk];
 
     /// <summary>Whether a chunk has pages that no layer has, so that one must look closer to know a zero.</summary>
     public bool MayHaveZeros(int chunk) => (Volatile.Read(ref _states[chunk]) & (AllZero | HasZeros)) != 0;

@@ -35,7 +35,7 @@ public sealed partial class LayeredSource
             for (; at < stop; at += ChunkStore.ChunkBytes)
             {
                 int chunk = ChunkStore.ChunkOf(at);
-                if (Store.IsAllZero(chunk) || Store.IsFilled(chunk))
+                if (Store.IsAllZero(chunk) || Store.IsFilled(chunk) || IsInObject(chunk))
                 {
                     continue;
                 }
@@ -171,8 +171,10 @@ public sealed partial class LayeredSource
     {
         for (int i = 0; i < isMine.Length;)
         {
+            // What an object has is not read again.
+            bool isInObject = IsInObject(first + i);
             int run = 0;
-            while (i + run < isMine.Length && isMine[i + run])
+            while (i + run < isMine.Length && isMine[i + run] && (run == 0 || IsInObject(first + i + run) == isInObject))
             {
                 run++;
             }
@@ -186,7 +188,8 @@ public sealed partial class LayeredSource
             if (errno == Errno.OK)
             {
                 long offset = ChunkStore.OffsetOf(first + i);
-                errno = ReadInto(Store.Address + (nuint)offset, offset, (int)Math.Min(run * ChunkStore.ChunkBytes, _end - offset), clear: false);
+                int bytes = (int)Math.Min(run * ChunkStore.ChunkBytes, _end - offset);
+                errno = isInObject && TryFillFromObject(offset, bytes) ? Errno.OK : ReadInto(Store.Address + (nuint)offset, offset, bytes, clear: false);
 
                 // The memory for it cannot be had: not the fault of the file, and a fetch has a buffer of its own.
                 errno = errno == Errno.EFAULT ? Errno.ENOMEM : errno;

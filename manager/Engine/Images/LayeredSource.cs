@@ -110,9 +110,14 @@ public sealed partial class LayeredSource : PageSource
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
     {
         page = default;
-        if (offset + length > _end || _contents is null)
+        if (offset + length > _end)
         {
             return SourceAnswer.Slow;
+        }
+
+        if (_contents is null)
+        {
+            return TryHitObject(offset, length, out page) ? SourceAnswer.Ready : SourceAnswer.Slow;
         }
 
         int first = ChunkStore.ChunkOf(offset);
@@ -124,7 +129,7 @@ public sealed partial class LayeredSource : PageSource
 
         if (!Store.TryPin(first, count))
         {
-            return SourceAnswer.Slow;
+            return TryHitObject(offset, length, out page) ? SourceAnswer.Ready : SourceAnswer.Slow;
         }
 
         Interlocked.Increment(ref _hits);
@@ -144,12 +149,17 @@ public sealed partial class LayeredSource : PageSource
             return Errno.ENXIO;
         }
 
+        int bytes = (int)Math.Min(length, _end - offset);
+        if (TryHitObject(offset, bytes, out page))
+        {
+            return Errno.OK;
+        }
+
         if (TrySearch() is var searched and not Errno.OK)
         {
             return searched;
         }
 
-        int bytes = (int)Math.Min(length, _end - offset);
         int first = ChunkStore.ChunkOf(offset);
         int count = Math.Min(ChunkStore.ChunkOf(offset + bytes - 1) - first + 1, MaximumChunks);
         bytes = (int)Math.Min(bytes, ChunkStore.OffsetOf(first + count) - offset);
@@ -174,7 +184,11 @@ public sealed partial class LayeredSource : PageSource
     /// <inheritdoc/>
     public override void Release(in SourcePages page)
     {
-        if (page.Pin != 0)
+        if (page.Pin < 0)
+        {
+            ReleaseObject(-page.Pin);
+        }
+        else if (page.Pin != 0)
         {
             Store.Unpin((int)(page.Pin >> PinCountBits), (int)(page.Pin & ((1 << PinCountBits) - 1)));
         }

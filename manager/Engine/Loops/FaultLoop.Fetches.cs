@@ -157,6 +157,12 @@ internal sealed partial class FaultLoop
         {
             long offset = ticket.Region.OffsetOf(ticket.Start);
             bool stored = ticket.Result == Errno.OK && image.Store(offset, ticket.Pages.Address, ticket.Length) == Errno.OK;
+            if (stored)
+            {
+                // Who is told that the image has the page may want to give up what it came from.
+                ticket.ReleaseBytes();
+            }
+
             if (stored || ticket.Phase == FetchPhase.Abandoned)
             {
                 image.EndClaim(offset, stored);

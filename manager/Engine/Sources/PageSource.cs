@@ -96,6 +96,23 @@ public abstract class PageSource : IDisposable
     {
     }
 
+    /// <summary>A sealed object shows this source from now on: what is filled of it need not be kept here as well. Until <see cref="Detach"/>; no reference is taken.</summary>
+    internal virtual void Attach(SharedImage image)
+    {
+    }
+
+    /// <summary>The last reference to an object has been dropped.</summary>
+    internal virtual void Detach(SharedImage image)
+    {
+    }
+
+    /// <summary>A page of a sealed object has been filled. On fault loops: must not wait.</summary>
+    /// <param name="image">The object, to which the caller has a reference.</param>
+    /// <param name="offset">Of the page, in this source.</param>
+    internal virtual void Shared(SharedImage image, long offset)
+    {
+    }
+
     /// <summary>
     /// Called once, on whatever thread drops the last reference, after the descriptors are closed. Set by the creator before the source
     /// is shared.

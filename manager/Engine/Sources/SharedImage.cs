@@ -14,7 +14,7 @@ namespace UffdManager.Engine.Sources;
 /// Where all clients are bound by permissions, these do as well: the memory belongs to the manager alone, who may read it, and clients get a description that is open for reading.
 /// Then the next manager can go on filling it.
 /// </remarks>
-public sealed class SharedImage : IDisposable
+public sealed partial class SharedImage : IDisposable
 {
     private const byte Empty = 0;
     private const byte Filling = 1;
@@ -124,7 +124,13 @@ public sealed class SharedImage : IDisposable
             }
 
             state = ImageMemory.Create(length);
-            return new SharedImage(memfd, mapping, state, source.AddReference(), sourceOffset, length, writable, name) { Id = Interlocked.Increment(ref s_lastId) };
+            SharedImage image = new(memfd, mapping, state, source.AddReference(), sourceOffset, length, writable, name)
+            {
+                Id = Interlocked.Increment(ref s_lastId),
+                IsSealed = !writable && !byPermission,
+            };
+            image.Attach();
+            return image;
         }
         catch
         {
@@ -163,10 +169,12 @@ public sealed class SharedImage : IDisposable
             {
                 Id = document.MapId,
                 CanFill = canFill,
+                IsSealed = !canFill,
                 OwnerTag = document.OwnerTag,
             };
             Reserve(document.MapId);
             image.TakeClaimsBack();
+            image.Attach();
             return image;
         }
         catch
@@ -223,18 +231,26 @@ public sealed class SharedImage : IDisposable
     /// <exception cref="ObjectDisposedException">The last reference was dropped already.</exception>
     public SharedImage AddReference()
     {
+        ObjectDisposedException.ThrowIf(!TryAddReference(), this);
+        return this;
+    }
+
+    /// <summary>As <see cref="AddReference"/>; false when the last reference was dropped already.</summary>
+    internal bool TryAddReference()
+    {
         int seen = Volatile.Read(ref _references);
-        while (true)
+        while (seen > 0)
         {
-            ObjectDisposedException.ThrowIf(seen <= 0, this);
             int found = Interlocked.CompareExchange(ref _references, seen + 1, seen);
             if (found == seen)
             {
-                return this;
+                return true;
             }
 
             seen = found;
         }
+
+        return false;
     }
 
     /// <summary>Drops one reference; the last one closes the memfd.</summary>
@@ -276,6 +292,7 @@ public sealed class SharedImage : IDisposable
 
     private void CloseAndTell()
     {
+        Detach();
         _keeper?.RemoveImage(StoreId);
         NativePages.Unmap(_mapping, (ulong)Length);
         _state.Dispose();
@@ -293,7 +310,18 @@ public sealed class SharedImage : IDisposable
     internal bool TryClaim(long offset) => Interlocked.CompareExchange(ref State(offset), Filling, Empty) == Empty;
 
     /// <summary>Ends a claim; an unsuccessful one lets the next who asks try again.</summary>
-    internal void EndClaim(long offset, bool filled) => Volatile.Write(ref State(offset), filled ? Filled : Empty);
+    internal void EndClaim(long offset, bool filled)
+    {
+        if (!filled || !IsSealed)
+        {
+            Volatile.Write(ref State(offset), filled ? Filled : Empty);
+            return;
+        }
+
+        // With a full fence: of two loops that fill the last pages of a range at once, one at least must find it whole.
+        Interlocked.Exchange(ref State(offset), Filled);
+        _source.Shared(this, SourceOffsetOf(offset));
+    }
 
     /// <summary>Gives a claim of the caller's back if the page was never filled under it.</summary>
     internal void EndClaimIfUnfilled(long offset) => Interlocked.CompareExchange(ref State(offset), Empty, Filling);

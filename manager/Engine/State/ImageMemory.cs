@@ -88,6 +88,9 @@ internal sealed class ImageMemory : IDisposable
     /// <summary>State of one page.</summary>
     public ref byte State(long page) => ref NativePages.At<byte>(_mapping + StatesAt + (nuint)page);
 
+    /// <summary>Whether pages are all in one state.</summary>
+    public bool AreAll(long first, int pages, byte state) => NativePages.AsSpan(_mapping + StatesAt + (nuint)first, pages).IndexOfAnyExcept(state) < 0;
+
     /// <summary>The next stretch of states that are not all 0, which the memory has never been made for; empty when none follows.</summary>
     public Span<byte> NextStretch(ref long from, long pages)
     {

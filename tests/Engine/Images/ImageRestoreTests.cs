@@ -137,6 +137,27 @@ public sealed class ImageRestoreTests : RestoreTest
         Assert.Equal(0b100_000_000u, FileIo.Stat(descriptor).Mode & 0b111_111_111);
     }
 
+    [Fact]
+    public void What_a_sealed_object_has_is_copied_by_the_next_manager_without_its_file()
+    {
+        LayeredSource source = Make(out _, out string diff);
+        SharedImage image = SharedImage.Create(source, 0, 4 * PageBytes, writable: false, "object");
+        (ServedClient mapper, ulong at) = Map(image);
+        for (ulong page = 0; page < 4; page++)
+            _ = mapper.Client.ReadByte(at + (page * Page));
+        image.Dispose();
+        ServedClient clone = Serve();
+        ulong other = clone.MapRegistered(4 * Page, source);
+        EndManager();
+        File.SetLastWriteTimeUtc(diff, DateTime.UnixEpoch);
+        RestoreReport report = StartNext();
+        Assert.Empty(report.Failures);
+        (mapper, clone) = (Again(mapper, report), Again(clone, report));
+        Assert.Equal((1, 2, 0), (clone.Client.ReadByte(other), clone.Client.ReadByte(other + Page), clone.Client.ReadByte(other + (3 * Page))));
+        Assert.Null(Assert.IsType<LayeredSource>(RestoredSources[0].Source).DataBytes);
+        Assert.Equal(2, mapper.Client.ReadByte(at + Page));
+    }
+
     private (ServedClient Client, ulong Address) Map(SharedImage image)
     {
         ServedClient client = Serve();

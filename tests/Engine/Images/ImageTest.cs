@@ -66,4 +66,12 @@ public abstract class ImageTest : EngineTest
             Assert.True(client.Client.Run($"differ {address} {Page} {expected[page]}", thread) == 0, $"page {page} is not filled with {expected[page]}");
         }
     }
+
+    internal static ulong HashOf(byte[] pages)
+    {
+        byte[] contents = new byte[pages.Length * PageBytes];
+        for (int page = 0; page < pages.Length; page++)
+            contents.AsSpan(page * PageBytes, PageBytes).Fill(pages[page]);
+        return ClientProcess.Hash(contents);
+    }
 }

@@ -259,12 +259,4 @@ public sealed class LayeredSourceTests : ImageTest
         image.Dispose();
         Assert.Equal(3 * PageBytes, source.ReadBytes);
     }
-
-    private static ulong HashOf(byte[] pages)
-    {
-        byte[] contents = new byte[pages.Length * PageBytes];
-        for (int page = 0; page < pages.Length; page++)
-            contents.AsSpan(page * PageBytes, PageBytes).Fill(pages[page]);
-        return ClientProcess.Hash(contents);
-    }
 }

@@ -20,7 +20,7 @@ public sealed class VictimSearchTests : ImageTest
     public void Search_ends_after_as_many_looks_as_it_may_and_the_next_goes_on_from_there()
     {
         LayeredSource source = Pinned(CacheOf(Chunks));
-        CacheAccount account = new("one");
+        CacheAccount account = new("one", 1);
         for (int chunk = 0; chunk < Chunks; chunk++)
             account.Enter(new CachedChunk(source, chunk));
         int looks = 128;
@@ -37,7 +37,7 @@ public sealed class VictimSearchTests : ImageTest
     public void Chunks_that_were_there_longer_are_given_up_where_all_newcomers_are_in_use()
     {
         LayeredSource source = Pinned(CacheOf(8));
-        CacheAccount account = new("one");
+        CacheAccount account = new("one", 1);
         account.Enter(new CachedChunk(source, 0));
         source.Store.Unpin(0, 1);
 
