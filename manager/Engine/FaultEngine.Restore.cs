@@ -329,6 +329,9 @@ public sealed partial class FaultEngine
 
         public int Gone { get; set; }
 
+        /// <summary>Who was forked by whom when the first session asked; null before. No child that was lost is younger.</summary>
+        public ProcessFamilies? Families { get; set; }
+
         /// <summary>How long the death of one more process may be waited for: a second for all of them together, because everybody else waits too.</summary>
         public TimeSpan DeathPatience()
         {

@@ -40,7 +40,7 @@ public static unsafe partial class NativePages
         SafeFd? fd, long offset, ulong length, PageProtection protection, MappingFlags flags, nuint hint, out nuint address)
     {
         using FdLease lease = fd?.Lease() ?? default;
-        int native = (int)flags | (fd is null ? MapAnonymous : 0) | (flags.HasFlag(MappingFlags.Shared) ? 0 : MapPrivate);
+        int native = (int)flags | (fd is null ? MapAnonymous : 0) | ((flags & MappingFlags.Shared) != 0 ? 0 : MapPrivate);
         nint result = Mmap(hint, (nuint)length, (int)protection, native, lease.Fd, offset);
         address = result == -1 ? 0 : (nuint)result;
         return result == -1 ? LastError.Get() : Errno.OK;

@@ -8,9 +8,9 @@ public sealed class HugePages : IDisposable
     private const string Setting = "/proc/sys/vm/nr_hugepages";
 
     private readonly int _before;
-    private readonly FileStream _machineWide;
+    private readonly MachineLock _machineWide;
 
-    private HugePages(int before, FileStream machineWide)
+    private HugePages(int before, MachineLock machineWide)
     {
         _before = before;
         _machineWide = machineWide;
@@ -33,7 +33,7 @@ public sealed class HugePages : IDisposable
     private static HugePages Hold(int free, Func<bool> isWrong)
     {
         Require.That(Read("Hugepagesize:") == 2048, "needs huge pages of 2 MiB");
-        FileStream machineWide = Lock();
+        MachineLock machineWide = MachineLock.Take("hugepages");
         int before = Read("HugePages_Total:");
         HugePages pool = new(before, machineWide);
         try
@@ -60,27 +60,6 @@ public sealed class HugePages : IDisposable
         if (Read("HugePages_Total:") != _before)
             Set(_before);
         _machineWide.Dispose();
-    }
-
-    // The pool belongs to the machine: test processes that run side by side take turns (flock, which a dead process gives back).
-    private static FileStream Lock()
-    {
-        string path = Path.Combine(Path.GetTempPath(), "uffd-test-hugepages.lock");
-        FileStream? file = null;
-        Eventually.True(() => (file = TryLock(path)) is not null, TimeSpan.FromMinutes(2), "another test's huge pages");
-        return file!;
-    }
-
-    private static FileStream? TryLock(string path)
-    {
-        try
-        {
-            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException)
-        {
-            return null;
-        }
     }
 
     private static void Set(int pages) => File.WriteAllText(Setting, pages.ToString(CultureInfo.InvariantCulture));

@@ -25,9 +25,12 @@ public sealed class MemoryCgroup : IDisposable
         string path = Path.Combine(unified ? "/sys/fs/cgroup" : Legacy, $"uffd-test-{Environment.ProcessId}-{Environment.TickCount64}");
         Directory.CreateDirectory(path);
         MemoryCgroup group = new(path, unified);
-        group.Write(unified ? "memory.max" : "memory.limit_in_bytes", limitBytes);
+        group.SetLimit(limitBytes);
         return group;
     }
+
+    /// <summary>So much may be charged to the group from now on.</summary>
+    public void SetLimit(long bytes) => Write(_unified ? "memory.max" : "memory.limit_in_bytes", bytes);
 
     /// <summary>Bytes charged to the group now.</summary>
     public long Usage =>
@@ -35,6 +38,35 @@ public sealed class MemoryCgroup : IDisposable
 
     /// <summary>Moves a process into the group; what it touches from now on is charged here.</summary>
     public void Add(int pid) => Write("cgroup.procs", pid);
+
+    /// <summary>
+    /// From now on who wants more than there is room for is refused: nothing of the group is swapped out for it, and no process of it is killed.
+    /// </summary>
+    /// <param name="pids">All processes that are in the group.</param>
+    public void RefuseWhenFull(params ReadOnlySpan<int> pids)
+    {
+        // A kernel without swap has neither file.
+        string swap = _unified ? "memory.swap.max" : "memory.swappiness";
+        if (File.Exists(Path.Combine(_path, swap)))
+            Write(swap, 0);
+        if (!_unified)
+        {
+            Write("memory.oom_control", 1);
+            return;
+        }
+
+        foreach (int pid in pids)
+        {
+            try
+            {
+                File.WriteAllText($"/proc/{pid}/oom_score_adj", "-1000");
+            }
+            catch (UnauthorizedAccessException)
+            {
+                Require.That(false, "needs CAP_SYS_RESOURCE, to keep a process from being killed for memory");
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -27,45 +27,33 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        foreach (int pid in DescendantsOf(parent.Pid))
+        restore.Families ??= ProcessFamilies.Look();
+        if (LostChildrenOf(parent, since, restore, restore.Families).Count == 0)
+        {
+            return;
+        }
+
+        // Who is there is not kept from forking. All of them before the first is killed: its children would be somebody else's then.
+        foreach ((int pid, ulong startTime) in LostChildrenOf(parent, since, restore, ProcessFamilies.Look()))
+        {
+            KillLostChild(parent, pid, startTime, restore);
+        }
+    }
+
+    private static List<(int Pid, ulong StartTime)> LostChildrenOf(Session parent, long since, FaultEngine.Restore restore, ProcessFamilies families)
+    {
+        List<(int Pid, ulong StartTime)> lost = [];
+        foreach (int pid in families.DescendantsOf(parent.Pid))
         {
             if (ProcessInfo.TryReadStartTime(pid, out ulong startTime) && ((long)startTime + 2) * TickNanoseconds >= since
                 && !restore.Sessions.Exists(restored => restored.Session.Pid == pid)
                 && HasRangesUnregistered(parent, pid))
             {
-                KillLostChild(parent, pid, startTime, restore);
-            }
-        }
-    }
-
-    // All of them before the first is killed: its children would be somebody else's then.
-    private static List<int> DescendantsOf(int ancestor)
-    {
-        Dictionary<int, List<int>> children = [];
-        foreach (int pid in ProcessInfo.AllPids())
-        {
-            if (ProcessInfo.TryReadParent(pid, out int parent))
-            {
-                if (!children.TryGetValue(parent, out List<int>? siblings))
-                {
-                    children[parent] = siblings = [];
-                }
-
-                siblings.Add(pid);
+                lost.Add((pid, startTime));
             }
         }
 
-        List<int> found = [];
-        for (int at = -1; at < found.Count; at++)
-        {
-            // Numbers are used again while we look: each is taken once, whatever they say of one another.
-            if (children.Remove(at < 0 ? ancestor : found[at], out List<int>? some))
-            {
-                found.AddRange(some.Where(pid => pid != ancestor));
-            }
-        }
-
-        return found;
+        return lost;
     }
 
     private static void KillLostChild(Session parent, int pid, ulong startTime, FaultEngine.Restore restore)

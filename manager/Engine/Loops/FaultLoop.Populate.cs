@@ -315,28 +315,6 @@ internal sealed partial class FaultLoop
         CheckAhead(job.Session);
     }
 
-    // Huge pages whose installation the kernel answered with EEXIST although nothing was there.
-    private static bool HasSuspects(PopulateJob job)
-    {
-        if (job.Session.Regions.FindOverlap(job.Start, job.End) is not Region { IsHuge: true })
-        {
-            return false;
-        }
-
-        ulong cursor = job.Start;
-        while (job.Session.Pages.NextRun(cursor, job.End, out ulong stop, out PageState state))
-        {
-            if ((state & PageState.Suspect) == PageState.Suspect)
-            {
-                return true;
-            }
-
-            cursor = stop;
-        }
-
-        return false;
-    }
-
     private void FailJobs(Session session)
     {
         foreach (PopulateJob job in session.Jobs.ToArray())

@@ -1,19 +1,23 @@
-using System.Buffers;
+using UffdManager.Linux;
 
 namespace UffdManager.Engine.WorkingSets;
 
 /// <summary>
-/// The touches of one run, in their order. Grows by pieces, the only allocation, once in <see cref="PieceLength"/> faults. Belongs to the fault loop, and to
-/// whoever merges it afterwards.
+/// The touches of one run, in their order. Grows by pieces of native memory, one for some thousand faults, so that to record a fault leaves the garbage collector nothing to do. Belongs to the fault loop, and to
+/// whoever merges it afterwards, who disposes of it.
 /// </summary>
 /// <param name="budget">Of the tenant; shared.</param>
 internal sealed class TouchLog(TouchBudget budget) : IDisposable
 {
-    private const int PieceLength = 1024;
+    private const int PieceBytes = 16 * 1024;
     private const int TouchBytes = 12;
 
-    private readonly List<Touch[]> _pieces = [];
+    // A piece begins with the address of the next one.
+    private const int LinkBytes = 8;
+    private const int PieceLength = (PieceBytes - LinkBytes) / TouchBytes;
 
+    private nuint _first;
+    private nuint _last;
     private long _pages;
 
     public int Count { get; private set; }
@@ -36,7 +40,7 @@ internal sealed class TouchLog(TouchBudget budget) : IDisposable
             return false;
         }
 
-        _pieces[^1][at] = touch;
+        TouchAt(_last, at) = touch;
         Count++;
         _pages += touch.Pages;
         return true;
@@ -44,32 +48,61 @@ internal sealed class TouchLog(TouchBudget budget) : IDisposable
 
     public IEnumerable<Touch> All()
     {
+        nuint piece = _first;
         for (int i = 0; i < Count; i++)
         {
-            yield return _pieces[i / PieceLength][i % PieceLength];
+            if (i > 0 && i % PieceLength == 0)
+            {
+                piece = NextOf(piece);
+            }
+
+            yield return TouchAt(piece, i % PieceLength);
         }
     }
 
     public void Dispose()
     {
-        foreach (Touch[] piece in _pieces)
+        nuint piece = _first;
+        while (piece != 0)
         {
-            ArrayPool<Touch>.Shared.Return(piece);
-            budget.Return(PieceLength * TouchBytes);
+            nuint next = NextOf(piece);
+            NativePages.Unmap(piece, PieceBytes);
+            budget.Return(PieceBytes);
+            piece = next;
         }
 
-        _pieces.Clear();
+        _first = _last = 0;
         Count = 0;
     }
 
+    private static ref nuint NextOf(nuint piece) => ref NativePages.At<nuint>(piece);
+
+    private static ref Touch TouchAt(nuint piece, int index) => ref NativePages.At<Touch>(piece + LinkBytes + (nuint)(index * TouchBytes));
+
     private bool TryGrow()
     {
-        if (!budget.TryTake(PieceLength * TouchBytes))
+        if (!budget.TryTake(PieceBytes))
         {
             return false;
         }
 
-        _pieces.Add(ArrayPool<Touch>.Shared.Rent(PieceLength));
+        nuint piece = NativePages.TryMap(PieceBytes);
+        if (piece == 0)
+        {
+            budget.Return(PieceBytes);
+            return false;
+        }
+
+        if (_last == 0)
+        {
+            _first = piece;
+        }
+        else
+        {
+            NextOf(_last) = piece;
+        }
+
+        _last = piece;
         return true;
     }
 }
