@@ -20,6 +20,11 @@ public interface IFrontDoorTelemetry
     /// <param name="reason">Why.</param>
     void PeerRefused(string door, PeerRefusal reason);
 
+    /// <summary>Nobody was let in at a socket for a moment; counted again for as long as it lasts.</summary>
+    /// <param name="door">The front door's name.</param>
+    /// <param name="reason">Why.</param>
+    void AdmissionPaused(string door, AdmissionPause reason);
+
     /// <summary>A peer broke the protocol.</summary>
     /// <param name="door">The front door's name.</param>
     /// <param name="reason">How.</param>

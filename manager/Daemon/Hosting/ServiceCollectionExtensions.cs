@@ -124,7 +124,8 @@ internal static class ServiceCollectionExtensions
             () => new FirecrackerDecoder(),
             provider.GetRequiredService<SnapshotSessions>(),
             provider.GetRequiredService<IDescriptorStore>(),
-            configuration.Listen.MaxConnections),
+            configuration.Listen.MaxConnections,
+            PeerProcess.TryIdentify),
         configuration.Snapshots,
         InheritedSnapshots.From(provider.GetRequiredService<InheritedDescriptors>().TakeNamed(SnapshotKeeper.Prefix)));
 

@@ -16,12 +16,14 @@ internal sealed class FrontDoorMetrics : IFrontDoorTelemetry
     private readonly UpDownCounter<long> _connections;
     private readonly Counter<long> _connectionsOpened;
     private readonly Counter<long> _peersRefused;
+    private readonly Counter<long> _pauses;
     private readonly Counter<long> _protocolErrors;
     private readonly Counter<long> _vmsKilled;
     private readonly Counter<long> _requests;
     private readonly Histogram<double> _requestDuration;
 
     private readonly TagSets _refusalTags = new(Instruments.PeersRefused);
+    private readonly TagSets _pauseTags = new(Instruments.AdmissionPauses);
     private readonly TagSets _errorTags = new(Instruments.ProtocolErrors);
     private readonly TagSets _killTags = new(Instruments.VmsKilled);
     private readonly ConcurrentDictionary<(string Door, string Tenant), TagList> _connectionTags = new();
@@ -35,6 +37,7 @@ internal sealed class FrontDoorMetrics : IFrontDoorTelemetry
             Instruments.Connections.Name, Instruments.Connections.Unit, Instruments.Connections.Description);
         _connectionsOpened = Counter(Instruments.ConnectionsOpened);
         _peersRefused = Counter(Instruments.PeersRefused);
+        _pauses = Counter(Instruments.AdmissionPauses);
         _protocolErrors = Counter(Instruments.ProtocolErrors);
         _vmsKilled = Counter(Instruments.VmsKilled);
         _requests = Counter(Instruments.Requests);
@@ -42,6 +45,7 @@ internal sealed class FrontDoorMetrics : IFrontDoorTelemetry
             Instruments.RequestDuration.Name, Instruments.RequestDuration.Unit, Instruments.RequestDuration.Description);
 
         // A series that appears with its first event hides that event from rate(): the closed sets exist from the start.
+        Array.ForEach(_pauseTags.For(SnapshotDoor.DoorName), tags => _pauses.Add(0, tags));
         Array.ForEach(_killTags.For(SnapshotDoor.DoorName), tags => _vmsKilled.Add(0, tags));
         foreach (string door in KnownDoors)
         {
@@ -66,6 +70,9 @@ internal sealed class FrontDoorMetrics : IFrontDoorTelemetry
 
     /// <inheritdoc/>
     public void PeerRefused(string door, PeerRefusal reason) => _peersRefused.Add(1, _refusalTags.For(door)[(int)reason]);
+
+    /// <inheritdoc/>
+    public void AdmissionPaused(string door, AdmissionPause reason) => _pauses.Add(1, _pauseTags.For(door)[(int)reason]);
 
     /// <inheritdoc/>
     public void ProtocolError(string door, ProtocolErrorReason reason) => _protocolErrors.Add(1, _errorTags.For(door)[(int)reason]);

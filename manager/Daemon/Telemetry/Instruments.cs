@@ -146,6 +146,11 @@ internal static class Instruments
         "uffd_manager_peers_refused_total", InstrumentKind.Counter, "{peer}", "Peers turned away before their first message, by reason.",
         Door, InstrumentLabel.Of<PeerRefusal>("reason"));
 
+    public static readonly InstrumentDefinition AdmissionPauses = new(
+        "uffd_manager_admission_pauses_total", InstrumentKind.Counter, "{pause}",
+        "Times that nobody was let in at a socket for some milliseconds, by reason; who connects meanwhile waits.",
+        Door, InstrumentLabel.Of<AdmissionPause>("reason"));
+
     public static readonly InstrumentDefinition ProtocolErrors = new(
         "uffd_manager_protocol_errors_total", InstrumentKind.Counter, "{error}", "Messages that broke the protocol, by reason.",
         Door, InstrumentLabel.Of<ProtocolErrorReason>("reason"));
@@ -280,7 +285,7 @@ internal static class Instruments
         Faults, FaultDuration, CopiedBytes, ZeroedBytes, Events, Deferrals, Conflicts, PoisonedPages, KilledClients,
         Fetches, FetchesStarted, FetchWait, ReplayPages, ReplayRuns, SessionsEnded, Misbehaviour,
         LoopSessions, LoopBusy, LoopSpin, LoopWakeups, PageTableBytes, SamplesDropped,
-        Connections, ConnectionsOpened, PeersRefused, ProtocolErrors, VmsKilled, Requests, RequestDuration,
+        Connections, ConnectionsOpened, PeersRefused, AdmissionPauses, ProtocolErrors, VmsKilled, Requests, RequestDuration,
         ImageCacheLimit, ImageCacheBytes, ImageCacheHits, ImageCacheMisses, ImageCacheEvictions, ImageCacheBypasses,
         MappedLimit, MappedObjects, MappedSize, MappedMemory,
         LiveSnapshotsStarted, LiveSnapshots, LiveSnapshotBytes, LiveSnapshotArm, LiveSnapshotWaits,

@@ -32,6 +32,9 @@ public sealed class TenantGrant
     /// <summary>Connections that the tenant has open now.</summary>
     public int OpenConnections => _connections.Open;
 
+    /// <summary>Whether <see cref="TryEnter"/> would find a place at this moment.</summary>
+    public bool HasRoom => OpenConnections < Limits.Connections;
+
     /// <summary>The tenant's section of the configuration.</summary>
     internal TenantOptions Options { get; }
 

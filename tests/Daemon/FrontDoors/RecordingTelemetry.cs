@@ -13,6 +13,8 @@ internal sealed class RecordingTelemetry : IFrontDoorTelemetry
 
     public ConcurrentQueue<PeerRefusal> Refusals { get; } = new();
 
+    public ConcurrentQueue<AdmissionPause> Pauses { get; } = new();
+
     public ConcurrentQueue<ProtocolErrorReason> Errors { get; } = new();
 
     public ConcurrentQueue<(string Request, string Outcome)> Requests { get; } = new();
@@ -22,6 +24,8 @@ internal sealed class RecordingTelemetry : IFrontDoorTelemetry
     public void ConnectionClosed(string door, string tenant) => Interlocked.Decrement(ref _open);
 
     public void PeerRefused(string door, PeerRefusal reason) => Refusals.Enqueue(reason);
+
+    public void AdmissionPaused(string door, AdmissionPause reason) => Pauses.Enqueue(reason);
 
     public void ProtocolError(string door, ProtocolErrorReason reason) => Errors.Enqueue(reason);
 

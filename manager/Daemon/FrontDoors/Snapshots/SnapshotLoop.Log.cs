@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Linux;
 
@@ -21,7 +22,7 @@ internal sealed partial class SnapshotLoop
     /// <summary>Tells of a peer that had nothing handed over when it was turned away.</summary>
     public void LogTurnedAway(string peer, string socket, string reason)
     {
-        if (_logThrottle.TryEnter(typeof(Hosting.PeerRefusal), "", out long suppressed))
+        if (_logThrottle.TryEnter(typeof(PeerRefusal), "", out long suppressed))
             LogPeerTurnedAway(Services.Logger, peer, socket, reason, suppressed);
     }
 
@@ -52,12 +53,33 @@ internal sealed partial class SnapshotLoop
             LogAcceptFailed(Services.Logger, error, suppressed);
     }
 
-    /// <summary>Tells that nobody is let in for the moment.</summary>
-    public void LogPaused(string socket, string reason)
+    /// <summary>Tells that nobody is let in for the moment, for want of what many sockets share.</summary>
+    /// <param name="reason">What it is.</param>
+    /// <param name="tenant">Whose; empty for everybody's.</param>
+    /// <param name="socket">Where somebody waits.</param>
+    /// <param name="text">In words.</param>
+    public void LogPaused(AdmissionPause reason, string tenant, string socket, string text)
     {
-        if (_logThrottle.TryEnter(typeof(AdmissionPace), "", out long suppressed))
-            LogAdmissionPaused(Services.Logger, socket, reason, suppressed);
+        if (_logThrottle.TryEnter(typeof(AdmissionPause), $"{reason} {tenant}", out long suppressed))
+            LogAdmissionPaused(Services.Logger, socket, text, suppressed);
     }
+
+    /// <summary>Tells that nobody is let in for the moment, for want of what one socket has for itself.</summary>
+    /// <param name="throttle">The socket's own.</param>
+    /// <param name="reason">What it is.</param>
+    /// <param name="socket">Where somebody waits.</param>
+    /// <param name="text">In words.</param>
+    public void LogPaused(LogThrottle throttle, AdmissionPause reason, string socket, string text)
+    {
+        if (throttle.TryEnter(typeof(AdmissionPause), reason.ToString(), out long suppressed))
+            LogAdmissionPaused(Services.Logger, socket, text, suppressed);
+    }
+
+    /// <summary>Tells of one who is left behind because nobody could find out who it is.</summary>
+    public void LogLeftBehind(string socket, int pid, uint uid) => LogPeerLeftBehind(Services.Logger, socket, pid, uid);
+
+    /// <summary>Tells that a socket of the manager before is made anew.</summary>
+    public void LogMadeAnew(string socket) => LogSocketMadeAnew(Services.Logger, socket);
 
     /// <summary>Tells that a hand-over waits for numbers for its descriptors.</summary>
     public void LogShort(string socket, PeerIdentity peer)
@@ -101,6 +123,12 @@ internal sealed partial class SnapshotLoop
 
     [LoggerMessage(2116, LogLevel.Error, "Hand-over of {Peer} at {Socket} waits: there is no number left for its descriptors, or the kernel does not allow them, trying again soon ({Suppressed} more such lines held back)")]
     private static partial void LogNoNumbers(ILogger logger, PeerIdentity peer, string socket, long suppressed);
+
+    [LoggerMessage(2117, LogLevel.Error, "Who connected at {Socket} (pid {Pid}, uid {Uid}) is left behind: there was no descriptor or memory left to find out who it is. If it has handed its memory over it will hang: end it")]
+    private static partial void LogPeerLeftBehind(ILogger logger, string socket, int pid, uint uid);
+
+    [LoggerMessage(2118, LogLevel.Warning, "The socket {Socket} of the manager before cannot be reached, its file is gone: it is made anew")]
+    private static partial void LogSocketMadeAnew(ILogger logger, string socket);
 
     [LoggerMessage(2102, LogLevel.Information, "Snapshot {Snapshot} is not served at {Socket} any more; its VMs go on")]
     private static partial void LogRemoved(ILogger logger, string snapshot, string socket);

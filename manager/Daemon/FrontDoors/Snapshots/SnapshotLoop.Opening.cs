@@ -129,7 +129,10 @@ internal sealed partial class SnapshotLoop
             }
             catch
             {
-                socket.GiveUp();
+                // Somebody may have connected, if only by its first name. Who has is refused, as there is nothing for it any more.
+                socket.Entries.Clear();
+                _closing++;
+                socket.Shut(() => _closing--);
                 if (await Blocking.RunAsync(tenant, () => SnapshotSocket.RemoveMade(options, (made.File.Device, made.File.Inode))) is { } problem)
                     LogNotRemoved(options.Path, problem);
                 throw;

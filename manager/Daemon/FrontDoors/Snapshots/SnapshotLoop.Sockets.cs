@@ -198,9 +198,11 @@ internal sealed partial class SnapshotLoop
     private async Task<HashSet<InheritedSnapshots.Socket>> FindGoneAsync(InheritedSnapshots inherited)
     {
         HashSet<InheritedSnapshots.Socket> gone = [];
+        bool isOver = false;
 
         // The delay is the deadline alone.
         await Task.WhenAny(Task.WhenAll(inherited.Sockets.Where(socket => socket.Document?.Socket is not null).Select(LookAsync)), Task.Delay(s_lookPatience));
+        isOver = true;
         return gone;
 
         async Task LookAsync(InheritedSnapshots.Socket socket)
@@ -208,12 +210,28 @@ internal sealed partial class SnapshotLoop
             SnapshotSocketDocument document = socket.Document!;
             if (await Blocking.RunAsync(document.Tenant, () => SnapshotSocket.IsInPlace(document)))
                 return;
-            gone.Add(socket);
+            bool isLate = isOver;
+            if (!isLate)
+                gone.Add(socket);
 
             // What its maker had not moved into its place.
             if (await Blocking.RunAsync(document.Tenant, () => SnapshotSocket.RemoveMade(document.Socket!, (document.Device, document.Inode))) is { } problem)
                 LogNotRemoved(UnixSocket.NameBeside(document.Socket!.Path), problem);
+            if (isLate)
+                await MakeAnewAsync(document.Socket!.Path, socket.Number);
         }
+    }
+
+    // Nobody can connect to a socket that was gone on with before it was known that its file is gone.
+    private async Task MakeAnewAsync(string path, long number)
+    {
+        await _begun.Task;
+        if (_leaveBy != 0 || _sockets.GetValueOrDefault(path) is not { } socket || socket.Number != number)
+            return;
+        LogMadeAnew(path);
+        List<SnapshotEntry> entries = [.. socket.Entries];
+        socket.Entries.Clear();
+        await Task.WhenAll(CloseIfUnusedAsync(socket), OpenAsync(path, entries));
     }
 
     private void TryAccept(SnapshotSocket socket)

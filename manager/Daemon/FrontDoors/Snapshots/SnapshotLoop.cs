@@ -9,6 +9,8 @@ internal sealed partial class SnapshotLoop : DoorThread
     /// <summary>Longest message, bytes. A Firecracker sends some hundred.</summary>
     public const int MaxMessage = 64 * 1024;
 
+    // For those whom nobody could identify for lack of descriptors, when there is no later: a pidfd and a file of /proc.
+    private readonly SafeEventFd[] _reserve = [EventFd.Create(), EventFd.Create()];
     private readonly LogThrottle _logThrottle;
     private int _open;
     private int _closing;
@@ -31,9 +33,20 @@ internal sealed partial class SnapshotLoop : DoorThread
     /// <summary>Where every message is received before it is appended to what its connection has.</summary>
     public byte[] ReceiveBuffer { get; } = new byte[MaxMessage];
 
+    /// <summary>Whether nobody more may connect.</summary>
+    public bool IsFull => _open >= Services.MaxConnections;
+
+    /// <summary>Whether there are more connections than there may be, as after a restart with a lower limit.</summary>
+    public bool IsOverfull => _open > Services.MaxConnections;
+
+    /// <summary>Whether the thread ends and another manager goes on.</summary>
+    public bool HasSuccessor { get; private set; }
+
     protected override long NextDue => _leaveBy != 0 ? _leaveBy : long.MaxValue;
 
     private IEnumerable<SnapshotPeer> Peers => Members.OfType<SnapshotPeer>();
+
+    private IEnumerable<UnknownPeer> UnknownPeers => Members.OfType<UnknownPeer>();
 
     /// <summary>Begins to serve.</summary>
     public void Start() => StartThread();
@@ -52,7 +65,11 @@ internal sealed partial class SnapshotLoop : DoorThread
     /// </summary>
     public Task HandOverAsync(TimeSpan patience)
     {
-        Post(() => Leave(patience, socket => socket.Leave(), peer => peer.LeaveToSuccessor()));
+        Post(() =>
+        {
+            HasSuccessor = _leaveBy == 0 || HasSuccessor;
+            Leave(patience, socket => socket.Leave(), peer => peer.LeaveToSuccessor());
+        });
         return Stopped;
     }
 
@@ -76,12 +93,13 @@ internal sealed partial class SnapshotLoop : DoorThread
     /// <summary>A connection is over.</summary>
     /// <param name="key">Of <see cref="DoorThread.Watch"/>.</param>
     /// <param name="from">Where it came in.</param>
-    /// <param name="isServed">Whether it was a VM that is served now.</param>
-    public void Forget(ulong key, SnapshotSocket from, bool isServed)
+    /// <param name="uid">Its user.</param>
+    /// <param name="isStranger">See <see cref="SnapshotSocket.Exit"/>.</param>
+    public void Forget(ulong key, SnapshotSocket from, uint uid, bool isStranger)
     {
         Unwatch(key);
         _open--;
-        from.Exit(isServed);
+        from.Exit(uid, isStranger);
         foreach (SnapshotSocket socket in _sockets.Values)
             socket.Resume();
     }
@@ -90,32 +108,44 @@ internal sealed partial class SnapshotLoop : DoorThread
     {
         if (_leaveBy == 0 || ((_open > 0 || _closing > 0 || _opening.Count > 0) && _leaveBy > now))
             return;
+        foreach (UnknownPeer peer in UnknownPeers.ToArray())
+            Guard(peer, peer.LeaveNow);
         foreach (SnapshotPeer peer in Peers)
             Guard(peer, peer.LeaveNow);
         End();
     }
 
-    private void Admit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, FormerManager former)
+    protected override void Dispose(bool disposing)
     {
-        if (TryAdmit(connection))
-            return;
-        _open++;
-        socket.Enter();
-        LogUnknown(socket.Options.Path);
-        _ = new UnknownPeer(this, socket, connection, TryAdmit);
-
-        bool TryAdmit(SafeSocketFd waiting) => this.TryAdmit(socket, waiting, number, isStored, former);
+        Array.ForEach(_reserve, number => number.Dispose());
+        base.Dispose(disposing);
     }
 
-    private bool TryAdmit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, FormerManager former)
+    private void Admit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, FormerManager former)
     {
-        PeerProcess? process = PeerProcess.TryIdentify(connection, out uint uid, out Errno errno);
+        if (TryAdmit(connection, out uint uid))
+            return;
+        Enter(socket, uid);
+        LogUnknown(socket.Options.Path);
+        _ = new UnknownPeer(this, socket, connection, isStored, waiting => TryAdmit(waiting, out _));
+
+        bool TryAdmit(SafeSocketFd waiting, out uint uid) => this.TryAdmit(socket, waiting, number, isStored, former, out uid);
+    }
+
+    private void Enter(SnapshotSocket socket, uint uid)
+    {
+        _open++;
+        socket.Enter(uid);
+    }
+
+    private bool TryAdmit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, FormerManager former, out uint uid)
+    {
+        PeerProcess? process = Services.Identify(connection, out uid, out Errno errno);
         if (process is not null)
         {
-            _open++;
-            socket.Enter();
+            Enter(socket, uid);
             SnapshotPeer peer = new(this, socket, connection, process, number, isStored, former);
-            Guard(peer, () => peer.Begin(isFull: _open > Services.MaxConnections));
+            Guard(peer, peer.Begin);
             return true;
         }
 
@@ -140,6 +170,11 @@ internal sealed partial class SnapshotLoop : DoorThread
         (_leaveSocket, _leavePeer) = (leaveSocket, leavePeer);
         foreach (SnapshotPeer peer in Peers.ToArray())
             Guard(peer, () => leavePeer(peer));
+
+        // Now or never.
+        Array.ForEach(_reserve, number => number.Dispose());
+        foreach (UnknownPeer peer in UnknownPeers.ToArray())
+            Guard(peer, peer.OnDeadline);
         foreach (SnapshotSocket socket in _sockets.Values.ToArray())
             leaveSocket(socket);
         _sockets.Clear();

@@ -68,10 +68,10 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 
     private string TenantName => _tenant?.Name ?? "";
 
-    /// <summary>Lets it in, or refuses it.</summary>
-    /// <param name="isFull">Whether there are as many connections as there may be.</param>
-    public void Begin(bool isFull)
+    /// <summary>Lets it in as soon as there is a place for it, or refuses it.</summary>
+    public void Begin()
     {
+        _entry = _listener.Find(_process);
         if (_wasTaken)
         {
             if (_loop.Services.Engine.Sessions().Any(IsOfThisProcess))
@@ -84,40 +84,14 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         if (_loop.TryLeave(this))
             return;
 
-        if (isFull)
-        {
-            TurnAway(PeerRefusal.ListenerFull, HandOverRefusal.Limit, "the manager has as many connections as it may");
-            return;
-        }
-
-        _entry = _listener.Find(_process);
         if (_entry is null)
         {
             TurnAway(PeerRefusal.UnknownPeer, HandOverRefusal.NotAllowed, "no snapshot of this socket is meant for it");
             return;
         }
 
-        _tenant = _loop.Services.Tenants.Find(_entry.Options.Tenant);
-        if (_tenant is null)
-        {
-            TurnAway(PeerRefusal.UnknownPeer, HandOverRefusal.NotAllowed, $"the configuration does not know tenant {_entry.Options.Tenant} of snapshot {_entry.Name} any more");
-            return;
-        }
-
-        _place = _tenant.TryEnter();
-        if (_place is null || _loop.Blocking.IsClogged(TenantName))
-        {
-            TurnAway(PeerRefusal.ConnectionLimit, HandOverRefusal.Limit, $"tenant {TenantName} has {_tenant.Limits.Connections} connections, which is its limit, or its descriptors cannot be closed");
-            return;
-        }
-
-        UnixSocket.PeekFromStart(_socket);
-
-        // What has been looked at stays in the socket, which is therefore readable all the time: only what is new is to be told.
-        Epoll.Add(_loop.Poll, _socket, EpollEvents.In | EpollEvents.ReadHangUp | EpollEvents.EdgeTriggered, _key);
-        _isWatched = _isLetIn = true;
-        _loop.Services.Telemetry.ConnectionOpened(SnapshotDoor.DoorName, TenantName);
-        Deadline = _messageDue = _loop.ExpectWithin(this, _listener.Options.Timeout);
+        _messageDue = _loop.ExpectWithin(this, _listener.Options.Timeout);
+        LetIn(_entry);
     }
 
     public void OnReady(EpollEvents events)
@@ -140,11 +114,21 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
             return;
         }
 
+        if (!_isLetIn)
+        {
+            LetIn(_entry!);
+            return;
+        }
+
         if (Deadline < _messageDue)
         {
+            bool isSilent = Deadline == _firstDue;
+
             // Which is expected since the beginning.
             Deadline = _messageDue;
             ReceiveAll();
+            if (isSilent)
+                EndSilence();
             return;
         }
 
@@ -205,7 +189,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         _socket.Dispose();
         _process.Dispose();
         _place?.Dispose();
-        _loop.Forget(_key, _listener, _isServed);
+        _loop.Forget(_key, _listener, _process.Identity.Uid, isStranger: !_isServed);
     }
 
     private void TurnAway(PeerRefusal reason, HandOverRefusal refusal, string text)

@@ -20,6 +20,7 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 /// <param name="Sessions">Which session belongs to which snapshot.</param>
 /// <param name="Store">Keeps sockets and connections for the next manager.</param>
 /// <param name="MaxConnections">Connections of all sockets together.</param>
+/// <param name="Identify">Tells who is at the other end of a connection.</param>
 internal sealed record SnapshotServices(
     FaultEngine Engine,
     TenantCatalog Tenants,
@@ -32,4 +33,5 @@ internal sealed record SnapshotServices(
     Func<IHandOverDecoder> NewDecoder,
     SnapshotSessions Sessions,
     IDescriptorStore Store,
-    int MaxConnections);
+    int MaxConnections,
+    PeerIdentifier Identify);

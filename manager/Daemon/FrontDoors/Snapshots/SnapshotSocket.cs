@@ -1,31 +1,17 @@
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.Hosting;
 using UffdManager.Linux;
 
 namespace UffdManager.Daemon.FrontDoors.Snapshots;
 
 /// <summary>A listening socket with the snapshots that are served through it. Belongs to the front door's thread.</summary>
-internal sealed class SnapshotSocket
+internal sealed partial class SnapshotSocket
 {
     // A restore of hundreds of clones at once connects faster than one thread accepts.
     private const int Backlog = 1024;
 
-    // Of those who were let in and are neither sessions nor gone: each has a place with the service manager.
-    private const int MostAdmitted = 256;
-
-    // Until there is a place, or the pace allows one more. A place that comes free ends it before.
-    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
-
-    // The service manager reads hundreds of messages in a second.
-    private static readonly TimeSpan s_shortPause = TimeSpan.FromMilliseconds(10);
-
-    // A burst of messages is no reason for a line.
-    private static readonly TimeSpan s_behind = TimeSpan.FromSeconds(1);
-
     private readonly SnapshotLoop _loop;
-    private readonly AdmissionPace _pace;
     private readonly (ulong Device, ulong Inode) _file;
-    private int _admitted;
-    private long _behindSince;
     private SafeSocketFd? _made;
     private DoorListener? _listener;
     private long _document;
@@ -34,6 +20,7 @@ internal sealed class SnapshotSocket
     {
         _loop = loop;
         _pace = new AdmissionPace(loop.Services.Time);
+        _logThrottle = new LogThrottle(loop.Services.Time);
         _file = file;
         _made = listener;
         Number = number;
@@ -115,25 +102,6 @@ internal sealed class SnapshotSocket
         _listener = new DoorListener(_loop, listener, accepted => _loop.Admit(this, accepted), _loop.AcceptFailed, Pause);
     }
 
-    /// <summary>One was accepted, and had gone already.</summary>
-    public void ChargeStranger() => _pace.Charge();
-
-    /// <summary>One was accepted.</summary>
-    public void Enter()
-    {
-        _admitted++;
-        _pace.Charge();
-    }
-
-    /// <summary>One that was accepted is over.</summary>
-    /// <param name="isServed">Whether it was a VM that is served now.</param>
-    public void Exit(bool isServed)
-    {
-        _admitted--;
-        if (isServed)
-            _pace.GiveBack();
-    }
-
     /// <summary>The snapshot for a peer; null if none is meant for it.</summary>
     public SnapshotEntry? Find(PeerProcess peer) => Entries
         .Select(entry => (Entry: entry, Fit: entry.Fits(peer.Identity, peer.StartTime)))
@@ -201,14 +169,6 @@ internal sealed class SnapshotSocket
         }
     }
 
-    /// <summary>Takes it out of the store before it was in its place.</summary>
-    public void GiveUp()
-    {
-        _made?.Dispose();
-        _listener?.Close();
-        _loop.Keeper.RemoveSocket(Number, _document);
-    }
-
     /// <summary>Gives up the file of a socket of which nobody was told. May wait for the file system. Any thread.</summary>
     /// <param name="options">Where it was to be.</param>
     /// <param name="made">The file.</param>
@@ -225,28 +185,6 @@ internal sealed class SnapshotSocket
         {
             return e.Message;
         }
-    }
-
-    // Who waits in the queue of the socket is kept with it, whatever becomes of this process. Who is accepted is kept when the service manager is told of it, and not while that waits here.
-    private TimeSpan Pause()
-    {
-        if (!_loop.Services.Store.IsPrompt)
-        {
-            long now = _loop.Services.Time.GetTimestamp();
-            _behindSince = _behindSince == 0 ? now : _behindSince;
-            if (_loop.Services.Time.GetElapsedTime(_behindSince, now) >= s_behind)
-                _loop.LogPaused(Options.Path, "the service manager does not read what it is to keep");
-            return s_shortPause;
-        }
-
-        _behindSince = 0;
-        string? reason = _admitted >= MostAdmitted ? $"{_admitted} who connected before have not handed anything over yet"
-            : !_pace.HasRoom ? $"more than {AdmissionPace.PerSecond} a second connect and hand nothing over"
-            : null;
-        if (reason is null)
-            return TimeSpan.Zero;
-        _loop.LogPaused(Options.Path, reason);
-        return s_pause;
     }
 
     private SnapshotSocketDocument Describe() => new()

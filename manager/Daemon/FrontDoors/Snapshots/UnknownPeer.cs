@@ -13,18 +13,23 @@ internal sealed class UnknownPeer : IDoorMember
     private readonly SnapshotLoop _loop;
     private readonly SnapshotSocket _listener;
     private readonly SafeSocketFd _connection;
+    private readonly uint _uid;
+    private readonly bool _isStored;
     private readonly Func<SafeSocketFd, bool> _admit;
     private readonly ulong _key;
 
     /// <param name="loop">Calls.</param>
     /// <param name="listener">Where it came in.</param>
     /// <param name="connection">Taken over.</param>
+    /// <param name="isStored">Whether the next manager would find it.</param>
     /// <param name="admit">Tries to take the connection over; false while it is too early.</param>
-    public UnknownPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd connection, Func<SafeSocketFd, bool> admit)
+    public UnknownPeer(SnapshotLoop loop, SnapshotSocket listener, SafeSocketFd connection, bool isStored, Func<SafeSocketFd, bool> admit)
     {
         _loop = loop;
         _listener = listener;
         _connection = connection;
+        _uid = UnixSocket.GetPeerCredentials(connection).Uid;
+        _isStored = isStored;
         _admit = admit;
         _key = loop.Watch(this);
         Deadline = loop.ExpectWithin(this, s_pause);
@@ -39,10 +44,20 @@ internal sealed class UnknownPeer : IDoorMember
     public void OnDeadline()
     {
         Deadline = 0;
+
+        // From here on it is charged as what it has turned out to be.
         if (_admit(_connection))
-            _loop.Forget(_key, _listener, isServed: false);
+            _loop.Forget(_key, _listener, _uid, isStranger: false);
         else
             Deadline = _loop.ExpectWithin(this, s_pause);
+    }
+
+    /// <summary>The thread ends now: the next manager finds out who it is, if there is one that can.</summary>
+    public void LeaveNow()
+    {
+        OnDeadline();
+        if (Deadline != 0 && !(_loop.HasSuccessor && _isStored))
+            _loop.LogLeftBehind(_listener.Options.Path, UnixSocket.GetPeerCredentials(_connection).Pid, _uid);
     }
 
     public void Fail(Exception exception) => Deadline = _loop.ExpectWithin(this, s_pause);

@@ -79,6 +79,30 @@ public sealed class ClosedSocketTests : IDisposable
         }
     }
 
+    // manager: make the socket beside its place, BARRIER   (somebody connects by that name, somebody else takes the place)   rename: EEXIST
+    [Fact]
+    public async Task Vm_that_connected_to_a_socket_whose_place_is_taken_meanwhile_is_killed_and_not_forgotten()
+    {
+        PacedStore store = new() { HoldsBarriers = true };
+        await using SnapshotHost host = await SnapshotHost.StartAsync("", store: store);
+        string path = _directory.Combine("run.sock");
+        Task<(SnapshotView View, bool IsNew)> asked = host.ServeAsync("run", path);
+        Eventually.True(() => store.Barriers == 1, "the socket to wait until it is kept");
+        using EmulatedVm vm = EmulatedVm.Boot(path + UnixSocket.ReservedEnd, SnapshotHost.ImageBytes).HandOver();
+
+        // So that it is not let in while the socket is moved.
+        store.IsBehind = true;
+        await File.WriteAllTextAsync(path, "");
+        store.Release();
+
+        SnapshotException refusal = await Assert.ThrowsAsync<SnapshotException>(() => asked);
+        Assert.Contains("choose another path", refusal.Remedy, StringComparison.Ordinal);
+        vm.AssertKilled();
+        host.AssertKills(nameof(HandOverRefusal.NotAllowed));
+        Assert.Equal([path], Directory.GetFiles(_directory.Path));
+        Eventually.True(() => store.Removed.Contains("snapshot-1"), "the socket to be taken out of the store");
+    }
+
     private static StoredDescriptor Document(string path)
     {
         SafeMemfd memory = Memfd.Create("document", MemfdFlags.None);

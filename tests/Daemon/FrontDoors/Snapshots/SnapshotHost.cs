@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Sources;
@@ -25,7 +26,7 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     private readonly SnapshotDoor _door;
     private bool _stopped;
 
-    private SnapshotHost(string snapshots, string limits, IReadOnlyList<StoredDescriptor> inherited, IDescriptorStore store, int maxConnections)
+    private SnapshotHost(string snapshots, string limits, IReadOnlyList<StoredDescriptor> inherited, IDescriptorStore store, int maxConnections, PeerIdentifier? identify)
     {
         Image = new byte[ImageBytes];
         new Random(7).NextBytes(Image);
@@ -36,7 +37,8 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
         Tenants = new TenantCatalog(configuration);
         _door = new SnapshotDoor(
             new SnapshotServices(
-                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, store, maxConnections),
+                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, store, maxConnections,
+                identify ?? PeerProcess.TryIdentify),
             configuration.Snapshots,
             InheritedSnapshots.From(inherited));
     }
@@ -70,9 +72,10 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     /// <param name="inherited">What a manager before it stored; taken over.</param>
     /// <param name="store">What it stores goes there; by default nobody keeps anything.</param>
     /// <param name="maxConnections">Of all sockets together.</param>
-    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "", IReadOnlyList<StoredDescriptor>? inherited = null, IDescriptorStore? store = null, int maxConnections = 64)
+    /// <param name="identify">Tells who connects; by default the kernel does.</param>
+    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "", IReadOnlyList<StoredDescriptor>? inherited = null, IDescriptorStore? store = null, int maxConnections = 64, PeerIdentifier? identify = null)
     {
-        SnapshotHost host = new(snapshots, limits, inherited ?? [], store ?? NullDescriptorStore.Instance, maxConnections);
+        SnapshotHost host = new(snapshots, limits, inherited ?? [], store ?? NullDescriptorStore.Instance, maxConnections, identify);
         host.Engine.Start();
         await host._door.StartAsync();
         return host;
@@ -109,6 +112,13 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     {
         _stopped = true;
         await _door.StopAsync(CancellationToken.None);
+    }
+
+    /// <summary>Leaves everything to the next manager.</summary>
+    public async Task HandOverAsync()
+    {
+        _stopped = true;
+        await _door.HandOverAsync();
     }
 
     public async ValueTask DisposeAsync()
