@@ -18,6 +18,9 @@ public sealed record SnapshotDefinitionDto
     /// <summary>Absolute path of the socket.</summary>
     public string? Socket { get; init; }
 
+    /// <summary>Protocol by which VMMs hand memory over there; null for <c>firecracker</c>.</summary>
+    public string? Protocol { get; init; }
+
     /// <summary>Who owns the socket, USER:GROUP, USER or :GROUP; null for the daemon.</summary>
     public string? Owner { get; init; }
 

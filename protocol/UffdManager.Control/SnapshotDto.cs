@@ -27,6 +27,9 @@ public sealed record SnapshotDto
     /// <summary>Path of the socket.</summary>
     public required string Socket { get; init; }
 
+    /// <summary>Protocol by which VMMs hand memory over there.</summary>
+    public required string Protocol { get; init; }
+
     /// <summary>User that owns the socket; null is the daemon's.</summary>
     public required long? Uid { get; init; }
 

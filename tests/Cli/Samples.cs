@@ -381,6 +381,7 @@ internal static class Samples
         Tenant = "default",
         Policy = null,
         Socket = $"/run/vms/{name}.sock",
+        Protocol = "firecracker",
         Uid = null,
         Gid = null,
         Mode = "0660",

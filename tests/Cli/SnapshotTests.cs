@@ -14,12 +14,12 @@ public sealed class SnapshotTests
         using FakeControl control = FakeManager.Start();
         Uffdctl command = await Uffdctl.RunAsync(
         [
-            "--socket", control.SocketPath, "snapshot", "serve", "--image", "web/mem.bin", "--tenant", "default", "--socket", "mem.sock", "--name", "web", "--policy", "image", "--owner", "1500:vms",
+            "--socket", control.SocketPath, "snapshot", "serve", "--image", "web/mem.bin", "--tenant", "default", "--socket", "mem.sock", "--name", "web", "--policy", "image", "--protocol", "firecracker", "--owner", "1500:vms",
             "--mode", "0600", "--timeout", "2.5s", "--max-vms", "64", "--uid", "1500", "--uid", "1501", "--pid", "4711", "--cgroup", "/vms",
         ]);
         Assert.Equal((0, "Snapshot web is served at /run/vms/web.sock\n", ""), (command.ExitCode, command.Output, command.Error));
         Assert.Equal(
-            """{"name":"web","image":"web/mem.bin","tenant":"default","policy":"image","socket":"/mem.sock","owner":"1500:vms","mode":"0600","timeoutSeconds":2.5,"maxVms":64,"match":{"uids":[1500,1501],"cgroups":["/vms"],"pids":[4711]}}""",
+            """{"name":"web","image":"web/mem.bin","tenant":"default","policy":"image","socket":"/mem.sock","protocol":"firecracker","owner":"1500:vms","mode":"0600","timeoutSeconds":2.5,"maxVms":64,"match":{"uids":[1500,1501],"cgroups":["/vms"],"pids":[4711]}}""",
             JsonNode.Parse(Assert.Single(control.Requests).Body)!.ToJsonString());
     }
 
@@ -32,7 +32,7 @@ public sealed class SnapshotTests
         Assert.Equal(0, command.ExitCode);
         SnapshotDefinitionDto request = System.Text.Json.JsonSerializer.Deserialize(Assert.Single(control.Requests).Body, ControlJson.Default.SnapshotDefinitionDto)!;
         Assert.Equal(("i", "t", "/s"), (request.Image, request.Tenant, request.Socket));
-        Assert.Null(request.Name ?? request.Policy ?? request.Owner ?? request.Mode);
+        Assert.Null(request.Name ?? request.Policy ?? request.Protocol ?? request.Owner ?? request.Mode);
         Assert.Null(request.TimeoutSeconds ?? request.MaxVms);
         Assert.Empty((request.Match!.Uids ?? []).Concat(request.Match.Pids ?? []));
         Assert.Empty(request.Match.Cgroups ?? []);

@@ -23,6 +23,7 @@ internal static class SnapshotCommands
         facts.Add("Tenant", snapshot.Tenant);
         facts.Add("Policy", snapshot.Policy ?? "the tenant's default");
         facts.Add("Socket", snapshot.Socket);
+        facts.Add("Protocol", snapshot.Protocol);
         facts.Add("Access", $"{snapshot.Mode}, owner {Owner(snapshot.Uid)}:{Owner(snapshot.Gid)}");
         facts.Add("For", For(snapshot.Match));
         facts.Add("Timeout", Units.Time(snapshot.TimeoutSeconds * 1e9));

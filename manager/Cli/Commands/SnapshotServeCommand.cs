@@ -31,6 +31,7 @@ internal static class SnapshotServeCommand
         }.Completed(ValueKind.File);
         Option<string?> name = new("--name") { Description = "Name of the snapshot. Default: one that is free.", HelpName = "NAME" };
         Option<string?> policy = new Option<string?>("--policy") { Description = "Policy of the VMs' memory. Default: the tenant's.", HelpName = "NAME" }.Completed(ValueKind.Policy);
+        Option<string?> protocol = new("--protocol") { Description = "Protocol by which VMMs hand memory over at the socket. Default: firecracker.", HelpName = "NAME" };
         Option<string?> owner = new("--owner") { Description = "Who owns the socket: USER:GROUP, USER or :GROUP, as names or numbers. Default: the daemon.", HelpName = "USER:GROUP" };
         Option<string?> mode = new("--mode") { Description = "Permission bits of the socket. Default: 0660.", HelpName = "MODE" };
         Option<TimeSpan?> timeout = new("--timeout")
@@ -50,7 +51,7 @@ internal static class SnapshotServeCommand
         Option<string[]> cgroup = new("--cgroup") { Description = "Only for VMs in this cgroup, or below it; may be given several times.", HelpName = "PATH" };
         Command command = new("serve", "Serve a snapshot's memory to microVMs at a socket, until it is stopped.")
         {
-            image, tenant, socket, name, policy, owner, mode, timeout, most, uid, pid, cgroup,
+            image, tenant, socket, name, policy, protocol, owner, mode, timeout, most, uid, pid, cgroup,
         };
         command.SetWork(async (context, cancel) =>
         {
@@ -61,6 +62,7 @@ internal static class SnapshotServeCommand
                 Tenant = context.Line.GetRequiredValue(tenant),
                 Policy = context.Line.GetValue(policy),
                 Socket = Path.GetFullPath(context.Line.GetRequiredValue(socket)),
+                Protocol = context.Line.GetValue(protocol),
                 Owner = context.Line.GetValue(owner),
                 Mode = context.Line.GetValue(mode),
                 TimeoutSeconds = context.Line.GetValue(timeout)?.TotalSeconds,

@@ -162,6 +162,7 @@ internal static class ConfigurationBinding
             Socket = new SnapshotSocketOptions
             {
                 Path = reader.Text($"{path}.socket"),
+                Protocol = reader.Text($"{path}.protocol"),
                 Uid = owner.Uid,
                 Gid = owner.Gid,
                 Mode = reader.Mode($"{path}.mode"),

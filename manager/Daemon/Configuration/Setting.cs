@@ -34,6 +34,7 @@ internal sealed record Setting(string Path, SettingKind Kind, string? Default, s
         SettingKind.Duration =>
             $"a time from {SettingText.FormatDuration(new TimeSpan(Min))} to {SettingText.FormatDuration(new TimeSpan(Max))}, with us, ms, s, m, h, or as hh:mm:ss",
         SettingKind.Boolean => "true or false",
+        SettingKind.Choice when Choices.Count == 1 => Choices[0],
         SettingKind.Choice => string.Join(", ", Choices.SkipLast(1)) + " or " + Choices[^1],
         SettingKind.Mode => "octal permission bits from 0000 to 0777",
         SettingKind.TextList => "a list of texts",

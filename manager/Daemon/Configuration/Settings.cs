@@ -1,3 +1,5 @@
+using UffdManager.Daemon.FrontDoors.Snapshots;
+
 namespace UffdManager.Daemon.Configuration;
 
 /// <summary>Every key there is, with its default. A key that is not here is refused.</summary>
@@ -120,6 +122,8 @@ internal static class Settings
         new("snapshots.*.owner", SettingKind.Text, null, "Who owns the socket, USER:GROUP or USER or :GROUP, as names or numbers."),
         new("snapshots.*.mode", SettingKind.Mode, "0660", "Permission bits of the socket."),
         Duration("snapshots.*.timeout", "10s", 100 * Millisecond, 60 * Second, "Time from a connection to the end of its message; who does not keep it is killed if it has handed its memory over by then, and loses the connection if it has not."),
+        new("snapshots.*.protocol", SettingKind.Choice, SnapshotSocketOptions.DefaultProtocol, "Protocol by which VMMs hand memory over at the socket; all snapshots of a socket have the same.")
+            { Choices = HandOverDecoders.BuiltIn.Names },
         new("snapshots.*.match.uids", SettingKind.IdList, "", "User ids whose VMs get this snapshot; neither these nor cgroups is everybody who can connect."),
         new("snapshots.*.match.cgroups", SettingKind.PathList, "", "Cgroup paths whose VMs, with everything below them, get this snapshot."),
         Integer("snapshots.*.maxVms", "0", 0, 1 << 20, "VMs that may live at a time; 0 leaves it to the tenant's limits."),

@@ -20,7 +20,7 @@ internal static class SnapshotRules
             if (snapshot.Socket.Path.EndsWith(UnixSocket.ReservedEnd, StringComparison.Ordinal))
                 reader.Fail($"{path}.socket", $"must not end in {UnixSocket.ReservedEnd}: another socket may be made under that name");
             if (snapshot.Socket.Path.Length > 0 && !sockets.TryAdd(snapshot.Socket.Path, (name, snapshot.Socket)) && sockets[snapshot.Socket.Path].Socket != snapshot.Socket)
-                reader.Fail($"{path}.socket", $"is that of snapshots.{sockets[snapshot.Socket.Path].Name}, which gives another owner, mode or timeout");
+                reader.Fail($"{path}.socket", $"is that of snapshots.{sockets[snapshot.Socket.Path].Name}, which gives another protocol, owner, mode or timeout");
             foreach (string claim in snapshot.Match.Claims)
             {
                 if (!claims.TryAdd($"{snapshot.Socket.Path} {claim}", name))

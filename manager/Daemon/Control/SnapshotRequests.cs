@@ -1,5 +1,6 @@
 using UffdManager.Control;
 using UffdManager.Daemon.Configuration;
+using UffdManager.Daemon.FrontDoors.Snapshots;
 using UffdManager.Linux;
 
 namespace UffdManager.Daemon.Control;
@@ -34,6 +35,7 @@ internal static class SnapshotRequests
         long most = request.MaxVms ?? 0;
         if (most is < 0 or > MostVms)
             throw Bad("maxVms", $"{most} is not allowed", $"allowed is a whole number from 0 to {MostVms}");
+        string protocol = request.Protocol ?? SnapshotSocketOptions.DefaultProtocol;
         return new SnapshotOptions
         {
             Image = Required("image", request.Image),
@@ -42,6 +44,7 @@ internal static class SnapshotRequests
             Socket = new SnapshotSocketOptions
             {
                 Path = socket,
+                Protocol = HandOverDecoders.BuiltIn.Find(protocol) ?? throw Bad("protocol", $"\"{protocol}\" is not known", $"known are: {string.Join(", ", HandOverDecoders.BuiltIn.Names)}"),
                 Uid = owner.Uid,
                 Gid = owner.Gid,
                 Mode = SettingText.ParseMode(request.Mode ?? "0660") ?? throw Bad("mode", $"\"{request.Mode}\" is not allowed", "allowed are octal permission bits from 0000 to 0777"),

@@ -97,6 +97,7 @@ internal sealed partial class SnapshotRoutes(
         Tenant = view.Options.Tenant,
         Policy = view.Options.Policy.Length > 0 ? view.Options.Policy : null,
         Socket = view.Options.Socket.Path,
+        Protocol = view.Options.Socket.Protocol,
         Uid = view.Options.Socket.Uid,
         Gid = view.Options.Socket.Gid,
         Mode = SettingText.FormatMode(view.Options.Socket.Mode),

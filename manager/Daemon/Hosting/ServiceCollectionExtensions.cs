@@ -121,7 +121,7 @@ internal static class ServiceCollectionExtensions
             provider.GetRequiredService<ILogger<SnapshotDoor>>(),
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<IDrainGate>(),
-            () => new FirecrackerDecoder(),
+            HandOverDecoders.BuiltIn,
             provider.GetRequiredService<SnapshotSessions>(),
             provider.GetRequiredService<IDescriptorStore>(),
             configuration.Listen.MaxConnections,

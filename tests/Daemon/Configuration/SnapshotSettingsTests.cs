@@ -12,11 +12,12 @@ public sealed class SnapshotSettingsTests
     public void Snapshot_has_its_settings_and_the_defaults_of_the_others()
     {
         SnapshotOptions options = Layers.LoadValid(Document($$"""
-            "web": { {{Sound}}, "policy": "vm", "owner": "0:5678", "mode": "0600", "timeout": "3s", "maxVms": 7, "match": { "uids": [5, 6], "cgroups": ["/vms"] } },
+            "web": { {{Sound}}, "policy": "vm", "protocol": "FireCracker", "owner": "0:5678", "mode": "0600", "timeout": "3s", "maxVms": 7, "match": { "uids": [5, 6], "cgroups": ["/vms"] } },
             "plain": { {{Sound.Replace("fc.sock", "other.sock", StringComparison.Ordinal)}} }
             """)).Snapshots["web"];
         Assert.Equal(("mem.bin", "vms", "vm", 7), (options.Image, options.Tenant, options.Policy, options.MaxVms));
         Assert.Equal(new SnapshotSocketOptions { Path = "/run/fc.sock", Uid = 0, Gid = 5678, Mode = 0b110_000_000, Timeout = TimeSpan.FromSeconds(3) }, options.Socket);
+        Assert.Equal("firecracker", options.Socket.Protocol);
         Assert.Equal([5u, 6u], options.Match.Uids);
         Assert.Equal(["/vms"], options.Match.Cgroups);
         SnapshotOptions plain = Layers.LoadValid(Document($$""" "plain": { {{Sound}} } """)).Snapshots["plain"];
@@ -37,6 +38,8 @@ public sealed class SnapshotSettingsTests
     [InlineData("\"socket\": \"relative\"", "snapshots.web.socket: \"relative\" is not allowed")]
     [InlineData("\"socket\": \"/run/uffd-manager/manager.sock\"", "must be neither listen.socket nor control.socket")]
     [InlineData("\"socket\": \"/run/uffd-manager/control.sock\"", "must be neither listen.socket nor control.socket")]
+    [InlineData("\"protocol\": \"qemu\"", "snapshots.web.protocol: \"qemu\" is not allowed; allowed")]
+    [InlineData("\"protocol\": \"qemu\"", " firecracker")]
     [InlineData("\"colour\": 1", "snapshots.web.colour: is not a known key")]
     public void Mistake_is_told_with_its_key(string change, string error)
     {
@@ -56,7 +59,7 @@ public sealed class SnapshotSettingsTests
     [Theory]
     [InlineData("", "", "everybody of that socket belongs to snapshots.a already")]
     [InlineData("\"match\": { \"uids\": [5] }", "\"match\": { \"uids\": [6, 5] }", "uid 5 of that socket belongs to snapshots.a already")]
-    [InlineData("\"match\": { \"uids\": [5] }", "\"mode\": \"0666\"", "is that of snapshots.a, which gives another owner, mode or timeout")]
+    [InlineData("\"match\": { \"uids\": [5] }", "\"mode\": \"0666\"", "is that of snapshots.a, which gives another protocol, owner, mode or timeout")]
     public void Snapshots_that_share_a_socket_must_be_told_apart(string a, string b, string error)
     {
         string Entry(string more) => more.Length == 0 ? Sound : $"{Sound}, {more}";

@@ -50,8 +50,8 @@ public sealed class ControlSnapshotTests : IDisposable
         Assert.Equal(["fixed", "run"], list.GetProperty("snapshots").EnumerateArray().Select(snapshot => snapshot.GetProperty("name").GetString()));
         JsonElement run = await control.AskAsync("GET /v1/snapshots/RUN");
         Assert.Equal(
-            ("runtime", "listening", "0600", 1.5, 3, 1),
-            (run.GetProperty("origin").GetString(), run.GetProperty("state").GetString(), run.GetProperty("mode").GetString(), run.GetProperty("timeoutSeconds").GetDouble(),
+            ("runtime", "listening", "firecracker", "0600", 1.5, 3, 1),
+            (run.GetProperty("origin").GetString(), run.GetProperty("state").GetString(), run.GetProperty("protocol").GetString(), run.GetProperty("mode").GetString(), run.GetProperty("timeoutSeconds").GetDouble(),
                 run.GetProperty("maxVms").GetInt32(), run.GetProperty("sessions").GetArrayLength()));
         long session = run.GetProperty("sessions")[0].GetInt64();
         Assert.Equal(vm.Client.Pid, (await control.AskAsync($"GET /v1/sessions/{session}")).GetProperty("pid").GetInt32());
@@ -84,6 +84,7 @@ public sealed class ControlSnapshotTests : IDisposable
             ("name", "\"a b\"", 400, "is not a usable name"),
             ("name", "\"fixed\"", 409, "there is a snapshot fixed already"),
             ("owner", "\"no-such-user\"", 400, "there is no user no-such-user"),
+            ("protocol", "\"qemu\"", 400, "protocol: \"qemu\" is not known"),
             ("mode", "\"0999\"", 400, "mode: "),
             ("timeoutSeconds", "0", 400, "timeoutSeconds: "),
             ("maxVms", "-1", 400, "maxVms: "),

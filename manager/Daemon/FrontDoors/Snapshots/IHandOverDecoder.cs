@@ -2,7 +2,7 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 
 /// <summary>
 /// Reads the hand-over messages of one VMM. One object for one connection; a stream may cut the message at any byte, and what comes out must not depend on where.
-/// Does no I/O.
+/// Does no I/O. <see cref="HandOverDecoders"/> has them by name.
 /// </summary>
 internal interface IHandOverDecoder
 {

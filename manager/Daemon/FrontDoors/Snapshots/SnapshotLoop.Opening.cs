@@ -67,6 +67,8 @@ internal sealed partial class SnapshotLoop
 
         SnapshotSocketOptions options = entries[0].Options.Socket;
         List<SnapshotEntry> agreeing = Agreeing(entries, options, []);
+        if (agreeing.Count == 0)
+            return;
         try
         {
             await OpenSocketAsync(agreeing[0].Options.Tenant, options, agreeing);
@@ -85,6 +87,7 @@ internal sealed partial class SnapshotLoop
         {
             try
             {
+                CheckProtocol(entry.Options.Socket);
                 CheckClaims(entry.Options, socket, [.. others, .. agreeing]);
                 agreeing.Add(entry);
             }

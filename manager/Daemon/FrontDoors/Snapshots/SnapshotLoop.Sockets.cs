@@ -97,6 +97,7 @@ internal sealed partial class SnapshotLoop
     private async Task<(SnapshotView View, bool IsNew)> ServeNowAsync(string? name, SnapshotOptions options)
     {
         ForgetGoneProcesses();
+        CheckProtocol(options.Socket);
         await OpenedAsync(options.Socket.Path);
         if (CheckName(name, options) is { } same)
             return (same.View, false);
@@ -157,6 +158,13 @@ internal sealed partial class SnapshotLoop
             : throw new SnapshotException(SnapshotException.Obstacle.Conflict, $"there is a snapshot {entry.Name} already, and it is another one", "choose another name, or stop that one first");
     }
 
+    // Asked for by name, it has been looked at before; an earlier manager may have known more of them.
+    private void CheckProtocol(SnapshotSocketOptions socket)
+    {
+        if (Services.Decoders.Find(socket.Protocol) != socket.Protocol)
+            throw new SnapshotException(SnapshotException.Obstacle.Request, $"the protocol \"{socket.Protocol}\" is not known; known are: {string.Join(", ", Services.Decoders.Names)}", "name one of them");
+    }
+
     private void CheckClaims(SnapshotOptions options)
     {
         if (_sockets.TryGetValue(options.Socket.Path, out SnapshotSocket? socket))
@@ -166,7 +174,7 @@ internal sealed partial class SnapshotLoop
     private static void CheckClaims(SnapshotOptions options, SnapshotSocketOptions socket, IEnumerable<SnapshotEntry> entries)
     {
         if (socket != options.Socket)
-            throw new SnapshotException(SnapshotException.Obstacle.Conflict, $"the socket {options.Socket.Path} is there with another owner, mode or timeout", "give the same, or choose another path");
+            throw new SnapshotException(SnapshotException.Obstacle.Conflict, $"the socket {options.Socket.Path} is there with another protocol, owner, mode or timeout", "give the same, or choose another path");
         foreach (SnapshotEntry other in entries)
         {
             if (other.Options.Match.Claims.Intersect(options.Match.Claims, StringComparer.Ordinal).FirstOrDefault() is { } claim)
@@ -258,7 +266,9 @@ internal sealed partial class SnapshotLoop
         List<(SnapshotSocket Socket, InheritedSnapshots.Socket Inherited)> all = [];
         foreach (InheritedSnapshots.Socket former in inherited.Sockets)
         {
-            SnapshotSocket? socket = former.Document?.Socket is { } options && !gone.Contains(former) && !_sockets.ContainsKey(options.Path) ? SnapshotSocket.TryAdopt(this, former) : null;
+            SnapshotSocket? socket = former.Document?.Socket is { } options && !gone.Contains(former) && !_sockets.ContainsKey(options.Path) && Services.Decoders.Find(options.Protocol) is not null
+                ? SnapshotSocket.TryAdopt(this, former)
+                : null;
             if (socket is not null)
             {
                 _sockets.Add(socket.Options.Path, socket);
@@ -270,7 +280,7 @@ internal sealed partial class SnapshotLoop
             }
             else
             {
-                // Its file is gone, or was never in its place: a new one is made at the same place, if that can be. Who had connected is refused.
+                // Its file is gone, or was never in its place, or nobody speaks its protocol any more: a new one is made at the same place, if that can be. Who had connected is refused.
                 socket = SnapshotSocket.Gone(this, former);
                 homeless.AddRange((former.Document?.Snapshots ?? new Dictionary<string, SnapshotOptions>()).Select(snapshot => new SnapshotEntry(snapshot.Key, snapshot.Value, isConfigured: false)));
                 _closing++;

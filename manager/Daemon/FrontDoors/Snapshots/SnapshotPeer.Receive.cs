@@ -67,6 +67,7 @@ internal sealed partial class SnapshotPeer
             StoreTaken();
         if (_bytes.Count > SnapshotLoop.MaxMessage)
             return Break(ProtocolErrorReason.TooLong, $"its message is longer than {SnapshotLoop.MaxMessage} bytes");
+        _decoder ??= _loop.Services.Decoders.Make(_listener.Options.Protocol);
         HandOverStep step = _decoder.Decode(CollectionsMarshal.AsSpan(_bytes), _kinds);
         if (step.Refusal is not null)
         {
@@ -91,7 +92,7 @@ internal sealed partial class SnapshotPeer
         _loop.Blocking.Close(TenantName, part);
         _kinds.Clear();
         _bytes.Clear();
-        _decoder = _loop.Services.NewDecoder();
+        _decoder = null;
         UnixSocket.PeekFromStart(_socket);
         if (_loop.DueIn(s_lookAgain) < _messageDue)
             Deadline = _loop.ExpectWithin(this, s_lookAgain);

@@ -26,7 +26,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     private readonly List<byte> _bytes = [];
     private readonly List<HandedKind> _kinds = [];
     private DescriptorSet _descriptors = new();
-    private IHandOverDecoder _decoder;
+    private IHandOverDecoder? _decoder;
     private bool _isStored;
     private bool _isMarked;
     private SnapshotEntry? _entry;
@@ -60,7 +60,6 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         _listener = listener;
         _socket = socket;
         _process = process;
-        _decoder = loop.Services.NewDecoder();
         _key = loop.Watch(this);
     }
 

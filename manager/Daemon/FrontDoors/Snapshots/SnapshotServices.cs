@@ -16,7 +16,7 @@ namespace UffdManager.Daemon.FrontDoors.Snapshots;
 /// <param name="Logger">Hears what becomes of sockets and VMs.</param>
 /// <param name="Time">Measures deadlines.</param>
 /// <param name="Drain">Tells when new VMs are to be refused; null for never.</param>
-/// <param name="NewDecoder">Reads the messages of one connection.</param>
+/// <param name="Decoders">Read the messages of connections.</param>
 /// <param name="Sessions">Which session belongs to which snapshot.</param>
 /// <param name="Store">Keeps sockets and connections for the next manager.</param>
 /// <param name="MaxConnections">Connections of all sockets together.</param>
@@ -30,7 +30,7 @@ internal sealed record SnapshotServices(
     ILogger Logger,
     TimeProvider Time,
     IDrainGate? Drain,
-    Func<IHandOverDecoder> NewDecoder,
+    HandOverDecoders Decoders,
     SnapshotSessions Sessions,
     IDescriptorStore Store,
     int MaxConnections,

@@ -26,7 +26,7 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     private readonly SnapshotDoor _door;
     private bool _stopped;
 
-    private SnapshotHost(string snapshots, string limits, IReadOnlyList<StoredDescriptor> inherited, IDescriptorStore store, int maxConnections, PeerIdentifier? identify)
+    private SnapshotHost(string snapshots, string limits, IReadOnlyList<StoredDescriptor> inherited, IDescriptorStore store, int maxConnections, PeerIdentifier? identify, HandOverDecoders? decoders)
     {
         Image = new byte[ImageBytes];
         new Random(7).NextBytes(Image);
@@ -37,7 +37,7 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
         Tenants = new TenantCatalog(configuration);
         _door = new SnapshotDoor(
             new SnapshotServices(
-                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, () => new FirecrackerDecoder(), Sessions, store, maxConnections,
+                Engine, Tenants, _policies, new SourceCatalog(Registry.Empty()), Telemetry, Log, TimeProvider.System, this, decoders ?? HandOverDecoders.BuiltIn, Sessions, store, maxConnections,
                 identify ?? PeerProcess.TryIdentify),
             configuration.Snapshots,
             InheritedSnapshots.From(inherited));
@@ -73,9 +73,10 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     /// <param name="store">What it stores goes there; by default nobody keeps anything.</param>
     /// <param name="maxConnections">Of all sockets together.</param>
     /// <param name="identify">Tells who connects; by default the kernel does.</param>
-    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "", IReadOnlyList<StoredDescriptor>? inherited = null, IDescriptorStore? store = null, int maxConnections = 64, PeerIdentifier? identify = null)
+    /// <param name="decoders">Protocols; by default those that the manager has.</param>
+    public static async Task<SnapshotHost> StartAsync(string snapshots = """ "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "2s" } """, string limits = "", IReadOnlyList<StoredDescriptor>? inherited = null, IDescriptorStore? store = null, int maxConnections = 64, PeerIdentifier? identify = null, HandOverDecoders? decoders = null)
     {
-        SnapshotHost host = new(snapshots, limits, inherited ?? [], store ?? NullDescriptorStore.Instance, maxConnections, identify);
+        SnapshotHost host = new(snapshots, limits, inherited ?? [], store ?? NullDescriptorStore.Instance, maxConnections, identify, decoders);
         host.Engine.Start();
         await host._door.StartAsync();
         return host;
@@ -93,13 +94,13 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
     }
 
     /// <summary>Serves one more, at run time.</summary>
-    public Task<(SnapshotView View, bool IsNew)> ServeAsync(string? name, string socket, string image = "mem.bin", string tenant = "vms", SnapshotMatchOptions? match = null, uint mode = 0b110_110_000) =>
+    public Task<(SnapshotView View, bool IsNew)> ServeAsync(string? name, string socket, string image = "mem.bin", string tenant = "vms", SnapshotMatchOptions? match = null, uint mode = 0b110_110_000, string? protocol = null) =>
         _door.ServeAsync(name, new SnapshotOptions
         {
             Image = image,
             Tenant = tenant,
             Policy = "",
-            Socket = new SnapshotSocketOptions { Path = Path.Combine(Folder, socket), Mode = mode, Timeout = TimeSpan.FromSeconds(2) },
+            Socket = new SnapshotSocketOptions { Path = Path.Combine(Folder, socket), Protocol = protocol, Mode = mode, Timeout = TimeSpan.FromSeconds(2) },
             Match = match ?? new SnapshotMatchOptions { Uids = [], Cgroups = [] },
             MaxVms = 0,
         });
