@@ -28,11 +28,12 @@ internal sealed partial class SnapshotPeer
     /// <returns>Whether there may be more.</returns>
     private bool TryReceive()
     {
-        if (_isTaking && !MayTake())
+        int length = _loop.ReceiveBuffer.Length;
+        if (_isTaking && !MayTakeNext(out length))
             return false;
         int before = _descriptors.Count;
         Errno errno = _isTaking
-            ? UnixSocket.Receive(_socket, _loop.ReceiveBuffer, _descriptors, dontWait: true, out ReceivedMessage received)
+            ? UnixSocket.Receive(_socket, _loop.ReceiveBuffer.AsSpan(0, length), _descriptors, dontWait: true, out ReceivedMessage received)
             : UnixSocket.Peek(_socket, _loop.ReceiveBuffer, _descriptors, out received);
         if (errno == Errno.EAGAIN)
         {
@@ -63,8 +64,6 @@ internal sealed partial class SnapshotPeer
         _bytes.AddRange(_loop.ReceiveBuffer.AsSpan(0, received.Length));
         if (_isShort)
             return Break(ProtocolErrorReason.DescriptorsTruncated, "descriptors were lost on the way: there was no number left for them, or the kernel did not allow them");
-        if (_isTaking)
-            StoreTaken();
         if (_bytes.Count > SnapshotLoop.MaxMessage)
             return Break(ProtocolErrorReason.TooLong, $"its message is longer than {SnapshotLoop.MaxMessage} bytes");
         _decoder ??= _loop.Services.Decoders.Make(_listener.Options.Protocol);
@@ -98,10 +97,10 @@ internal sealed partial class SnapshotPeer
             Deadline = _loop.ExpectWithin(this, s_lookAgain);
     }
 
-    // What marks it must reach the service manager before anything is taken: this process may be killed at any moment.
+    // What marks it must have reached the service manager before anything is taken: this process may be killed at any moment. Whether there is room for it can be told before, whether it went only afterwards.
     private bool MayTake()
     {
-        if (_isMarked || _loop.Services.Store.IsPrompt)
+        if (_isMarked ? _loop.Services.Store.IsSettled : _loop.Services.Store.IsPrompt)
             return true;
         if (_loop.DueIn(s_behind) < _messageDue)
             Deadline = _loop.ExpectWithin(this, s_behind);
@@ -111,8 +110,14 @@ internal sealed partial class SnapshotPeer
     // From here on the connection alone is not enough to begin anew. What is taken had been looked at: its descriptors are here already.
     private void TakeWhatWasSeen()
     {
+        if (_kinds.Contains(HandedKind.Userfaultfd))
+        {
+            Mark();
+            if (!MayTake())
+                return;
+        }
+
         _isTaking = true;
-        StoreTaken();
         UnixSocket.Discard(_socket, _bytes.Count);
         if (_isStored && !_isMarked)
         {
@@ -123,16 +128,42 @@ internal sealed partial class SnapshotPeer
         }
     }
 
-    // A successor cannot serve it any more, and must know that it is to be ended: its last piece may have been sent.
-    private void StoreTaken()
+    /// <summary>Looks at what comes next before it is taken: with a userfaultfd the connection and its mark must be stored, and nothing before that is lost with this process.</summary>
+    /// <param name="length">Bytes of it.</param>
+    private bool MayTakeNext(out int length)
     {
-        if (_isUnstored && _kinds.Contains(HandedKind.Userfaultfd))
+        length = _loop.ReceiveBuffer.Length;
+        if (!MayTake())
+            return false;
+        if (_isMarked)
+            return true;
+        DescriptorSet next = new();
+        UnixSocket.PeekFromStart(_socket);
+        if (UnixSocket.Peek(_socket, _loop.ReceiveBuffer, next, out ReceivedMessage seen) != Errno.OK || seen.Length == 0)
+            return true;
+
+        // What arrives meanwhile is looked at in its turn.
+        length = seen.Length;
+        bool isMemory = seen.ControlTruncated;
+        for (int i = 0; i < next.Count; i++)
+            isMemory |= HandedKinds.Of(next.Borrow(i)!) == HandedKind.Userfaultfd;
+        _loop.Blocking.Close(TenantName, next);
+        if (!isMemory)
+            return true;
+        Mark();
+        return MayTake();
+    }
+
+    // A successor cannot serve it any more, and must know that it is to be ended: its last piece may have been sent.
+    private void Mark()
+    {
+        if (_isUnstored)
         {
             _isUnstored = false;
             _isStored = _loop.Keeper.StorePeer(_listener.Number, _number, _socket);
         }
 
-        if (!_isMarked && _isStored && _kinds.Contains(HandedKind.Userfaultfd))
+        if (!_isMarked && _isStored)
             _isMarked = _loop.Keeper.StoreTaken(_listener.Number, _number);
     }
 

@@ -120,6 +120,41 @@ public sealed class AdmissionTests
         static bool IsMark(string name) => name.Contains("-taken-", StringComparison.Ordinal);
     }
 
+    // There was room when it was asked, and somebody else has used it up: the mark lies in this process, which may be killed.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Message_in_pieces_is_not_taken_while_its_mark_has_not_left_this_process(bool uffdFirst)
+    {
+        PacedStore store = new() { KeepsPeer = true };
+        await using SnapshotHost host = await SnapshotHost.StartAsync(""" "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "20s" } """, store: store);
+        using EmulatedVm vm = EmulatedVm.Boot(host).Connect();
+        Eventually.True(() => store.Peers == 1, "the connection in the store");
+        using System.Net.Sockets.Socket connection = UnixSocket.GiveAway(store.Peer!);
+        store.IsUnsettled = uffdFirst;
+        SafeFd[] memory = [vm.Uffd];
+        string text = "[" + new string(' ', 200);
+        Assert.Equal(Errno.OK, vm.Send(text, uffdFirst ? memory : []));
+        if (!uffdFirst)
+        {
+            Eventually.True(() => connection.Available == 0, "the text, which is nobody's memory, to be taken");
+            store.IsUnsettled = true;
+            Assert.Equal(Errno.OK, vm.Send(" ", memory));
+        }
+
+        Eventually.True(() => store.Stored.Any(name => name.Contains("-taken-", StringComparison.Ordinal)), "the mark");
+        await host.ListAsync();
+        await host.ListAsync();
+        await host.ListAsync();
+        Assert.Equal(uffdFirst ? text.Length : 1, connection.Available);
+        Assert.Equal(uffdFirst ? 1 : 2, store.Peers);
+        store.IsUnsettled = false;
+        Eventually.True(() => connection.Available == 0, "the rest to be taken");
+        Assert.Equal(Errno.OK, vm.Send(vm.Message()[1..]));
+        vm.AssertHolds(host.Image);
+        store.Peer?.Dispose();
+    }
+
     [Fact]
     public async Task Connection_that_was_not_stored_is_not_taken_out()
     {

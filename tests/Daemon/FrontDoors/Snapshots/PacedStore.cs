@@ -8,6 +8,7 @@ namespace UffdManager.Daemon.Tests.FrontDoors.Snapshots;
 internal sealed class PacedStore : IDescriptorStore
 {
     private volatile bool _isBehind;
+    private volatile bool _isUnsettled;
     private volatile bool _isFull;
     private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _barriers;
@@ -31,7 +32,20 @@ internal sealed class PacedStore : IDescriptorStore
 
     public bool IsPrompt => !_isBehind;
 
-    public bool IsSettled => !_isBehind;
+    public bool IsSettled => !_isBehind && !_isUnsettled;
+
+    /// <summary>Whether what is stored waits on the way although there was room before.</summary>
+    public bool IsUnsettled
+    {
+        get => _isUnsettled;
+        set => _isUnsettled = value;
+    }
+
+    /// <summary>Whether the last connection is kept, and not its name alone.</summary>
+    public bool KeepsPeer { get; init; }
+
+    /// <summary>A duplicate of the last connection; the test's.</summary>
+    public SafeSocketFd? Peer { get; private set; }
 
     public bool IsBehind
     {
@@ -46,6 +60,12 @@ internal sealed class PacedStore : IDescriptorStore
     {
         if (IsFull)
             return false;
+        if (KeepsPeer && name.Contains("-peer-", StringComparison.Ordinal))
+        {
+            Peer?.Dispose();
+            Peer = descriptors[0].Duplicate<SafeSocketFd>();
+        }
+
         Stored.Enqueue(name);
         return true;
     }
