@@ -7,11 +7,12 @@ public sealed class SmallDisk : IDisposable
 {
     /// <param name="path">Where; a directory that is made if it is not there.</param>
     /// <param name="bytes">Its size, a multiple of 4096.</param>
-    public SmallDisk(string path, long bytes)
+    /// <param name="files">Files that there may be, its own directory among them; 0 is as many as the kernel thinks right.</param>
+    public SmallDisk(string path, long bytes, int files = 0)
     {
         Require.Mounting();
         Path = Directory.CreateDirectory(path).FullName;
-        Run("mount", "-t", "tmpfs", "-o", $"size={bytes}", "none", Path);
+        Run("mount", "-t", "tmpfs", "-o", files == 0 ? $"size={bytes}" : $"size={bytes},nr_inodes={files}", "none", Path);
     }
 
     /// <summary>Where it is mounted.</summary>

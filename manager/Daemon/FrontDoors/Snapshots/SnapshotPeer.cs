@@ -158,6 +158,13 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     public void LeaveToSuccessor()
     {
         _isLeaving = _isStored && !_isTaking && !_wasTaken;
+        if (_isLeaving && _isMarked)
+        {
+            // All of it is there still.
+            _loop.Keeper.RemoveTaken(_listener.Number, _number);
+            _isMarked = false;
+        }
+
         Stop();
     }
 
