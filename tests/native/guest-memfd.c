@@ -41,7 +41,8 @@ static _Noreturn void fail(const char *what)
 	exit(1);
 }
 
-/* An ordinary VM has one since 6.18, before that one of type KVM_X86_SW_PROTECTED_VM, which is 1. */
+/* An ordinary VM has one since 6.18, before that one of type KVM_X86_SW_PROTECTED_VM, which is 1.
+ */
 static int open_guest_memfd(void)
 {
 	struct guest_memfd wanted = {.size = 16 * PAGE};
@@ -57,7 +58,8 @@ static int open_guest_memfd(void)
 
 		if (memory >= 0)
 			return memory;
-		fprintf(stderr, "%s of a VM of type %ld: %s; ", vm < 0 ? "KVM_CREATE_VM" : "KVM_CREATE_GUEST_MEMFD", type, strerror(errno));
+		fprintf(stderr, "%s of a VM of type %ld: %s; ",
+			vm < 0 ? "KVM_CREATE_VM" : "KVM_CREATE_GUEST_MEMFD", type, strerror(errno));
 	}
 	exit(SKIPPED);
 }
@@ -96,9 +98,10 @@ static void hand_over(const char *path, const void *page, int uffd, int memory)
 	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
 	int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	part.iov_len = (size_t)snprintf(text, sizeof(text),
-					"[{\"base_host_virt_addr\":%ju,\"size\":%u,\"offset\":0,\"page_size\":%u}]",
-					(uintmax_t)(uintptr_t)page, PAGE, PAGE);
+	part.iov_len = (size_t)snprintf(
+		text, sizeof(text),
+		"[{\"base_host_virt_addr\":%ju,\"size\":%u,\"offset\":0,\"page_size\":%u}]",
+		(uintmax_t)(uintptr_t)page, PAGE, PAGE);
 	rights->cmsg_level = SOL_SOCKET;
 	rights->cmsg_type = SCM_RIGHTS;
 	rights->cmsg_len = CMSG_LEN(sizeof(handed));

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace UffdManager.Daemon.Configuration;
 
 /// <summary>Who gets a snapshot: key <c>match</c> of a snapshot. Nothing given: everybody who can connect and whom no other snapshot of the socket matches.</summary>
@@ -10,7 +12,8 @@ public sealed record SnapshotMatchOptions
     public required IReadOnlyList<string> Cgroups { get; init; }
 
     /// <summary>Processes that were registered in advance; the configuration has none.</summary>
-    public IReadOnlyList<SnapshotProcess> Processes { get; init; } = [];
+    [AllowNull]
+    public IReadOnlyList<SnapshotProcess> Processes { get; init => field = value ?? []; } = [];
 
     /// <summary>Whether everybody matches.</summary>
     public bool IsEverybody => Uids.Count == 0 && Cgroups.Count == 0 && Processes.Count == 0;

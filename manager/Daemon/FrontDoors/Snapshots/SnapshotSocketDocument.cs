@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using UffdManager.Daemon.Configuration;
@@ -5,8 +6,11 @@ using UffdManager.Daemon.Configuration;
 namespace UffdManager.Daemon.FrontDoors.Snapshots;
 
 /// <summary>What the next manager must know of a socket beside the listening descriptor. Unknown members are skipped, missing ones have their default: builds read each other's.</summary>
+/// <remarks>The generated code sets members that a document lacks to null, whatever their initializers say.</remarks>
 internal sealed record SnapshotSocketDocument
 {
+    private static readonly Dictionary<string, SnapshotOptions> s_none = [];
+
     public SnapshotSocketOptions? Socket { get; init; }
 
     /// <summary>Of the socket's file, to know it again.</summary>
@@ -16,10 +20,12 @@ internal sealed record SnapshotSocketDocument
     public ulong Inode { get; init; }
 
     /// <summary>The tenant of its first snapshot; empty if an earlier build wrote the document.</summary>
-    public string Tenant { get; init; } = "";
+    [AllowNull]
+    public string Tenant { get; init => field = value ?? ""; } = "";
 
     /// <summary>The snapshots that were made at run time, by name; those of the configuration are there anyway.</summary>
-    public IReadOnlyDictionary<string, SnapshotOptions> Snapshots { get; init; } = new Dictionary<string, SnapshotOptions>();
+    [AllowNull]
+    public IReadOnlyDictionary<string, SnapshotOptions> Snapshots { get; init => field = value ?? s_none; } = s_none;
 
     public byte[] Encode() => JsonSerializer.SerializeToUtf8Bytes(this, SnapshotJson.Default.SnapshotSocketDocument);
 

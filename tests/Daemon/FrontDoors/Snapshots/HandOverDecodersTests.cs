@@ -61,7 +61,7 @@ public sealed class HandOverDecodersTests : IDisposable
         sound.AssertHolds(host.Image);
     }
 
-    // There was one when the document had no word for it.
+    // There was one when the document had no word for it; nor for tenants and processes.
     [Fact]
     public async Task Socket_of_which_no_protocol_was_said_speaks_the_first_one()
     {
@@ -70,16 +70,18 @@ public sealed class HandOverDecodersTests : IDisposable
         await using SnapshotHost host = await SnapshotHost.StartAsync(inherited: [new StoredDescriptor("snapshot-3", listener), Document(path, "")]);
         using EmulatedVm vm = EmulatedVm.Boot(path, SnapshotHost.ImageBytes).HandOver();
         vm.AssertHolds(host.Image);
+        await host.StopServingAsync("run");
+        Assert.False(File.Exists(path));
     }
 
-    private StoredDescriptor Document(string path, string protocol)
+    private static StoredDescriptor Document(string path, string protocol)
     {
         Assert.Equal(Errno.OK, FileIo.TryStat(path, out FileStatus file));
         string socket = $$"""{ "path": "{{path}}", {{protocol}} "mode": 384, "timeout": "00:00:02" }""";
         SafeMemfd memory = Memfd.Create("document", MemfdFlags.None);
         byte[] document = Encoding.UTF8.GetBytes($$"""
             {
-              "socket": {{socket}}, "device": {{file.Device}}, "inode": {{file.Inode}}, "tenant": "vms",
+              "socket": {{socket}}, "device": {{file.Device}}, "inode": {{file.Inode}},
               "snapshots": { "run": { "image": "mem.bin", "tenant": "vms", "policy": "", "socket": {{socket}}, "match": { "uids": [], "cgroups": [] }, "maxVms": 0 } }
             }
             """);
