@@ -51,7 +51,7 @@ public sealed partial class FaultEngine
         }
 
         PageSaver saver;
-        ClientReads reads;
+        ClientReads? reads = null;
         try
         {
             reads = new ClientReads(PagemapScan.OpenPagemap(session.Pid));
@@ -59,6 +59,7 @@ public sealed partial class FaultEngine
         }
         catch (SyscallException failure)
         {
+            reads?.Dispose();
             return Refused(new EngineError(EngineErrorKind.Kernel, failure.Errno, failure.Message));
         }
 
@@ -74,7 +75,7 @@ public sealed partial class FaultEngine
             return new SnapshotReport(
                 result.Error,
                 snapshot.TakenAt,
-                [.. snapshot.Regions.Select(region => new SnapshotRegion(region.Start, region.End - region.Start, region.PageBytes, region.FileOffset, region.IsShared))],
+                snapshot.TakenAt == 0 ? [] : [.. snapshot.Regions.Select(region => new SnapshotRegion(region.Start, region.End - region.Start, region.PageBytes, region.FileOffset, region.IsShared))],
                 snapshot.Layout?.Layout ?? SnapshotLayout.Address);
         }
         finally

@@ -9,7 +9,7 @@ namespace UffdManager.Engine.Loops;
 /// <remarks>
 /// First everything is protected once, and whoever meets the protection is let go, which is noted. Then what is noted is protected again, and what is let go meanwhile is noted for the next
 /// round: each is shorter than the one before, as there are fewer pages to protect and less time to write them. The last one lets nobody go. It comes when few pages are left, or when
-/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round; for the rest of the first pass only when more pages are noted in it than there is room for (<see cref="LiftedPages.Capacity"/>).
+/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round, however large the memory is and however much of it is written.
 /// </remarks>
 internal sealed partial class FaultLoop
 {
@@ -17,8 +17,8 @@ internal sealed partial class FaultLoop
     private const long FreezeSlice = 30_000;
     private const ulong FreezePiece = 1UL << 20;
 
-    // Looked at in some 10 us.
-    private const int RegionsPerSlice = 256;
+    // Looked at in some 30 us: at what the mappings say of each.
+    private const int RegionsPerSlice = 64;
 
     /// <summary>One slice of protecting everything; done at the instant of the snapshot.</summary>
     public WriteProtectStep Freeze(Snapshot snapshot, out EngineResult? failure)
@@ -65,7 +65,7 @@ internal sealed partial class FaultLoop
             return ArmForSnapshot(snapshot, region, out failure);
         }
 
-        if (snapshot.ArmVersion != session.Regions.Version)
+        if (!snapshot.IsPreparedFor(session.Regions.Version))
         {
             // What moved below the cursor may have been above it before. What is protected stays so until somebody writes it.
             snapshot.BeginAgain(MonotonicClock.NowNanoseconds);
@@ -90,6 +90,7 @@ internal sealed partial class FaultLoop
         {
             // What comes below the cursor from here on is for the next pass.
             snapshot.ArmVersion = session.Regions.Version;
+            snapshot.Found.Clear();
         }
 
         // Where nothing is to be done many regions are one slice: each turn is one more in which a client may register something, so that everything begins anew.
@@ -98,8 +99,7 @@ internal sealed partial class FaultLoop
         {
             if (session.Regions.FindOverlap(snapshot.ArmCursor, ulong.MaxValue) is not Region region)
             {
-                (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
-                break;
+                return BeginProtecting(snapshot, out failure);
             }
 
             WriteProtectStep step = TryRegister(snapshot, region, out isQuick, out failure);
@@ -111,6 +111,21 @@ internal sealed partial class FaultLoop
             snapshot.ArmCursor = region.End;
         }
 
+        return WriteProtectStep.Progress;
+    }
+
+    // What is to be known of the regions at the instant is known now, unless one comes or goes until then.
+    private static WriteProtectStep BeginProtecting(Snapshot snapshot, out EngineResult? failure)
+    {
+        failure = null;
+        if (!snapshot.TryPrepare([.. snapshot.Found]))
+        {
+            failure = new EngineResult(new EngineError(EngineErrorKind.Limit, Errno.ENOMEM, "the manager has no memory to note which pages of the session are to be saved"));
+            return WriteProtectStep.Failed;
+        }
+
+        snapshot.Found.Clear();
+        (snapshot.IsRegistered, snapshot.ArmCursor) = (true, 0);
         return WriteProtectStep.Progress;
     }
 
@@ -130,6 +145,13 @@ internal sealed partial class FaultLoop
         {
             session.Regions.ChangeFlags(region.Start, region.End, RegionFlags.None, RegionFlags.None, UffdRegisterModes.WriteProtect);
             CheckRecorded(session);
+            region = session.Regions.Find(region.Start)!;
+        }
+
+        if (step == WriteProtectStep.Done)
+        {
+            FrozenRegion? before = snapshot.Found.LastOrDefault();
+            snapshot.Found.Add(FrozenRegion.Of(region, snapshot.Presence, before?.PageIndexOf(before.End) ?? 0));
         }
 
         return step;
@@ -164,35 +186,43 @@ internal sealed partial class FaultLoop
         return WriteProtectStep.Progress;
     }
 
-    // Pages whose writers were let go meanwhile, by the order in which they were. The regions are those that they had then.
+    // Pages whose writers were let go meanwhile, by address. The regions are those that they had then.
     private static WriteProtectStep ProtectAgain(Snapshot snapshot, out EngineResult? failure)
     {
         long began = MonotonicClock.NowNanoseconds;
         LiftedPages lifted = snapshot.Lifted;
         lifted.BeginRound(began);
         failure = null;
-        do
+        while (lifted.TryNext(out long page))
         {
-            ulong start = lifted[0];
-            int pages = 1;
-            if (snapshot.Session.Regions.Find(start) is Region region)
+            FrozenRegion frozen = snapshot.FindNumber(page);
+            long step = (long)frozen.PageBytes / PageSize.Base;
+            ulong start = frozen.AddressOf(page);
+            Region? region = snapshot.Session.Regions.Find(start);
+            ulong stop = start + frozen.PageBytes;
+            ulong most = Math.Min(region?.End ?? stop, start + Math.Max(FreezePiece, frozen.PageBytes));
+            while (stop < most && lifted.Contains(frozen.PageIndexOf(stop)))
             {
-                ulong stop = start + region.PageBytes;
-                for (; pages < lifted.Left && stop < region.End && lifted[pages] == stop; pages++)
-                {
-                    stop += region.PageBytes;
-                }
-
-                WriteProtectStep step = TryArm(snapshot, region, start, stop, out failure);
-                if (step != WriteProtectStep.Progress)
-                {
-                    return step;
-                }
+                stop += frozen.PageBytes;
             }
 
-            lifted.Drop(pages);
+            WriteProtectStep armed = region is null ? WriteProtectStep.Progress : TryArm(snapshot, region, start, stop, out failure);
+            if (armed != WriteProtectStep.Progress)
+            {
+                return armed;
+            }
+
+            for (long last = frozen.PageIndexOf(stop); page < last; page += step)
+            {
+                lifted.Drop(page);
+            }
+
+            if (MonotonicClock.NowNanoseconds >= began + FreezeSlice)
+            {
+                break;
+            }
         }
-        while (lifted.Left > 0 && MonotonicClock.NowNanoseconds < began + FreezeSlice);
+
         return WriteProtectStep.Progress;
     }
 
@@ -212,28 +242,13 @@ internal sealed partial class FaultLoop
     private static WriteProtectStep TakeSnapshot(Snapshot snapshot, out EngineResult? failure)
     {
         failure = null;
-        Region[] live = [.. snapshot.Session.Regions.All.Where(region => (region.Flags & RegionFlags.Mailbox) == 0)];
-        if (live.Length == 0)
+        if (snapshot.Regions.Count == 0)
         {
             failure = new EngineResult(new EngineError(EngineErrorKind.NotFound, Errno.ENOENT, "the session has no region"));
             return WriteProtectStep.Failed;
         }
 
-        FrozenLayout layout = FrozenLayout.Of(live);
-        FrozenRegion[] regions = new FrozenRegion[live.Length];
-        long page = 0;
-        for (int index = 0; index < live.Length; index++)
-        {
-            Region region = live[index];
-            bool isShared = snapshot.Presence.IsShared(region.Start, region.End);
-            bool isReported = (region.Modes & UffdRegisterModes.Missing) != 0 && snapshot.Presence.Pagemap is not null && snapshot.Presence.Tells && snapshot.Presence.IsCurrent(region)
-                && ((region.TellsImageTouches && !isShared && !region.Image!.Writable) || snapshot.Presence.IsPrivateAnonymous(region, region.Start, region.End));
-            regions[index] = new FrozenRegion(region.Start, region.End, region.PageBytes, page, layout.Offsets[index], isShared, !isReported);
-            page = regions[index].PageIndexOf(region.End);
-        }
-
-        snapshot.Take(regions, layout, MonotonicClock.NowNanoseconds);
-
+        snapshot.Take(MonotonicClock.NowNanoseconds);
         WakeHeld(snapshot);
         return WriteProtectStep.Done;
     }

@@ -1,6 +1,3 @@
-using UffdManager.Engine.Regions;
-using UffdManager.Engine.Sources;
-
 namespace UffdManager.Engine.Snapshots;
 
 /// <summary>
@@ -8,52 +5,47 @@ namespace UffdManager.Engine.Snapshots;
 /// is room, and what comes first for the guest is what comes first in the memory file.
 /// </summary>
 /// <param name="Layout">By what.</param>
-/// <param name="Offsets">Byte offset of each region, in the order in which they were given.</param>
 /// <param name="End">First byte after the last region.</param>
 /// <param name="Bytes">Of an image that is no diff; not below the end, and with all that the source has.</param>
-internal sealed record FrozenLayout(SnapshotLayout Layout, IReadOnlyList<long> Offsets, long End, long Bytes)
+internal sealed record FrozenLayout(SnapshotLayout Layout, long End, long Bytes)
 {
-    /// <summary>Lays out.</summary>
+    /// <summary>Lays out: the regions know afterwards where they lie.</summary>
     /// <param name="regions">By address.</param>
-    public static FrozenLayout Of(IReadOnlyList<Region> regions) => TryBySource(regions) ?? ByAddress(regions);
+    public static FrozenLayout Of(IReadOnlyList<FrozenRegion> regions) => TryBySource(regions) ?? ByAddress(regions);
 
-    private static FrozenLayout? TryBySource(IReadOnlyList<Region> regions)
+    private static FrozenLayout? TryBySource(IReadOnlyList<FrozenRegion> regions)
     {
-        if (regions.Count == 0 || SourceOf(regions[0]) is not { Length: < long.MaxValue } source || !regions.All(region => ReferenceEquals(SourceOf(region), source)))
+        SourcePart first = regions[0].Shown;
+        if (first.SourceLength == long.MaxValue || !regions.All(region => ReferenceEquals(region.Shown.Source, first.Source)))
         {
             return null;
         }
 
-        long[] offsets = [.. regions.Select(OffsetOf)];
         long end = 0;
-        foreach (int index in Enumerable.Range(0, regions.Count).OrderBy(index => offsets[index]))
+        foreach (FrozenRegion region in regions.OrderBy(region => region.Shown.Offset))
         {
-            if (offsets[index] < end)
+            if (region.Shown.Offset < end)
             {
                 // Two pages of one offset, which may differ by now.
                 return null;
             }
 
-            end = offsets[index] + (long)regions[index].Length;
+            region.FileOffset = region.Shown.Offset;
+            end = region.Shown.Offset + (long)(region.End - region.Start);
         }
 
-        return new FrozenLayout(SnapshotLayout.Source, offsets, end, Math.Max(end, source.Length));
+        return new FrozenLayout(SnapshotLayout.Source, end, Math.Max(end, first.SourceLength));
     }
 
-    private static FrozenLayout ByAddress(IReadOnlyList<Region> regions)
+    private static FrozenLayout ByAddress(IReadOnlyList<FrozenRegion> regions)
     {
-        long[] offsets = new long[regions.Count];
         long end = 0;
-        for (int index = 0; index < offsets.Length; index++)
+        foreach (FrozenRegion region in regions)
         {
-            offsets[index] = end;
-            end += (long)regions[index].Length;
+            region.FileOffset = end;
+            end += (long)(region.End - region.Start);
         }
 
-        return new FrozenLayout(SnapshotLayout.Address, offsets, end, end);
+        return new FrozenLayout(SnapshotLayout.Address, end, end);
     }
-
-    private static PageSource SourceOf(Region region) => region.Image?.Source ?? region.Source;
-
-    private static long OffsetOf(Region region) => region.Image?.SourceOffsetOf(region.SourceOffset) ?? region.SourceOffset;
 }

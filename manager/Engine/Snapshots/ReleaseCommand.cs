@@ -8,26 +8,35 @@ internal sealed class ReleaseCommand(Snapshot snapshot) : LoopCommand
 {
     private const long Backoff = 40_000;
 
+    // How long faults may have to wait for it, nanoseconds.
+    private const long Slice = 30_000;
+
     public override bool TryRun(FaultLoop loop, long now)
     {
         ulong turn = snapshot.Turn;
-        ulong start = snapshot.ReadBelow;
-        if (snapshot.IsOver)
+        long until = MonotonicClock.NowNanoseconds + Slice;
+        ulong end;
+        do
         {
-            return true;
-        }
-
-        ulong end = snapshot.EndOfSlice(start, turn);
-        if (start < turn)
-        {
-            if (FaultLoop.Release(snapshot, start, end) == Errno.EAGAIN)
+            if (snapshot.IsOver)
             {
-                DueAt = now + Backoff;
-                return false;
+                return true;
             }
 
-            snapshot.NoteReadBelow(end, now);
+            ulong start = snapshot.ReadBelow;
+            end = snapshot.EndOfSlice(start, turn);
+            if (start < turn)
+            {
+                if (FaultLoop.Release(snapshot, start, end) == Errno.EAGAIN)
+                {
+                    DueAt = now + Backoff;
+                    return false;
+                }
+
+                snapshot.NoteReadBelow(end, now);
+            }
         }
+        while (end < turn && MonotonicClock.NowNanoseconds < until);
 
         DueAt = now;
         return end >= turn && snapshot.TryRest();

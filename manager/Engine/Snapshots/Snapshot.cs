@@ -22,8 +22,8 @@ namespace UffdManager.Engine.Snapshots;
 /// </remarks>
 internal sealed class Snapshot : IDisposable
 {
-    // Less than a millisecond where all of it is there.
-    private const ulong Slice = 32UL << 20;
+    // Some 20 us where all of it is there.
+    private const ulong Slice = 1UL << 20;
 
     // Who has begun anew so often may do so for ever, unless its writers are held.
     private const int PatientRestarts = 4;
@@ -37,6 +37,7 @@ internal sealed class Snapshot : IDisposable
     private int _isWaiting;
     private int _isReleasing;
     private ulong _turn;
+    private bool _isTold;
 
     public Snapshot(Session session, PresenceMap presence, SnapshotProgress progress)
     {
@@ -61,10 +62,10 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Who saves which page. Since the instant; any thread.</summary>
     public PageClaims Claims { get; private set; } = null!;
 
-    /// <summary>Of the instant, by address; empty before. Any thread.</summary>
+    /// <summary>Of the instant, by address; before it, as they were when all of them had been registered. Since the instant; any thread.</summary>
     public IReadOnlyList<FrozenRegion> Regions => _regions;
 
-    /// <summary>Where in the image they lie; null before. Any thread.</summary>
+    /// <summary>Where in the image they lie; null before that was asked for. Any thread.</summary>
     public FrozenLayout? Layout { get; private set; }
 
     /// <summary>The instant, monotonic nanoseconds; 0 before.</summary>
@@ -105,7 +106,13 @@ internal sealed class Snapshot : IDisposable
 
     public bool IsRegistered { get; set; }
 
+    /// <summary>What was found while everything is being registered.</summary>
+    public List<FrozenRegion> Found { get; } = [];
+
     public int ArmVersion { get; set; }
+
+    /// <summary>Whether what was found out of the regions still holds: what can come into them without a fault depends on whether the kernel tells where pages are.</summary>
+    public bool IsPreparedFor(int version) => ArmVersion == version && _isTold == Presence.Tells;
 
     public int ArmRestarts { get; set; }
 
@@ -125,25 +132,44 @@ internal sealed class Snapshot : IDisposable
         Signal();
     }
 
-    /// <summary>This is the instant.</summary>
-    /// <exception cref="SyscallException">No memory.</exception>
-    public void Take(FrozenRegion[] regions, FrozenLayout layout, long now)
+    /// <summary>
+    /// Everything is registered: takes the regions, and the memory for what is to be noted of their pages, as long as nothing is protected and nobody waits.
+    /// </summary>
+    /// <param name="regions">By address, numbered one behind the other.</param>
+    /// <returns>False when there is no memory.</returns>
+    public bool TryPrepare(FrozenRegion[] regions)
     {
-        long pages = regions[^1].PageIndexOf(regions[^1].End);
-        _readBytes = PageSize.AlignUp((ulong)pages, (ulong)PageSize.Base);
-        _read = NativePages.Map(_readBytes);
-        Claims = new PageClaims(pages);
-        (_regions, Layout) = (regions, layout);
+        (_regions, _isTold) = (regions, Presence.Tells);
+        GiveMemoryBack();
+        try
+        {
+            long pages = regions.Length == 0 ? 1 : PagesOf(regions);
+            _readBytes = PageSize.AlignUp((ulong)pages, (ulong)PageSize.Base);
+            _read = NativePages.Map(_readBytes);
+            Claims = new PageClaims(pages);
+            return Lifted.TryReserve(pages);
+        }
+        catch (SyscallException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>This is the instant.</summary>
+    public void Take(long now)
+    {
         TakenAt = now;
         Guard.NoteProgress(now);
-        Progress.Taken(now, pages * PageSize.Base, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
+        Progress.Taken(now, PagesOf(_regions) * PageSize.Base, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
     }
+
+    /// <summary>Lays the regions of the instant out in the image: takes some time where they are many, so not for the loop. Before anything is read.</summary>
+    public FrozenLayout LayOut() => Layout = FrozenLayout.Of(_regions);
 
     /// <summary>Everything has to be protected anew, because it has moved meanwhile.</summary>
     public void BeginAgain(long now)
     {
         (IsRegistered, ArmCursor) = (false, 0);
-        Lifted.Clear();
         if (++ArmRestarts >= PatientRestarts)
         {
             Lifted.Hold(now);
@@ -151,7 +177,9 @@ internal sealed class Snapshot : IDisposable
     }
 
     /// <summary>Whether the writer of a protected page may go on because the page will be protected once more before the instant: that is seen to.</summary>
-    public bool TryLetGo(ulong page) => TakenAt == 0 && Lifted.HoldingSince == 0 && (!IsRegistered || page >= ArmCursor || Lifted.TryAdd(page));
+    /// <remarks>What lies in none of the regions came after they had been registered. Everything is protected anew then, as what lies above the cursor is in any case.</remarks>
+    public bool TryLetGo(ulong page) => TakenAt == 0 && Lifted.HoldingSince == 0
+        && (!IsRegistered || page >= ArmCursor || Find(page) is not FrozenRegion region || Lifted.TryAdd(region.PageIndexOf(page)));
 
     /// <summary>Whether a page must not change yet.</summary>
     public bool Holds(ulong page) => TakenAt == 0 || (page >= ReadBelow && Find(page) is FrozenRegion region && NativePages.At<byte>(_read + IndexOf(region, page)) == 0);
@@ -236,7 +264,8 @@ internal sealed class Snapshot : IDisposable
         }
 
         ulong from = Math.Max(start, _regions[index].Start);
-        return Math.Min(Math.Min(turn, _regions[index].End), PageSize.AlignDown(from, Slice) + Slice);
+        ulong slice = Math.Max(Slice, _regions[index].PageBytes);
+        return Math.Min(Math.Min(turn, _regions[index].End), PageSize.AlignDown(from, slice) + slice);
     }
 
     /// <summary>That command has let everything go. False when it has to go on, because there is more by now.</summary>
@@ -251,6 +280,20 @@ internal sealed class Snapshot : IDisposable
     {
         int index = FirstAbove(address);
         return index < _regions.Length && _regions[index].Start <= address ? _regions[index] : null;
+    }
+
+    /// <summary>The region that has a page of a number.</summary>
+    public FrozenRegion FindNumber(long page)
+    {
+        int low = 0;
+        int high = _regions.Length - 1;
+        while (low < high)
+        {
+            int middle = (low + high + 1) >>> 1;
+            (low, high) = _regions[middle].FirstPage <= page ? (middle, high) : (low, middle - 1);
+        }
+
+        return _regions[low];
     }
 
     /// <summary>Index of the first region that ends above an address; their number when none does.</summary>
@@ -331,10 +374,20 @@ internal sealed class Snapshot : IDisposable
     {
         _signal.Dispose();
         Saver.Dispose();
+        Lifted.Dispose();
+        GiveMemoryBack();
+    }
+
+    private static long PagesOf(FrozenRegion[] regions) => regions[^1].PageIndexOf(regions[^1].End);
+
+    private void GiveMemoryBack()
+    {
         Claims?.Dispose();
+        Claims = null!;
         if (_read != 0)
         {
             NativePages.Unmap(_read, _readBytes);
+            _read = 0;
         }
     }
 

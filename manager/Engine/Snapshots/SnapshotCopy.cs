@@ -21,7 +21,7 @@ internal sealed class SnapshotCopy
         bool hasBase = request.Base is not null;
         _snapshot = snapshot;
         int piece = (int)Math.Max(SnapshotReader.PieceBytes, (long)snapshot.Regions.Max(region => region.PageBytes));
-        _buffers = new SnapshotBuffers(request.BufferBytes - ((long)request.SavedPages * PageSize.Base), piece);
+        _buffers = new SnapshotBuffers(request.BytesForCopying(snapshot.Lifted.Bytes), piece);
         try
         {
             _writer = new SnapshotWriter(snapshot, request.Output, request.Base, _buffers);
@@ -41,7 +41,7 @@ internal sealed class SnapshotCopy
     /// <returns>Completes, without ever failing, when no thread of it is left. What goes wrong ends the snapshot.</returns>
     public static Task Start(Snapshot snapshot, SnapshotRequest request, SafeFile? memory)
     {
-        FrozenLayout layout = snapshot.Layout!;
+        FrozenLayout layout = snapshot.LayOut();
         if (request.Base is { } baseImage && !IsImageOf(baseImage, layout))
         {
             snapshot.Fail(EngineErrorKind.Invalid, Errno.EINVAL, $"{baseImage.Description} has {baseImage.Length} bytes and the image of the session has {layout.End}: it is no image of it");

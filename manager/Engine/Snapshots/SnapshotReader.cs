@@ -9,8 +9,11 @@ namespace UffdManager.Engine.Snapshots;
 /// </summary>
 internal sealed class SnapshotReader
 {
-    /// <summary>Bytes read at a time: what a writer may have to wait for besides its own page.</summary>
+    /// <summary>Bytes of a buffer.</summary>
     public const int PieceBytes = 256 * 1024;
+
+    // Claimed and read at a time, some 20 us: what a writer may have to wait for besides its own page. A page of the client's may be larger.
+    private const ulong ClaimBytes = 64 * 1024;
 
     private const int Page = 4096;
     private const int UrgentPerBatch = 64;
@@ -71,10 +74,10 @@ internal sealed class SnapshotReader
         }
     }
 
-    // What the loop has saved; false when no buffer is to be had for it.
-    private bool TakeSaved()
+    // What the loop has saved, up to so many pages; false when no buffer is to be had for it.
+    private bool TakeSaved(int most)
     {
-        while (_snapshot.Failure is null && !_snapshot.Saver.IsEmpty)
+        while (most > 0 && _snapshot.Failure is null && !_snapshot.Saver.IsEmpty)
         {
             if (_urgentItem is null && !TryOpenUrgent())
             {
@@ -91,6 +94,7 @@ internal sealed class SnapshotReader
             {
                 Emit(item, at, Page, _snapshot.Find(page)!.OffsetOf(page));
                 item.Used += Page;
+                most--;
             }
         }
 
@@ -107,7 +111,7 @@ internal sealed class SnapshotReader
         });
         _loop.Post(close);
         _ = close.Task.GetAwaiter().GetResult();
-        while (!TakeSaved())
+        while (!TakeSaved(int.MaxValue))
         {
             Wait(hasUrgentBuffer: false);
         }
@@ -117,7 +121,7 @@ internal sealed class SnapshotReader
     private bool SaveUrgent()
     {
         int saved = 0;
-        if (!TakeSaved())
+        if (!TakeSaved(UrgentPerBatch))
         {
             Wait(hasUrgentBuffer: false);
             return true;
@@ -165,7 +169,7 @@ internal sealed class SnapshotReader
             Submit(ref _urgentItem);
         }
 
-        return saved > 0;
+        return saved > 0 || !_snapshot.Saver.IsEmpty;
     }
 
     private void Save(FrozenRegion region, ulong page)
@@ -283,18 +287,27 @@ internal sealed class SnapshotReader
             return true;
         }
 
-        // Claimed, a page is held until it has been read: so not before there is a buffer. What the loop has saved meanwhile is left out.
-        ulong end = _snapshot.Claims.ClaimUpTo(run.Region, start, Math.Min(stop, start + (ulong)_buffers.PieceBytes));
-        int length = (int)(end - start);
+        // Claimed, a page is held until it has been read: so not before there is a buffer, few at a time, and none when somebody waits to write. What the loop has saved meanwhile is left out.
         WriteItem? item = new(buffer);
-        bool isRead = length > 0 && _memory.TryRead(run.Region, start, length, buffer);
-        if (isRead)
+        ulong last = Math.Min(stop, start + (ulong)_buffers.PieceBytes);
+        ulong cursor = start;
+        bool goesOn = true;
+        while (goesOn && cursor < last)
         {
-            Emit(item, 0, length, run.Region.OffsetOf(start));
+            ulong end = _snapshot.Claims.ClaimUpTo(run.Region, cursor, Math.Min(last, cursor + Math.Max(ClaimBytes, run.Region.PageBytes)));
+            int length = (int)(end - cursor);
+            int at = (int)(cursor - start);
+            goesOn = length > 0 && _memory.TryRead(run.Region, cursor, length, buffer + (nuint)at);
+            if (goesOn)
+            {
+                Emit(item, at, length, run.Region.OffsetOf(cursor));
+                cursor = end;
+                goesOn = _snapshot.Urgent.IsEmpty;
+            }
         }
 
         Submit(ref item);
-        return !isRead || Advance(run, end);
+        return cursor == start || Advance(run, cursor);
     }
 
     // 0 when a writer waits, who comes first, or it is all over.

@@ -24,6 +24,9 @@ public sealed record SnapshotRequest
     /// <summary>A quarter of that memory, up to 16 MiB: pages that a fault loop reads itself, so that a writer does not have to wait for another thread.</summary>
     internal int SavedPages => (int)Math.Clamp(BufferBytes / 4 / PageSize.Base, FewestSaved, MostSaved);
 
+    /// <summary>What is left of that memory for copying, beside those pages and what is noted of them.</summary>
+    internal long BytesForCopying(ulong notes) => BufferBytes - ((long)SavedPages * PageSize.Base) - (long)notes;
+
     /// <summary>How long writers of the client may wait without any page being saved: a file system or a source that hangs ends the snapshot, not the client.</summary>
     public TimeSpan StallLimit { get; init; } = TimeSpan.FromSeconds(10);
 }

@@ -81,8 +81,8 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
     public void Page_is_claimed_once_whatever_its_size()
     {
         using PageClaims claims = new(64);
-        FrozenRegion small = new(0, 32 * Page, Page, 0, 0, false, false);
-        FrozenRegion large = new(32 * Page, 64 * Page, 8 * Page, 32, 0, false, false);
+        FrozenRegion small = new(0, 32 * Page, Page, 0, default, false, false);
+        FrozenRegion large = new(32 * Page, 64 * Page, 8 * Page, 32, default, false, false);
         Assert.True(claims.TryClaim(small, 3 * Page));
         Assert.False(claims.TryClaim(small, 3 * Page));
         Assert.Equal(3 * Page, claims.ClaimUpTo(small, 0, 8 * Page));

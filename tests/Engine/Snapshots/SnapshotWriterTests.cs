@@ -63,6 +63,86 @@ public sealed class SnapshotWriterTests : HaltedSnapshotTest
     }
 
     [Fact]
+    public void Nobody_waits_for_the_first_pass_however_many_pages_are_written_meanwhile()
+    {
+        const ulong Written = 17_000;
+        const ulong Rest = 256;
+        ServedClient it = ServeStock();
+        ulong at = it.MapRegistered((Written + Rest) * Page);
+        it.Client.Run($"fill {at} {(Written + Rest) * Page} 1");
+
+        // The pass comes as far as the rest, and protects that again and again.
+        ulong place = at + (Written * Page);
+        bool isThere = false;
+        bool goesOn = false;
+        (RunningSnapshot running, HeldLoop pass) = BeginHeldAt(it, () =>
+        {
+            if (it.Session.Snapshot is { IsRegistered: true } taken && taken.ArmCursor >= place)
+            {
+                taken.ArmCursor = place;
+                Volatile.Write(ref isThere, true);
+            }
+
+            return Volatile.Read(ref goesOn);
+        });
+        Eventually.True(() => Volatile.Read(ref isThere), "the pass to have come by");
+        it.Client.Run($"fill {at} {Written * Page} 2");
+        Volatile.Write(ref goesOn, true);
+        using (pass)
+        {
+            pass.Await();
+            Assert.Equal((long)Written, it.Session.Snapshot!.Lifted.Count);
+            Assert.Equal(0, it.Session.Snapshot.TakenAt);
+        }
+
+        byte[] image = running.Finish();
+        Assert.Equal(0, Held);
+        Assert.False(image.AsSpan(0, (int)(Written * Page)).ContainsAnyExcept((byte)2));
+        Assert.False(image.AsSpan((int)(Written * Page)).ContainsAnyExcept((byte)1));
+        Assert.True(running.Progress.HoldNanoseconds < running.Progress.ArmNanoseconds);
+    }
+
+    [Fact]
+    public void Range_that_is_cut_in_pieces_while_it_is_protected_is_still_one_in_the_image()
+    {
+        ServedClient it = ServeStock();
+        ulong at = it.MapRegistered(8 * Page, modes: UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect);
+        it.Client.Run($"fill {at} {8 * Page} 1");
+        (RunningSnapshot running, HeldLoop protecting) = BeginHeldAt(it, () => IsProtecting(it, letsGo: true));
+        protecting.Await();
+        Snapshot snapshot = it.Session.Snapshot!;
+        Task<EngineResult> cut = Engine.WriteProtectAsync(it.Session, at + (2 * Page), 2 * Page, protect: true);
+        LetGo(it, snapshot, protecting, at + (5 * Page), () => { });
+        Assert.Null(cut.Finish().Error);
+        byte[] image = running.Finish();
+        Assert.Equal(3, it.Session.Regions.Count);
+        Assert.Single(running.Task.Finish().Regions);
+        Assert.Equal(0, snapshot.ArmRestarts);
+        Assert.Equal(2, image[5 * (int)Page]);
+        image[5 * (int)Page] = 1;
+        Assert.False(image.AsSpan().ContainsAnyExcept((byte)1));
+    }
+
+    [Fact]
+    public void Everything_is_looked_at_anew_when_the_kernel_turns_out_not_to_tell_where_pages_are()
+    {
+        (ServedClient it, _) = ServeRanges();
+        (RunningSnapshot running, HeldLoop protecting) = BeginHeldAt(it, () => IsProtecting(it, letsGo: true));
+        Snapshot snapshot;
+        using (protecting)
+        {
+            protecting.Await();
+            snapshot = it.Session.Snapshot!;
+            Assert.All(snapshot.Regions, region => Assert.False(region.IsReadThrough));
+            snapshot.Presence.Tells = false;
+        }
+
+        Assert.False(running.Finish().AsSpan().ContainsAnyExcept((byte)1));
+        Assert.Equal(1, snapshot.ArmRestarts);
+        Assert.All(snapshot.Regions, region => Assert.True(region.IsReadThrough));
+    }
+
+    [Fact]
     public void Last_round_lets_nobody_go_before_the_instant()
     {
         (ServedClient it, ulong[] at) = ServeRanges();
