@@ -6,18 +6,14 @@ using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
 
-/// <content>Sessions come, are watched, and go.</content>
+/// <content>Sessions come and go.</content>
 internal sealed partial class FaultLoop
 {
     private const int MaximumNonBlockRepairs = 64;
     private const ulong ProcessBit = 1UL << 63;
 
-    // How long a descriptor that cannot be read for lack of descriptor numbers is left alone.
-    private const long MuteNanoseconds = 10_000_000;
-
     private readonly List<Slot> _slots = [];
     private readonly Stack<int> _freeSlots = new();
-    private readonly List<Session> _muted = [];
     private int _sessionCount;
 
     /// <summary>Sessions of this loop, in no order.</summary>
@@ -128,7 +124,6 @@ internal sealed partial class FaultLoop
         session.Deferred.Clear();
         session.IsDeferring = false;
         _deferring.Remove(session);
-        _muted.Remove(session);
         ConcludeRuns(session);
         FailJobs(session);
         foreach (FetchTicket ticket in session.Tickets.ToArray())
@@ -191,30 +186,6 @@ internal sealed partial class FaultLoop
         WakeEverything(session);
     }
 
-    // Puts into the epoll set what of a session belongs there and is not yet in it. The set can be full (fs.epoll.max_user_watches) or out of
-    // memory: the session then waits for the next sweep, and nobody else is harmed.
-    private void Watch(Session session)
-    {
-        try
-        {
-            if (session.PidFd is SafePidFd pidFd && !session.IsProcessWatched && session.ExitedAt == 0)
-            {
-                Epoll.Add(_epoll, pidFd, EpollEvents.In, Key(session) | ProcessBit);
-                session.IsProcessWatched = true;
-            }
-
-            if (session.State != SessionState.Adopting && !session.IsUffdWatched)
-            {
-                Epoll.Add(_epoll, session.Uffd, EpollEvents.In, Key(session));
-                session.IsUffdWatched = true;
-            }
-        }
-        catch (SyscallException)
-        {
-            _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
-        }
-    }
-
     private void SendKill(Session session, SafePidFd pidFd)
     {
         Errno errno = PidFd.SendSignal(pidFd, Signals.Kill);
@@ -235,28 +206,6 @@ internal sealed partial class FaultLoop
         return slot.Generation == (uint)(key >> 24) ? slot.Session : null;
     }
 
-    // The memory may outlive the process: a child of vfork or clone(CLONE_VM) still runs in it, the preload library's agent among them. To
-    // close the userfaultfd then would give that child zeros. The sweep, quickened for a while, sees the end of the memory itself.
-    private void ProcessExited(Session session)
-    {
-        if (Userfaultfd.IsOwnerGone(session.Lease))
-        {
-            End(session, SessionEndReason.ClientExited);
-            return;
-        }
-
-        Epoll.Remove(_epoll, session.PidFd!);
-        session.IsProcessWatched = false;
-        session.ExitedAt = _now;
-        if (session.Work is not null)
-        {
-            // Whoever reads the client's memory for a snapshot keeps it alive, and may wait for a page of it: that fault comes again, and is refused.
-            WakeEverything(session);
-        }
-
-        _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
-    }
-
     // The flag sits in the open file, which the client shares: it can be cleared at any time, and poll then only says POLLERR.
     private void RepairNonBlock(Session session)
     {
@@ -265,74 +214,6 @@ internal sealed partial class FaultLoop
         {
             _engine.Publish(new ClientMisbehaved(_now, session, "clears O_NONBLOCK of its userfaultfd again and again"));
             Kill(session, 0, "clears O_NONBLOCK of its userfaultfd again and again, so that it cannot be polled");
-        }
-    }
-
-    // A fork event needs a descriptor number; without one the kernel keeps the event, and epoll would report it without end.
-    private void Mute(Session session)
-    {
-        Epoll.Modify(_epoll, session.Uffd, EpollEvents.None, Key(session));
-        if (!_muted.Contains(session))
-        {
-            _muted.Add(session);
-        }
-
-        _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
-    }
-
-    private void Sweep()
-    {
-        _nextSweep = _sessionCount == 0 ? long.MaxValue : _now + _sweepNanoseconds;
-        foreach (Session muted in _muted.Where(session => session.IsUffdWatched))
-        {
-            Epoll.Modify(_epoll, muted.Uffd, EpollEvents.In, Key(muted));
-        }
-
-        _muted.Clear();
-        for (int i = 0; i < _slots.Count; i++)
-        {
-            if (_slots[i].Session is not Session session)
-            {
-                continue;
-            }
-
-            session.NonBlockRepairs = 0;
-            if (session.ExitedAt != 0 && _now - session.ExitedAt < _sweepNanoseconds)
-            {
-                _nextSweep = Math.Min(_nextSweep, _now + MuteNanoseconds);
-            }
-
-            if (session.State == SessionState.Condemned && session.CannotBeKilled)
-            {
-                SendKill(session, session.PidFd!);
-            }
-
-            Watch(session);
-            if (Userfaultfd.IsOwnerGone(session.Lease))
-            {
-                EndWithoutAddressSpace(session);
-            }
-            else if (session.State == SessionState.Adopting && _now >= session.AdoptionDeadline)
-            {
-                Kill(session, 0, "was adopted from an earlier manager and never said what its ranges contain");
-            }
-        }
-    }
-
-    // A process that exits gives its memory up before its pidfd says so. Only who still has none at the next sweep has called exec.
-    private void EndWithoutAddressSpace(Session session)
-    {
-        if (session.PidFd is null || PidFd.HasExited(session.PidFd))
-        {
-            End(session, SessionEndReason.ClientExited);
-        }
-        else if (session.IsAddressSpaceGone)
-        {
-            End(session, SessionEndReason.AddressSpaceGone);
-        }
-        else
-        {
-            session.IsAddressSpaceGone = true;
         }
     }
 

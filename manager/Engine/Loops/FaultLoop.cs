@@ -330,6 +330,11 @@ internal sealed partial class FaultLoop : IDisposable
             RetryParked();
         }
 
+        if (_now >= _nextLook)
+        {
+            LookAtSome();
+        }
+
         if (_now >= _nextSweep)
         {
             Sweep();
@@ -356,7 +361,7 @@ internal sealed partial class FaultLoop : IDisposable
             return 0;
         }
 
-        long due = Math.Min(Math.Min(_nextDeferred, _nextTicket), Math.Min(Math.Min(_nextSweep, _nextRunEnd), Math.Min(NextPopulateDue, _nextUnstored)));
+        long due = Math.Min(Math.Min(_nextDeferred, _nextTicket), Math.Min(Math.Min(_nextSweep, _nextRunEnd), Math.Min(NextPopulateDue, Math.Min(_nextUnstored, _nextLook))));
         foreach (LoopCommand command in _parked)
         {
             due = Math.Min(due, command.DueAt);

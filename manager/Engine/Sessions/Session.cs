@@ -168,6 +168,12 @@ public sealed class Session
     /// <summary>Times that the peer had cleared O_NONBLOCK in the current sweep period.</summary>
     internal int NonBlockRepairs { get; set; }
 
+    /// <summary>Whether its userfaultfd is in the epoll set for nothing, because it cannot be read for now.</summary>
+    internal bool IsMuted { get; set; }
+
+    /// <summary>Whether the loop has it on the list of those to be looked at soon.</summary>
+    internal bool IsToBeLookedAt { get; set; }
+
     /// <summary>Whether a sweep has found the address space gone while the process was still there.</summary>
     internal bool IsAddressSpaceGone { get; set; }
 

@@ -21,9 +21,15 @@ public sealed class MemoryStore : IDescriptorStore, IDisposable
         get
         {
             lock (_lock)
+            {
+                TimesAsked++;
                 return !_isBehind;
+            }
         }
     }
+
+    /// <summary>How often somebody wanted to know whether it is prompt.</summary>
+    public int TimesAsked { get; private set; }
 
     public bool IsSettled
     {
