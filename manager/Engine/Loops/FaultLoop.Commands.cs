@@ -83,6 +83,8 @@ internal sealed partial class FaultLoop
     {
         if (request.Image is null && SourceOf(request).IsZero)
         {
+            // As good as any; and what is there from here on is the client's.
+            reads.Forget(request.Start, end);
             return false;
         }
 

@@ -36,63 +36,91 @@ internal sealed class ClientReads(SafeFile pagemap) : IDisposable
     /// <summary>The client has unmapped, moved or unregistered a range.</summary>
     public void NoteGone(ulong start, ulong end)
     {
-        if (_isClosed)
+        if (!_isClosed)
         {
-            return;
+            Add(start, end);
         }
-
-        if (_gone.Count == MostRanges)
-        {
-            // To heed too much costs a registration that has to be asked for again, at worst.
-            (start, end) = (Math.Min(start, _gone.Min(range => range.Start)), Math.Max(end, _gone.Max(range => range.End)));
-            _gone.Clear();
-        }
-
-        _gone.Add((start, end));
     }
 
     /// <summary>Goes on with what an earlier snapshot has left.</summary>
     public void TakeOver(ClientReads? earlier)
     {
-        _gone.AddRange(earlier?._gone ?? []);
+        earlier?._gone.ForEach(range => Add(range.Start, range.End));
         earlier?.Dispose();
     }
 
-    /// <summary>Nothing is read any more.</summary>
-    public void Close() => _isClosed = true;
+    /// <summary>Nothing is read any more: where no page is now, whatever comes is the client's own.</summary>
+    public void Close()
+    {
+        _isClosed = true;
+        _gone.RemoveAll(range => !HavePagesIn(range.Start, range.End));
+    }
 
     /// <summary>Whether a range lies where some went.</summary>
     public bool Touch(ulong start, ulong end) => _gone.Exists(range => range.Start < end && start < range.End);
 
     /// <summary>Whether some page is there, in what lies where a range went. Where the kernel does not tell (before 6.7) it counts as being so.</summary>
-    public bool HavePages(ulong start, ulong end)
+    public bool HavePages(ulong start, ulong end) =>
+        _gone.Exists(range => range.Start < end && start < range.End && HavePagesIn(Math.Max(range.Start, start), Math.Min(range.End, end)));
+
+    /// <summary>What lies there now has been looked at. What is left of ranges that reach beyond goes on being heeded.</summary>
+    public void Forget(ulong start, ulong end)
     {
-        Span<PageRegion> found = stackalloc PageRegion[1];
-        foreach ((ulong from, ulong to) in _gone)
+        (ulong Start, ulong End)[] touched = [.. _gone.Where(range => range.Start < end && start < range.End)];
+        _gone.RemoveAll(range => range.Start < end && start < range.End);
+        foreach ((ulong from, ulong to) in touched)
         {
-            if (from >= end || start >= to)
+            if (from < start)
             {
-                continue;
+                Add(from, start);
             }
 
-            PagemapScanRequest request = new()
+            if (end < to)
             {
-                Start = Math.Max(from, start),
-                End = Math.Min(to, end),
-                AnyOf = PageCategories.Present | PageCategories.Swapped,
-                Returned = PageCategories.Present | PageCategories.Swapped,
-            };
-            if (PagemapScan.Scan(pagemap, request, found, out int count, out _) != Errno.OK || count > 0)
-            {
-                return true;
+                Add(end, to);
             }
         }
-
-        return false;
     }
 
-    /// <summary>What lies there now has been looked at.</summary>
-    public void Forget(ulong start, ulong end) => _gone.RemoveAll(range => range.Start < end && start < range.End);
+    public void Dispose()
+    {
+        _isClosed = true;
+        _gone.Clear();
+        pagemap.Dispose();
+    }
 
-    public void Dispose() => pagemap.Dispose();
+    private bool HavePagesIn(ulong start, ulong end)
+    {
+        Span<PageRegion> found = stackalloc PageRegion[1];
+        PagemapScanRequest request = new()
+        {
+            Start = start,
+            End = end,
+            AnyOf = PageCategories.Present | PageCategories.Swapped,
+            Returned = PageCategories.Present | PageCategories.Swapped,
+        };
+        return PagemapScan.Scan(pagemap, request, found, out int count, out _) != Errno.OK || count > 0;
+    }
+
+    private void Add(ulong start, ulong end)
+    {
+        _gone.Add((start, end));
+        if (_gone.Count <= MostRanges)
+        {
+            return;
+        }
+
+        // To heed what lies between the two nearest costs a registration that has to be asked for again, at worst.
+        _gone.Sort();
+        int nearest = 0;
+        for (int i = 1; i + 1 < _gone.Count; i++)
+        {
+            nearest = GapBehind(i) < GapBehind(nearest) ? i : nearest;
+        }
+
+        _gone[nearest] = (_gone[nearest].Start, Math.Max(_gone[nearest].End, _gone[nearest + 1].End));
+        _gone.RemoveAt(nearest + 1);
+    }
+
+    private ulong GapBehind(int index) => _gone[index].End >= _gone[index + 1].Start ? 0 : _gone[index + 1].Start - _gone[index].End;
 }

@@ -1,3 +1,4 @@
+using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Tests.Harness;
 using UffdManager.Linux;
@@ -92,6 +93,73 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
         ReadAsTheSnapshotDoes(it, range);
         it.Register(range, Length, source);
         Assert.Null(it.Session.Reads);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Rest_of_a_range_is_heeded_when_a_part_of_it_has_been_registered(bool isZero)
+    {
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped(length: 3 * Length);
+        ReadAsTheSnapshotDoes(it, range);
+        ReadAsTheSnapshotDoes(it, range + (3 * Length) - Page);
+        it.Register(range + Length, Length, isZero ? null : source);
+        Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
+        Assert.Equal(Errno.EAGAIN, it.TryRegister(range + (2 * Length), Length, source).Error?.Errno);
+        it.Client.Run($"mapfixed {range} {Length}");
+        it.Register(range, Length, source);
+        it.AssertHolds(range, Length, source);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+    }
+
+    [Fact]
+    public void Range_that_nothing_was_put_into_is_no_longer_heeded_when_the_snapshot_is_over()
+    {
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped();
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+
+        // What is there from here on the client has written itself.
+        Assert.Null(it.Session.Reads);
+        it.Client.Run($"fill {range} {Page} 9");
+        it.Register(range, Length, source);
+        Assert.Equal(9, it.Client.ReadByte(range));
+        Assert.Equal(source.ByteOf((long)Page), it.Client.ReadByte(range + Page));
+    }
+
+    [Fact]
+    public void Client_that_dies_when_ranges_have_gone_is_all_that_is_told()
+    {
+        (ServedClient it, ulong range, _, RunningSnapshot snapshot) = Remapped();
+        ReadAsTheSnapshotDoes(it, range);
+        it.Client.Kill();
+        Eventually.True(() => it.Session.State == SessionState.Ended, "the session to end");
+        AssertEnded(snapshot, Errno.ECANCELED, "unmapped");
+    }
+
+    [Fact]
+    public void However_many_ranges_go_what_lies_far_from_them_is_not_heeded()
+    {
+        using ClientReads reads = new(PagemapScan.OpenPagemap(Environment.ProcessId));
+        const ulong Far = 1UL << 40;
+        for (ulong i = 0; i < 100; i++)
+        {
+            reads.NoteGone(i * 2 * Page, ((i * 2) + 1) * Page);
+            reads.NoteGone(Far + (i * 2 * Page), Far + (((i * 2) + 1) * Page));
+        }
+
+        for (ulong i = 0; i < 100; i++)
+        {
+            Assert.True(reads.Touch(i * 2 * Page, (i * 2 * Page) + Page));
+            Assert.True(reads.Touch(Far + (i * 2 * Page), Far + (i * 2 * Page) + Page));
+        }
+
+        Assert.False(reads.Touch(200 * Page, Far));
+        Assert.False(reads.Touch(Far + (200 * Page), 2 * Far));
+        reads.Forget(0, Far);
+        Assert.False(reads.Touch(0, Far));
+        Assert.False(reads.IsEmpty);
     }
 
     [Fact]
