@@ -2,6 +2,7 @@ using UffdManager.Engine.Loops;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.State;
 using UffdManager.Linux;
@@ -283,8 +284,10 @@ public sealed partial class FaultEngine
 
     internal void Identified(Session session)
     {
+        ClientReads? inherited = session.Reads;
         session.Space = _registry.EnterOn(session.Loop, session.Pid, session.ProcessStartTime);
         session.Space?.Sessions.Add(session);
+        session.Reads = inherited?.With(session.Reads) ?? session.Reads;
         Publish(new ForkIdentified(MonotonicClock.NowNanoseconds, session));
     }
 

@@ -70,7 +70,7 @@ public sealed partial class FaultEngine
             EngineResult result = await AloneAsync(session, "a snapshot is being taken", () => TakeAsync(snapshot, request, memory, cancel)).ConfigureAwait(false);
 
             // Whatever the reader has asked of the loop is behind it now.
-            _ = await RunAsync(session.Loop, _ => FaultLoop.CloseReads(session, reads)).ConfigureAwait(false);
+            _ = await RunAsync(session.Loop, _ => FaultLoop.CloseReads(session, snapshot.Reads)).ConfigureAwait(false);
             isAtRest = true;
             return new SnapshotReport(
                 result.Error,

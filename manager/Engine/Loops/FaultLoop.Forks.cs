@@ -89,6 +89,7 @@ internal sealed partial class FaultLoop
     private void BringUp(Session parent, Session child)
     {
         child.Tenant.Usage.AddSession();
+        child.Reads = parent.Reads?.ForChild();
         Add(child);
         _engine.Publish(new ForkAdopted(_now, child, parent));
         string? refusal = WhyForkIsTooMuch(parent) ?? (child.IsStored ? null : NotStored);

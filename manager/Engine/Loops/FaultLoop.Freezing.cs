@@ -46,8 +46,7 @@ internal sealed partial class FaultLoop
             // On record before the first page is protected: a successor lets go of whatever is.
             snapshot.ArmBegan = MonotonicClock.NowNanoseconds;
             session.Snapshot = snapshot;
-            snapshot.Reads.TakeOver(session.Reads);
-            session.Reads = snapshot.Reads;
+            session.Reads = snapshot.Reads = snapshot.Reads.Join(session.Reads);
             session.IsFrozen = true;
             session.Record();
             CheckRecorded(session);

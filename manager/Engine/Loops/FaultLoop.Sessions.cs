@@ -149,7 +149,12 @@ internal sealed partial class FaultLoop
         session.Displaced.ForEach(range => range.Release());
         ReleaseRegions(session);
         session.HeldSource?.Dispose();
-        session.Reads?.Dispose();
+        if (session.Space is null || session.Space.Sessions.TrueForAll(other => other == session))
+        {
+            session.Reads?.Dispose();
+            session.Reads = null;
+        }
+
         session.Pages.Dispose();
         session.Ledger.Dispose();
         session.Lease.Dispose();

@@ -112,13 +112,17 @@ internal sealed partial class FaultLoop
     /// <summary>Nothing of a snapshot reads any more. What its reads may have left is heeded for as long as there is any.</summary>
     public static bool CloseReads(Session session, ClientReads reads)
     {
-        reads.Close();
-        if (session.Reads == reads && !reads.IsEmpty)
+        bool isOver = reads.Close();
+        if (session.Reads == reads)
         {
-            return false;
+            if (!isOver)
+            {
+                return false;
+            }
+
+            session.Reads = null;
         }
 
-        session.Reads = session.Reads == reads ? null : session.Reads;
         reads.Dispose();
         return true;
     }

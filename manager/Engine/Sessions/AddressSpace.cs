@@ -1,4 +1,5 @@
 using UffdManager.Engine.Loops;
+using UffdManager.Engine.Snapshots;
 
 namespace UffdManager.Engine.Sessions;
 
@@ -15,6 +16,9 @@ internal sealed class AddressSpace(int pid, ulong startTime, FaultLoop loop)
     public FaultLoop Loop { get; } = loop;
 
     public List<Session> Sessions { get; } = [];
+
+    /// <summary>What reads of snapshots of any of them may have left in the memory; null when there is nothing to heed.</summary>
+    public ClientReads? Reads { get; set; }
 
     /// <summary>Attachments under way or done; guarded by the registry's lock.</summary>
     public int References { get; set; }

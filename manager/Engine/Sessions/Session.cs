@@ -13,6 +13,7 @@ namespace UffdManager.Engine.Sessions;
 /// </summary>
 public sealed class Session
 {
+    private Snapshots.ClientReads? _reads;
     private int _pid;
     private int _state;
     private int? _defaultPolicyDocument;
@@ -200,8 +201,24 @@ public sealed class Session
     /// <summary>The snapshot that is being taken of it; null for none.</summary>
     internal Snapshots.Snapshot? Snapshot { get; set; }
 
-    /// <summary>What reads of a snapshot may have left in its memory; null when there is nothing to heed.</summary>
-    internal Snapshots.ClientReads? Reads { get; set; }
+    /// <summary>
+    /// What reads of snapshots may have left in its memory; null when there is nothing to heed. All sessions of an address space have the same: one may be told of what another one gave up.
+    /// </summary>
+    internal Snapshots.ClientReads? Reads
+    {
+        get => Space is null ? _reads : Space.Reads;
+        set
+        {
+            if (Space is null)
+            {
+                _reads = value;
+            }
+            else
+            {
+                Space.Reads = value;
+            }
+        }
+    }
 
     /// <summary>Whether pages may be protected for a snapshot. On record.</summary>
     internal bool IsFrozen { get; set; }

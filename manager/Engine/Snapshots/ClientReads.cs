@@ -3,7 +3,7 @@ using UffdManager.Linux;
 namespace UffdManager.Engine.Snapshots;
 
 /// <summary>
-/// What reads of a client's memory may have left behind where the client has taken it away meanwhile. Belongs to the session's fault loop, but for what says otherwise; owns the page map.
+/// What reads of a client's memory may have left behind where the client has taken it away meanwhile. Belongs to the fault loop of its sessions, but for what says otherwise; owns the page map.
 /// </summary>
 /// <remarks>
 /// <para>Whoever reads through /proc/PID/mem has the kernel put a page where none is, if nobody is registered there. A thread of the client unmaps a range, another one maps the same addresses anew, and a read that
@@ -12,14 +12,14 @@ namespace UffdManager.Engine.Snapshots;
 /// a read that can meet the new mapping began before the loop took the unmapping in, or behind that; the former is waited for, the latter does not come about, since the range had been read, or else the snapshot has failed
 /// by then, which is looked at between <see cref="Enter"/> and the read. And the event of an unmapping has been taken in when the registration of what was mapped there later is.</para>
 /// </remarks>
-/// <param name="pagemap">/proc/PID/pagemap of the client.</param>
-internal sealed class ClientReads(SafeFile pagemap) : IDisposable
+/// <param name="pagemap">/proc/PID/pagemap of the client; null where it cannot be told what is there.</param>
+internal sealed class ClientReads(SafeFile? pagemap) : IDisposable
 {
     private const int MostRanges = 64;
 
     private readonly List<(ulong Start, ulong End)> _gone = [];
     private int _underWay;
-    private bool _isClosed;
+    private int _snapshots;
 
     /// <summary>Whether a read is under way.</summary>
     public bool AreUnderWay => Volatile.Read(ref _underWay) != 0;
@@ -28,32 +28,75 @@ internal sealed class ClientReads(SafeFile pagemap) : IDisposable
     public bool IsEmpty => _gone.Count == 0;
 
     /// <summary>Before a read, and before the look whether there is still to be one; for the reader.</summary>
-    public void Enter() => Interlocked.Exchange(ref _underWay, 1);
+    public void Enter() => Interlocked.Increment(ref _underWay);
 
     /// <summary>After it.</summary>
-    public void Leave() => Volatile.Write(ref _underWay, 0);
+    public void Leave() => Interlocked.Decrement(ref _underWay);
 
     /// <summary>The client has unmapped, moved or unregistered a range.</summary>
     public void NoteGone(ulong start, ulong end)
     {
-        if (!_isClosed)
+        if (_snapshots > 0)
         {
             Add(start, end);
         }
     }
 
-    /// <summary>Goes on with what an earlier snapshot has left.</summary>
-    public void TakeOver(ClientReads? earlier)
+    /// <summary>A snapshot begins.</summary>
+    /// <param name="earlier">What there is of the same memory, of snapshots that are over, or of one of another session that is being taken.</param>
+    /// <returns>What heeds it from here on: this, or the other one, which has come to own what this is.</returns>
+    public ClientReads Join(ClientReads? earlier)
     {
-        earlier?._gone.ForEach(range => Add(range.Start, range.End));
-        earlier?.Dispose();
+        if (earlier?._snapshots > 0)
+        {
+            earlier._snapshots++;
+            Dispose();
+            return earlier;
+        }
+
+        _ = earlier?.With(this);
+        _snapshots++;
+        return this;
     }
 
-    /// <summary>Nothing is read any more: where no page is now, whatever comes is the client's own.</summary>
-    public void Close()
+    /// <summary>A snapshot reads nothing any more. After the last one, where no page is now, whatever comes is the client's own.</summary>
+    /// <returns>Whether there is nothing left to heed, and nobody who might leave something.</returns>
+    public bool Close()
     {
-        _isClosed = true;
+        _snapshots = Math.Max(0, _snapshots - 1);
+        if (_snapshots > 0)
+        {
+            return false;
+        }
+
         _gone.RemoveAll(range => !HavePagesIn(range.Start, range.End));
+        return IsEmpty;
+    }
+
+    /// <summary>What is to be heeded when there are two for the same memory: the other one, if there is one, with what this one has.</summary>
+    public ClientReads With(ClientReads? other)
+    {
+        if (other is null || other == this)
+        {
+            return this;
+        }
+
+        _gone.ForEach(range => other.Add(range.Start, range.End));
+        Dispose();
+        return other;
+    }
+
+    /// <summary>What a forked child has to heed, whose memory is a copy; null for nothing. Of the child's pages nothing is known, so that each range counts as having some.</summary>
+    public ClientReads? ForChild()
+    {
+        if (IsEmpty)
+        {
+            return null;
+        }
+
+        ClientReads copy = new(pagemap: null);
+        copy._gone.AddRange(_gone);
+        return copy;
     }
 
     /// <summary>Whether a range lies where some went.</summary>
@@ -84,13 +127,17 @@ internal sealed class ClientReads(SafeFile pagemap) : IDisposable
 
     public void Dispose()
     {
-        _isClosed = true;
         _gone.Clear();
-        pagemap.Dispose();
+        pagemap?.Dispose();
     }
 
     private bool HavePagesIn(ulong start, ulong end)
     {
+        if (pagemap is null)
+        {
+            return true;
+        }
+
         Span<PageRegion> found = stackalloc PageRegion[1];
         PagemapScanRequest request = new()
         {

@@ -80,8 +80,8 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Who waits.</summary>
     public StallGuard Guard { get; }
 
-    /// <summary>Reads of the client's memory. Outlives the snapshot where it has to.</summary>
-    public required ClientReads Reads { get; init; }
+    /// <summary>Reads of the client's memory. Outlives the snapshot where it has to. The same since the loop has begun with it.</summary>
+    public required ClientReads Reads { get; set; }
 
     /// <summary>How long writers may wait without anything being saved, nanoseconds.</summary>
     public required long StallLimit { get; init; }

@@ -26,6 +26,8 @@ public abstract class HaltedSnapshotTest : SnapshotTest
 
     protected ScriptedSource Base => _bases[^1];
 
+    protected void ReleaseFirstBase() => _bases[0].ReleaseForGood();
+
     protected void ReleaseBases() => _bases.ForEach(source => source.ReleaseForGood());
 
     // A snapshot that has read its first pages, and cannot go on for lack of memory.

@@ -114,6 +114,61 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     }
 
     [Fact]
+    public void Range_that_goes_under_a_snapshot_of_one_session_is_not_registered_by_another_one_of_the_same_memory()
+    {
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped();
+        ServedClient other = Serve(it.Client, policy: Zero);
+        ReadAsTheSnapshotDoes(it, range);
+        Assert.Equal(Errno.EAGAIN, other.TryRegister(range, Length, source).Error?.Errno);
+        it.Client.Run($"mapfixed {range} {Length}");
+        other.Register(range, Length, source);
+        other.AssertHolds(range, Length, source);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+    }
+
+    [Fact]
+    public void Range_that_goes_under_two_snapshots_is_heeded_until_both_are_over()
+    {
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped();
+        ServedClient other = Serve(it.Client, policy: Zero);
+        other.Client.Run($"fill {other.MapRegistered(Pages * Page)} {Pages * Page} 1");
+        RunningSnapshot second = Halt(other);
+        ClientReads reads = it.Session.Reads!;
+        ReleaseFirstBase();
+        Assert.NotNull(snapshot.Report().Error);
+        Assert.Same(reads, other.Session.Reads);
+        ReadAsTheSnapshotDoes(it, range);
+        Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
+        ReleaseBases();
+        Assert.Null(second.Report().Error);
+        Assert.Null(it.Session.Reads);
+    }
+
+    [Fact]
+    public void Range_that_goes_under_a_snapshot_is_not_registered_by_a_child_that_was_forked_then()
+    {
+        (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped();
+        ReadAsTheSnapshotDoes(it, range);
+        it.Client.Run("fork");
+        ClientProcess process = Track(it.Client.AcceptChild());
+
+        // By its fault it is known who it is.
+        ulong missing = range - Page;
+        process.Run($"madvise {missing} {Page} 4");
+        Assert.Equal(0, process.ReadByte(missing));
+        Session session = Engine.Sessions().Single(known => known.ParentId == it.Session.Id);
+        Assert.NotEqual(0, session.Pid);
+        ServedClient child = it with { Client = process, Session = session };
+        Assert.Equal(Errno.EAGAIN, child.TryRegister(range, Length, source).Error?.Errno);
+        process.Run($"mapfixed {range} {Length}");
+        child.Register(range, Length, source);
+        child.AssertHolds(range, Length, source);
+        ReleaseBases();
+        Assert.NotNull(snapshot.Report().Error);
+    }
+
+    [Fact]
     public void Range_that_nothing_was_put_into_is_no_longer_heeded_when_the_snapshot_is_over()
     {
         (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped();
@@ -142,6 +197,7 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     public void However_many_ranges_go_what_lies_far_from_them_is_not_heeded()
     {
         using ClientReads reads = new(PagemapScan.OpenPagemap(Environment.ProcessId));
+        Assert.Same(reads, reads.Join(null));
         const ulong Far = 1UL << 40;
         for (ulong i = 0; i < 100; i++)
         {
