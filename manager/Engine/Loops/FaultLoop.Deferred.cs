@@ -137,7 +137,8 @@ internal sealed partial class FaultLoop
         switch (fault.Region.Policy.OnUnavailable)
         {
             case Verdict.Poison:
-                _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.Poisoned);
+                // It may have been given back since a list had it: that is still to be told.
+                _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.Poisoned | (fault.Session.Pages.Get(fault.Page) & PageState.Dirty));
                 _engine.Publish(new PagePoisoned(_now, fault.Session, fault.Page, why));
                 InstallPoison(fault with { State = PageState.Poisoned });
                 break;

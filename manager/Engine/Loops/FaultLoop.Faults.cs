@@ -59,7 +59,9 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        if (attempts == 0 && Throttled(session, page, flags, readAt))
+        // A snapshot makes faults, and several of a page: the operator's, whom the limit does not mean. Of each page that it has read there is none any more.
+        bool isOfSnapshot = kind == FaultKind.WriteProtect && session.Snapshot is { Failure: null } snapshot && snapshot.Holds(page);
+        if (attempts == 0 && !isOfSnapshot && Throttled(session, page, flags, readAt))
         {
             return;
         }

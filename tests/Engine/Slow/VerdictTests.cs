@@ -1,9 +1,11 @@
 using UffdManager.Engine.Loops;
 using UffdManager.Engine.Policies;
+using UffdManager.Engine.Regions;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
 using UffdManager.Engine.Telemetry;
 using UffdManager.Engine.Tests.Harness;
+using UffdManager.Engine.Tracking;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
@@ -58,6 +60,20 @@ public sealed class VerdictTests : EngineTest
         it.AssertZero(at, Page);
         it.Client.WriteByte(at, 9);
         Assert.Equal(9, it.Client.ReadByte(at));
+    }
+
+    [Fact]
+    public void Page_that_was_given_back_and_is_poisoned_then_is_on_the_list_of_changed_pages()
+    {
+        ScriptedSource source = Scripted(4 * Page);
+        ServedClient it = Serve(policy: s_poison);
+        ulong at = it.MapRegistered(4 * Page, source, flags: RegionFlags.RemoveMeansSource);
+        it.Client.Run($"touch {at} {4 * Page}");
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        source.FailAlways();
+        it.Client.Run($"madvise {at + (2 * Page)} {Page} 4");
+        Assert.Equal(ClientReply.Sigbus, it.Client.Try($"read {at + (2 * Page)}").Signal);
+        Assert.Equal([new DirtyRun(at + (2 * Page), Page, Page)], FaultEngine.DirtyPagesAsync(it.Session, 0, 10, reset: false).Finish().Runs);
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using UffdManager.Engine.Loops;
+using UffdManager.Engine.Policies;
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Snapshots;
 using UffdManager.Engine.Telemetry;
@@ -43,6 +44,22 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
         }
 
         Assert.True(it.Client.IsFilledWith(at + (Unsaved * Page), Page, 2));
+    }
+
+    [Fact]
+    public void Faults_of_a_snapshot_are_not_the_tenants()
+    {
+        Alice = new Tenant("alice", 1, new TenantLimits { FaultsPerSecond = 1 });
+        ServedClient it = ServeStock();
+        (ulong at, _) = it.Client.Map("anon", Pages * Page);
+        it.Client.Run($"fill {at} {Pages * Page} 1");
+        it.Register(at, Pages * Page);
+        RunningSnapshot snapshot = Halt(it);
+        for (ulong page = 0; page < 10; page++)
+            it.Client.Run($"fill {at + ((Unsaved + (2 * page)) * Page)} {Page} 2");
+        Assert.Equal(0, CountersOf(Alice).Deferrals(DeferralReason.Throttled));
+        ReleaseBases();
+        AssertFilled(snapshot.Finish(), 1);
     }
 
     [Fact]
