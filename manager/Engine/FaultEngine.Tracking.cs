@@ -83,7 +83,7 @@ public sealed partial class FaultEngine
             presence.HolesKnownBelow = from;
         }
 
-        EngineResult result = await AloneAsync(session, "its changed pages are being listed", () =>
+        Task<EngineResult> work = AloneAsync(session, "its changed pages are being listed", () =>
         {
             if (!session.IsTracking)
             {
@@ -100,12 +100,17 @@ public sealed partial class FaultEngine
 
             command = new DirtyPagesCommand(session, from, limit, reset, presence, isAsynchronous);
             return RunAsync(session.Loop, command);
-        }).ConfigureAwait(false);
+        });
+        await ((Task)work).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
-        // What was told with a reset counts as unchanged already: it must not be lost for what comes after it. Whoever asks for the rest hears why there is none.
-        return command is { IsReset: true, Runs.Count: > 0 } && result.Error is not null
-            ? new DirtyPages(command.Runs, command.Cursor, null)
-            : new DirtyPages(command?.Runs ?? [], command?.Next, result.Error);
+        // What was told with a reset counts as unchanged already: it must not be lost for what comes after it, nor when the engine stops meanwhile. Whoever asks for the rest hears why there is none.
+        if (command is { IsReset: true, Runs.Count: > 0 } && (!work.IsCompletedSuccessfully || work.Result.Error is not null))
+        {
+            return new DirtyPages(command.Runs, command.Cursor, null);
+        }
+
+        EngineResult result = await work.ConfigureAwait(false);
+        return new DirtyPages(command?.Runs ?? [], command?.Next, result.Error);
     }
 
     /// <summary>How a session is tracked; null when it is not.</summary>

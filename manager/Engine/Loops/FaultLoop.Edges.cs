@@ -4,13 +4,14 @@ using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
 
-/// <content>Huge pages of which a client gives back a part.</content>
+/// <content>What a client gives back, and its edges: huge pages of which it is a part.</content>
 internal sealed partial class FaultLoop
 {
     // The kernel frees whole pages, and fills what lies at the edges of a hole (madvise(MADV_REMOVE) of shared memory) with zeros itself, protected or not, without a fault: such a page has
     // changed. Which advice it was the event does not tell.
     private void NoteEdges(Session session, Region region, ulong start, ulong end)
     {
+        session.Removals.Add(start, end, MonotonicClock.NowNanoseconds);
         if (!region.IsHuge)
         {
             return;

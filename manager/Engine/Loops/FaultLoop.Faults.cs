@@ -160,34 +160,14 @@ internal sealed partial class FaultLoop
             case PageState.Removed:
                 InstallZeros(in fault, fault.Page, region.PageBytes);
                 return;
-            case PageState.Present when (region.Flags & RegionFlags.RemoveMeansSource) == 0:
-                // Either somebody else resolved it and this is a late message (EEXIST, wake), or the page went away in a manner that
-                // gives no event or whose event was overtaken: memory that was discarded reads as zeros.
-                bool isNew = NoteChanged(in fault);
-                InstallOutcome outcome = InstallZeros(in fault, fault.Page, region.PageBytes);
-                if (outcome == InstallOutcome.Installed)
-                {
-                    NoteVanished(in fault);
-                }
-                else if (isNew && outcome == InstallOutcome.AlreadyPresent)
-                {
-                    ForgetDirty(fault.Session, fault.Page, fault.Page + region.PageBytes);
-                }
-
-                return;
-            case PageState.Present when (fault.Session.Features & UffdFeatures.EventRemove) == 0:
-                FaultContext changed = NoteChanged(in fault) ? fault with { State = fault.State | PageState.Dirty } : fault;
-                InstallFromSource(in changed);
+            case PageState.Present:
+                ServeVanished(in fault);
                 return;
             default:
                 InstallFromSource(in fault);
                 return;
         }
     }
-
-    // A page was there and is missing, so that it is about to have other contents. Noted before it has them; true when that was not noted yet.
-    private static bool NoteChanged(in FaultContext fault) =>
-        fault.Region.IsTracked && (fault.State & PageState.Dirty) == 0 && TryNoteDirty(fault.Session, fault.Region, fault.Page);
 
     private void InstallFromSource(in FaultContext fault)
     {

@@ -9,13 +9,14 @@ namespace UffdManager.Engine.Loops;
 /// <content>Filling pages: the system calls, their partial results, and what the page table learns from them.</content>
 internal sealed partial class FaultLoop
 {
-    private void InstallCopy(in FaultContext fault, ulong start, nuint address, ulong length)
+    private InstallOutcome InstallCopy(in FaultContext fault, ulong start, nuint address, ulong length)
     {
         UffdCopyModes mode = FaultCopyMode(in fault, start, length);
         InstallOutcome outcome = Fill(fault.Session, fault.Region, fault.Page, start, length, address, mode, out ulong installed);
         AddCopied(fault.Session, (long)installed);
         Charge(fault.Session, installed);
         Conclude(in fault, start, outcome, FaultOutcome.Copied);
+        return outcome;
     }
 
     private InstallOutcome InstallZeros(in FaultContext fault, ulong start, ulong length)

@@ -16,6 +16,9 @@ internal sealed partial class FaultLoop
             Session session = restored.Session;
             session.Space?.Sessions.Add(session);
             Add(session);
+
+            // Of what the manager before this one had been told a moment ago nothing is on record.
+            session.Removals.Add(0, ulong.MaxValue, _now);
             try
             {
                 FinishUnregister(session);

@@ -39,8 +39,9 @@ internal sealed partial class FaultLoop
     }
 
     // One page of a shared image: filled once for everybody, then mapped for this client.
-    private void ServeShared(in FaultContext fault)
+    private void ServeShared(in FaultContext asked)
     {
+        FaultContext fault = NoteVanishedOfImage(in asked);
         SharedImage image = fault.Region.Image!;
         long offset = fault.Region.OffsetOf(fault.Page);
         if ((fault.State & PageState.StateMask) == PageState.Absent)
@@ -57,7 +58,7 @@ internal sealed partial class FaultLoop
         switch (TryFillShared(fault.Session, image, offset, (int)fault.Region.PageBytes))
         {
             case SharedFill.Filled:
-                MapShared(in fault, image, offset);
+                SettleNote(in asked, in fault, MapShared(in fault, image, offset));
                 break;
             case SharedFill.Busy:
                 DeferOrGiveUp(in fault, DeferralReason.SharedFill, "another session fetches the same page of the image, and its source does not answer");
@@ -138,7 +139,7 @@ internal sealed partial class FaultLoop
         source.Release(in pages);
     }
 
-    private void MapShared(in FaultContext fault, SharedImage image, long offset)
+    private InstallOutcome MapShared(in FaultContext fault, SharedImage image, long offset)
     {
         InstallOutcome outcome = InstallContinue(fault.Session, fault.Region, fault.Page, fault.Region.PageBytes);
         if (outcome == InstallOutcome.SourceFault && image.StoreZero(offset, (int)fault.Region.PageBytes) == Errno.OK)
@@ -148,5 +149,6 @@ internal sealed partial class FaultLoop
         }
 
         Conclude(in fault, fault.Page, outcome, FaultOutcome.Continued);
+        return outcome;
     }
 }

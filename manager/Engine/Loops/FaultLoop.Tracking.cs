@@ -6,14 +6,11 @@ using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
 
-/// <content>Noting which pages change.</content>
+/// <content>Putting a session under tracking, and ending it.</content>
 internal sealed partial class FaultLoop
 {
     // A client that maps and unmaps all the time is not waited for without end.
     private const int MaximumRestarts = 64;
-
-    // Some 100 us where each run is protected on its own.
-    private const int DirtyRunsPerSlice = 64;
 
     /// <summary>One slice of putting a session under tracking.</summary>
     public WriteProtectStep StartTracking(StartTrackingCommand job, out EngineResult? failure)
@@ -127,107 +124,8 @@ internal sealed partial class FaultLoop
         return true;
     }
 
-    /// <summary>One slice of listing changed pages.</summary>
-    public WriteProtectStep CollectDirty(DirtyPagesCommand job, out EngineResult? failure)
-    {
-        Session session = job.Session;
-        if (!TryPump(session, out failure))
-        {
-            return WriteProtectStep.Failed;
-        }
-
-        if (session.Regions.FindOverlap(job.Cursor, ulong.MaxValue) is not Region region)
-        {
-            return WriteProtectStep.Done;
-        }
-
-        job.Cursor = Math.Max(PageSize.AlignDown(job.Cursor, region.PageBytes), region.Start);
-        if (!region.IsTracked)
-        {
-            job.Cursor = region.End;
-            return WriteProtectStep.Progress;
-        }
-
-        // What was mapped over has changed, and whoever writes it must be seen from now on.
-        WriteProtectStep step = job.Presence is PresenceMap presence ? TakeInHoles(session, region, presence, out failure) : WriteProtectStep.Done;
-        if (step != WriteProtectStep.Done)
-        {
-            return step;
-        }
-
-        ulong stop = EndOfSlice(region, job.Cursor);
-        if (job.IsAsynchronous && job.ReadUpTo < stop)
-        {
-            Errno errno = NoteWritten(session, region, job.Presence!.Pagemap!, Math.Max(job.Cursor, job.ReadUpTo), stop);
-            if (errno != Errno.OK)
-            {
-                failure = new EngineResult(new EngineError(EngineErrorKind.Kernel, errno, $"PAGEMAP_SCAN of pid {session.Pid}: {errno.Describe()}"));
-                return WriteProtectStep.Failed;
-            }
-
-            job.ReadUpTo = stop;
-        }
-
-        return TakeRuns(job, region, stop, out failure);
-    }
-
     /// <summary>Takes in what a client has done to its address space; false while something of that is still to come.</summary>
     public bool HasTakenEventsIn(Session session) => !TryPump(session, out _) || !Userfaultfd.IsChanging(session.Lease);
-
-    private static WriteProtectStep TakeRuns(DirtyPagesCommand job, Region region, ulong stop, out EngineResult? failure)
-    {
-        Session session = job.Session;
-        failure = null;
-        for (int runs = 0; runs < DirtyRunsPerSlice && session.Pages.NextRun(job.Cursor, stop, out ulong end, out PageState state); runs++)
-        {
-            if ((state & PageState.Dirty) != 0)
-            {
-                if (job.IsFull(job.Cursor, region.PageBytes))
-                {
-                    job.Next = job.Cursor;
-                    return WriteProtectStep.Done;
-                }
-
-                WriteProtectStep step = job is { Presence: PresenceMap presence, IsReset: true } ? Protect(session, region, presence, (job.Cursor, end), out failure) : WriteProtectStep.Progress;
-                if (step != WriteProtectStep.Progress)
-                {
-                    return step;
-                }
-
-                job.Add(job.Cursor, end, region.PageBytes);
-            }
-
-            job.Cursor = end;
-        }
-
-        return WriteProtectStep.Progress;
-    }
-
-    // A run counts as unchanged again. First the protection, then the note: a manager that is killed in between tells of it once more. What was given back may be there
-    // (MADV_FREE leaves it), and what is not there is not protected.
-    private static WriteProtectStep Protect(Session session, Region region, PresenceMap presence, (ulong Start, ulong End) run, out EngineResult? failure)
-    {
-        failure = null;
-        Errno errno = ArmWhatIsMapped(session, region, presence, run.Start, run.End);
-        if (errno == Errno.EAGAIN)
-        {
-            return WriteProtectStep.TryAgain;
-        }
-
-        if (errno != Errno.OK)
-        {
-            failure = NotArmed(run.Start, run.End, errno);
-            return WriteProtectStep.Failed;
-        }
-
-        if (!ForgetDirty(session, run.Start, run.End))
-        {
-            failure = NoPageTable();
-            return WriteProtectStep.Failed;
-        }
-
-        return WriteProtectStep.Progress;
-    }
 
     // Of a region in which nothing is, because its client unmaps without an event, the kernel says ENOENT, and there is nothing to be protected. The mappings that were looked at before are asked then only: of what
     // has come, moved or grown since they say nothing.
@@ -279,6 +177,8 @@ internal sealed partial class FaultLoop
         ulong stop = EndOfSlice(region, start);
         if (region.IsTracked)
         {
+            // Nothing of this session's is read until the slice is over: what is written from here on faults after the notes are gone.
+            bool isNoted = TryBeginNotes(session, region, job.Presence, start, stop);
             Errno errno = ArmWhatIsMapped(session, region, job.Presence, start, stop);
             if (errno == Errno.EAGAIN)
             {
@@ -291,8 +191,7 @@ internal sealed partial class FaultLoop
                 return WriteProtectStep.Failed;
             }
 
-            // Nothing of this session's is read between the two: what is written from here on faults after the notes are gone.
-            if (!ForgetDirty(session, start, stop))
+            if (!isNoted || !TryEndNotes(session, region, job.Presence, start, stop))
             {
                 failure = NoPageTable();
                 return WriteProtectStep.Failed;
@@ -301,73 +200,6 @@ internal sealed partial class FaultLoop
 
         job.Cursor = stop;
         return WriteProtectStep.Progress;
-    }
-
-    // What the kernel noted of writes goes into the page table. Pages that are not there were not written.
-    private static Errno NoteWritten(Session session, Region region, SafeFile pagemap, ulong start, ulong stop)
-    {
-        Span<PageRegion> runs = stackalloc PageRegion[64];
-        ulong cursor = start;
-        while (cursor < stop)
-        {
-            PagemapScanRequest request = new()
-            {
-                Start = cursor,
-                End = stop,
-                Required = PageCategories.Written,
-                AnyOf = PageCategories.Present | PageCategories.Swapped,
-                Returned = PageCategories.Written,
-            };
-            Errno errno = PagemapScan.Scan(pagemap, request, runs, out int count, out ulong walked);
-            if (errno != Errno.OK || walked <= cursor)
-            {
-                return errno == Errno.OK ? Errno.EIO : errno;
-            }
-
-            foreach (PageRegion run in runs[..count])
-            {
-                if (!TryNoteDirty(session, PageSize.AlignDown(run.Start, region.PageBytes), PageSize.AlignUp(run.End, region.PageBytes)))
-                {
-                    return Errno.ENOMEM;
-                }
-            }
-
-            cursor = walked;
-        }
-
-        return Errno.OK;
-    }
-
-    private static bool TryNoteDirty(Session session, ulong start, ulong end)
-    {
-        ulong cursor = start;
-        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
-        {
-            if ((state & PageState.Dirty) == 0 && !session.Pages.TrySetRange(cursor, stop, state | PageState.Dirty))
-            {
-                return false;
-            }
-
-            cursor = stop;
-        }
-
-        return true;
-    }
-
-    private static bool ForgetDirty(Session session, ulong start, ulong end)
-    {
-        ulong cursor = start;
-        while (session.Pages.NextRun(cursor, end, out ulong stop, out PageState state))
-        {
-            if ((state & PageState.Dirty) != 0 && !session.Pages.TrySetRange(cursor, stop, state & ~PageState.Dirty))
-            {
-                return false;
-            }
-
-            cursor = stop;
-        }
-
-        return true;
     }
 
     // False when the session is over, or its client is.

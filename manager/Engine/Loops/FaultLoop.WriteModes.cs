@@ -27,11 +27,28 @@ internal sealed partial class FaultLoop
             return WriteProtectStep.Failed;
         }
 
+        if (session.Snapshot is not null && LosesUnseen(session, region, presence))
+        {
+            failure = Unprotectable(region, Errno.EOPNOTSUPP, "it is a private mapping of an object, and the userfaultfd was made without EVENT_REMOVE: contents that the client gives back before they are saved would be lost unseen");
+            return WriteProtectStep.Failed;
+        }
+
         WriteProtectStep step = TakeInHoles(session, region, presence, out failure);
         return step != WriteProtectStep.Done || (region.Modes & UffdRegisterModes.WriteProtect) != 0
             ? step
-            : AddWriteProtect(session, region, region.Start, region.End, out failure);
+            : TellsOfHoles(session, region) || !presence.HasMappings || !presence.IsCurrent(region)
+            ? AddWriteProtect(session, region, region.Start, region.End, out failure)
+            : AddInPieces(session, region, presence, out failure);
     }
+
+    // Whether the kernel puts the object's contents in the place of what a client has given back, without a word.
+    private static bool LosesUnseen(Session session, Region region, PresenceMap presence) =>
+        (session.Features & UffdFeatures.EventRemove) == 0 && !region.TellsImageTouches && presence.IsCurrent(region) && presence.IsMapped(region.Start, region.End)
+        && !presence.IsPrivateAnonymous(region, region.Start, region.End) && !presence.IsShared(region.Start, region.End);
+
+    // Whether what the client maps over a region is told by an event, or cannot be found.
+    private static bool TellsOfHoles(Session session, Region region) =>
+        (session.Features & UffdFeatures.EventUnmap) != 0 || (region.Modes & UffdRegisterModes.Missing) == 0;
 
     // What the client has mapped over a region without an event (a balloon of old monitors does so) is not registered any more, and the kernel fills it with zeros. From here on it
     // is again: missing pages of it go on being zeros, not what the source has there.
@@ -46,7 +63,7 @@ internal sealed partial class FaultLoop
     {
         failure = null;
         ulong cursor = Math.Max(region.Start, PageSize.AlignDown(presence.HolesKnownBelow, region.PageBytes));
-        if ((session.Features & UffdFeatures.EventUnmap) != 0 || (region.Modes & UffdRegisterModes.Missing) == 0 || cursor >= region.End)
+        if (TellsOfHoles(session, region) || cursor >= region.End)
         {
             return WriteProtectStep.Done;
         }
@@ -62,19 +79,20 @@ internal sealed partial class FaultLoop
             ulong from = PageSize.AlignUp(Math.Max(mapping.Start, cursor), region.PageBytes);
             ulong to = Math.Min(mapping.End, region.End);
             Errno errno = FindHole(session, region, (from, to), ref probes, out ulong end);
-            if (errno == Errno.EAGAIN)
+            if (errno == Errno.EAGAIN && end <= from)
             {
                 return WriteProtectStep.TryAgain;
             }
 
+            // What was refused is taken in, whatever changes meanwhile: a client that always gives something back would have all of a large hole asked after anew.
             WriteProtectStep step = from < end ? TakeIn(session, region, presence, (from, end), out failure) : WriteProtectStep.Done;
             if (step != WriteProtectStep.Done)
             {
                 return step;
             }
 
-            // Where it ran out of probes the hole may go on.
-            presence.HolesKnownBelow = errno == Errno.ENOENT ? end : to;
+            // Where it ran out of probes, or was told to wait, the hole may go on.
+            presence.HolesKnownBelow = errno is Errno.ENOENT or Errno.EAGAIN ? end : to;
             if (presence.HolesKnownBelow < to)
             {
                 return WriteProtectStep.Progress;

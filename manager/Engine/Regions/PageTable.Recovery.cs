@@ -106,8 +106,7 @@ internal sealed partial class PageTable
     private static PageState? Lasting(PageState state) => (state & PageState.StateMask) switch
     {
         PageState.Absent or PageState.InFlight => state & PageState.Dirty,
-        PageState.Present or PageState.Removed => state & (PageState.StateMask | PageState.Dirty),
-        PageState.Poisoned => PageState.Poisoned,
+        PageState.Present or PageState.Removed or PageState.Poisoned => state & (PageState.StateMask | PageState.Dirty),
         _ => null,
     };
 }

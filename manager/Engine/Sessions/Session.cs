@@ -114,6 +114,9 @@ public sealed class Session
 
     internal DeferredQueue Deferred { get; } = new();
 
+    /// <summary>What the client gives back at this moment, as events have told.</summary>
+    internal Tracking.RecentRemovals Removals { get; } = new();
+
     /// <summary>What lay where a remap arrived, until the event comes that says where it went.</summary>
     internal List<DisplacedRange> Displaced { get; } = [];
 

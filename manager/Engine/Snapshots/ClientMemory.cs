@@ -13,6 +13,9 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
     // Pages that are tried one by one before the reader looks at what else is to be done: a microsecond each.
     private const ulong MostProbes = 256;
 
+    // A client that changes its address space all the time is not waited for without end.
+    private const int MostTries = 64;
+
     /// <summary>The first pages of a range that are there, whatever is known of them.</summary>
     public bool TryFindPresent(FrozenRegion region, ulong start, ulong end, out ulong from, out ulong to) =>
         TryFind(PageCategories.Present | PageCategories.Swapped, region, start, end, out from, out to);
@@ -58,6 +61,14 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
         while (done < length)
         {
             Errno errno = Read(lease, start + (ulong)done, buffer + (nuint)done, length - done, out int read);
+            ulong zeros = errno == Errno.EFAULT && memory is not null ? ZerosAt(start + (ulong)done, start + (ulong)length) : 0;
+            if (zeros > 0)
+            {
+                NativePages.Clear(buffer + (nuint)done, (nuint)zeros);
+                done += (int)zeros;
+                continue;
+            }
+
             if (errno == Errno.EFAULT && memory is not null && !isFilled)
             {
                 isFilled = true;
@@ -130,25 +141,62 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
         return count > 0;
     }
 
-    // Without waiting: where a fault would be reported as missing, the kernel says EIO. A page that is there and failed says so too, and is left to who reads it. (The marks of protection
-    // stand in the page tables as swapped pages do: what is really swapped is brought back by the read.)
+    // Without waiting: where a fault would be reported as missing, the kernel says EIO. It says so of a page that is there and cannot be read, too.
     private bool IsReadable(FrozenRegion region, ulong page)
+    {
+        Errno errno = Errno.OK;
+        for (int tried = 0; tried < MostTries && !TryAsk(region, page, out errno); tried++)
+        {
+            AwaitEvents();
+        }
+
+        if (errno == Errno.EAGAIN)
+        {
+            snapshot.Fail(EngineErrorKind.Kernel, errno, "the client's address space keeps changing");
+        }
+
+        // What is there and failed is left to who reads it. What is not mapped or registered any more, the kernel refuses to let go of.
+        return errno switch
+        {
+            Errno.EFAULT or Errno.ENOENT or Errno.ESRCH => false,
+            Errno.EINVAL => TryFind(PageCategories.Present, region, page, page + region.PageBytes, out _, out _),
+            _ => true,
+        };
+    }
+
+    // Whether a page is there: OK if it can be read; else what the kernel says to UFFDIO_CONTINUE, which maps, protected, what the object has there (be it in swap) and fills nothing. EFAULT: it has nothing. EIO: it has
+    // something that cannot be had. EINVAL: this kernel cannot tell (before 6.4, or memory that has no object). False while a change of the address space is under way.
+    private bool TryAsk(FrozenRegion region, ulong page, out Errno errno)
     {
         Span<byte> first = stackalloc byte[1];
         snapshot.Reads.Enter();
         try
         {
-            if (snapshot.Failure is not null)
+            errno = snapshot.Failure is null ? FileIo.Read(memory!, first, (long)page, out _) : Errno.OK;
+            if (errno == Errno.EIO)
             {
-                return true;
+                using FdLease uffd = snapshot.Session.Uffd.Lease();
+                errno = Userfaultfd.Continue(uffd, page, region.PageBytes, UffdCopyModes.WriteProtect).Errno;
             }
-
-            return FileIo.Read(memory!, first, (long)page, out _) != Errno.EIO || TryFind(PageCategories.Present, region, page, page + region.PageBytes, out _, out _);
+            else
+            {
+                errno = Errno.OK;
+            }
         }
         finally
         {
             snapshot.Reads.Leave();
         }
+
+        return errno != Errno.EAGAIN;
+    }
+
+    // A client may protect by mprotect what it has given back, or never touched, so that nobody can be asked to fill it; and need not.
+    private ulong ZerosAt(ulong start, ulong end)
+    {
+        LoopCommand<ulong> command = new(_ => FaultLoop.ZerosAt(snapshot.Session, start, end));
+        snapshot.Session.Loop.Post(command);
+        return command.Task.GetAwaiter().GetResult();
     }
 
     // Who reads a missing page as the client would has it filled, but not where the client itself may not read at the moment (PROT_NONE). /proc/PID/mem disregards that, as soon as the page is there.

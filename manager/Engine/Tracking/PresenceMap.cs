@@ -15,6 +15,9 @@ internal sealed class PresenceMap : IDisposable
     private readonly IReadOnlyList<VmaInfo> _mappings;
 
     private readonly long _generation;
+    private Region? _registering;
+    private ulong _registeredBelow;
+    private bool _isInHole;
 
     private PresenceMap(SafeFile? pagemap, IReadOnlyList<VmaInfo> mappings, long generation)
     {
@@ -51,12 +54,31 @@ internal sealed class PresenceMap : IDisposable
     /// </summary>
     public ulong HolesKnownBelow { get; set; }
 
+    /// <summary>Up to where a region has been registered in pieces with the help of this. Belongs to the session's fault loop.</summary>
+    public ulong RegisteredBelow(Region region) => _registering == region ? _registeredBelow : region.Start;
+
+    /// <summary>Notes that. In a hole its pages are looked at one by one from there on.</summary>
+    public void NoteRegistered(Region region, ulong end, bool isHole) => (_registering, _registeredBelow, _isInHole) = (region, end, isHole);
+
+    /// <summary>Where a mapping ends that an address lay in at the look, or what was unmapped then; in a hole, the page. Not behind the end of the region.</summary>
+    public ulong EndOfMapping(Region region, ulong address, out bool isMapped)
+    {
+        int index = FirstAbove(address);
+        isMapped = index < _mappings.Count && _mappings[index].Start <= address;
+        ulong end = index == _mappings.Count ? region.End : isMapped ? _mappings[index].End : _mappings[index].Start;
+        bool isPage = isMapped && _isInHole && _registering == region;
+        return Math.Min(isPage ? address + region.PageBytes : PageSize.AlignUp(end, region.PageBytes), region.End);
+    }
+
     /// <summary>Whether only pages that are there need protection in a part of a region.</summary>
     public bool IsSparse(Region region, ulong start, ulong end) =>
         _pagemap is not null
         && IsCurrent(region)
         && (region.Modes & UffdRegisterModes.Missing) != 0
         && (region.TellsImageTouches || IsPrivateAnonymous(region, start, end));
+
+    /// <summary>Whether arming a part of a region finds what is there.</summary>
+    public bool TellsOf(Region region, ulong start, ulong end) => Tells && IsSparse(region, start, end);
 
     /// <summary>Whether a region was registered before the mappings were looked at: what they say of a later one may be of what was there before.</summary>
     public bool IsCurrent(Region region) => region.Generation < _generation;

@@ -144,7 +144,7 @@ public sealed class SnapshotEndTests : HaltedSnapshotTest
         Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
     }
 
-    [Fact]
+    [SkippableFact]
     public void Kernel_that_lets_writers_go_by_itself_is_refused()
     {
         ServedClient it = ServeStock(UffdFeatures.WpAsync | UffdFeatures.PagefaultFlagWp | UffdFeatures.WpUnpopulated);

@@ -16,6 +16,7 @@ public abstract class SnapshotTest : RestoreTest
     /// <summary>As a virtual machine monitor hands it over: made and initialised by the client.</summary>
     protected ServedClient ServeStock(UffdFeatures features = UffdFeatures.EventRemove)
     {
+        Require.That((Engine.KernelFeatures & features) == features, $"this kernel's userfaultfd has not all of {features}");
         ClientProcess client = StartClient();
         SafeUffd uffd = client.OpenUffd(UffdOpenFlags.None, out int number);
         client.Run($"api {number} {(ulong)features}");

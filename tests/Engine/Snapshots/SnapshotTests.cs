@@ -12,7 +12,7 @@ namespace UffdManager.Engine.Tests.Snapshots;
 /// <summary>What a snapshot holds: the memory of one instant, wherever each page was at that time.</summary>
 public sealed class SnapshotTests : SnapshotTest
 {
-    [Theory]
+    [SkippableTheory]
     [InlineData(UffdFeatures.EventRemove)]
     [InlineData(UffdFeatures.None)]
     [InlineData(UffdFeatures.EventRemove | UffdFeatures.PagefaultFlagWp | UffdFeatures.WpUnpopulated | UffdFeatures.WpHugetlbfsShmem)]

@@ -1,3 +1,4 @@
+using UffdManager.Engine.Regions;
 using UffdManager.Engine.Tests.Harness;
 using UffdManager.Linux;
 using Xunit;
@@ -31,5 +32,25 @@ public sealed class UnreadableMemoryTests : SnapshotTest
         Assert.Equal(wanted, Take(it));
         it.Client.Run($"mprotect {at} {Pages * Page} 3");
         it.AssertHolds(at, Pages * Page, source);
+    }
+
+    [Theory]
+    [InlineData(RegionFlags.None)]
+    [InlineData(RegionFlags.RemoveMeansSource)]
+    public void Memory_that_was_given_back_is_zeros_and_is_not_filled_for_a_snapshot(RegionFlags flags)
+    {
+        ServedClient it = Serve(policy: Zero);
+        ulong at = it.MapRegistered(Pages * Page, flags == RegionFlags.None ? Scripted(Pages * Page) : null, flags: flags, modes: UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect);
+        it.Client.Run($"fill {at} {Pages * Page} 7");
+        it.Client.Run($"madvise {at + (8 * Page)} {(Pages - 16) * Page} 4");
+        Assert.Null(Engine.WriteProtectAsync(it.Session, at, Pages * Page, protect: true).Finish().Error);
+
+        // As a runtime gives up memory that it may want again.
+        it.Client.Run($"mprotect {at} {Pages * Page} 0");
+        byte[] wanted = new byte[Pages * Page];
+        wanted.AsSpan().Fill(7);
+        wanted.AsSpan(8 * (int)Page, (int)((Pages - 16) * Page)).Clear();
+        Assert.Equal(wanted, Take(it));
+        Assert.Equal(16 * (long)Page, it.Status().ResidentBytes);
     }
 }

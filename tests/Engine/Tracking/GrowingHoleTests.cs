@@ -21,7 +21,7 @@ public sealed class GrowingHoleTests : SnapshotTest
     private const UffdFeatures WithMarks = UffdFeatures.EventRemove | UffdFeatures.PagefaultFlagWp | UffdFeatures.WpUnpopulated;
     private const UffdFeatures Asynchronous = WithMarks | UffdFeatures.WpAsync;
 
-    [Theory]
+    [SkippableTheory]
     [InlineData(UffdFeatures.EventRemove, false)]
     [InlineData(UffdFeatures.EventRemove, true)]
     [InlineData(WithMarks, false)]
@@ -39,7 +39,7 @@ public sealed class GrowingHoleTests : SnapshotTest
         AssertGrown(it, at, contents);
     }
 
-    [Theory]
+    [SkippableTheory]
     [InlineData(UffdFeatures.EventRemove)]
     [InlineData(WithMarks)]
     [InlineData(Asynchronous)]
@@ -56,7 +56,7 @@ public sealed class GrowingHoleTests : SnapshotTest
         Assert.Equal([new DirtyRun(at + Hole + HoleLength, 2 * Page, Page)], list.Runs);
     }
 
-    [Theory]
+    [SkippableTheory]
     [InlineData(UffdFeatures.EventRemove, false)]
     [InlineData(UffdFeatures.EventRemove, true)]
     [InlineData(WithMarks, false)]

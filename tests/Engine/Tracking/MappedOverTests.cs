@@ -14,7 +14,7 @@ public sealed class MappedOverTests : SnapshotTest
     private const UffdFeatures Asynchronous = UffdFeatures.EventRemove | UffdFeatures.WpAsync | UffdFeatures.PagefaultFlagWp | UffdFeatures.WpUnpopulated;
     private const UffdFeatures WithMarks = UffdFeatures.EventRemove | UffdFeatures.PagefaultFlagWp | UffdFeatures.WpUnpopulated;
 
-    [Theory]
+    [SkippableTheory]
     [InlineData(UffdFeatures.EventRemove, false)]
     [InlineData(UffdFeatures.EventRemove, true)]
     [InlineData(WithMarks, false)]

@@ -56,4 +56,16 @@ public sealed class TrackingRestoreTests : RestoreTest
         it.Client.Run($"fill {at} {4 * Page} 2");
         Assert.Equal(0, CountersOf(Alice).Faults(Telemetry.FaultKind.WriteProtect, Telemetry.FaultOutcome.Unprotected));
     }
+
+    [Fact]
+    public void Page_that_was_poisoned_after_it_had_changed_is_listed_by_the_successor()
+    {
+        ServedClient it = Serve();
+        ulong at = it.MapRegistered(4 * Page, RandomFile(4 * (long)Page, 1, out _));
+        it.Client.Run($"touch {at} {4 * Page}");
+        Assert.Null(Engine.StartTrackingAsync(it.Session).Finish().Error);
+        new HeldLoop(it.Session, () => Assert.True(it.Session.Pages.TrySetPage(at + Page, Page, PageState.Poisoned | PageState.Dirty))).Dispose();
+        it = Again(it, Restart());
+        Assert.Equal([new DirtyRun(at + Page, Page, Page)], FaultEngine.DirtyPagesAsync(it.Session, 0, 10, reset: false).Finish().Runs);
+    }
 }

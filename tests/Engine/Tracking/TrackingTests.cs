@@ -13,7 +13,7 @@ public sealed class TrackingTests : EngineTest
 {
     private long Unprotected => CountersOf(Alice).Faults(FaultKind.WriteProtect, FaultOutcome.Unprotected);
 
-    [Theory]
+    [SkippableTheory]
     [InlineData(UffdFeatures.EventRemove)]
     [InlineData(UffdFeatures.None)]
     [InlineData(UffdFeatures.EventRemove | UffdFeatures.WpAsync | UffdFeatures.PagefaultFlagWp | UffdFeatures.WpUnpopulated)]
@@ -382,6 +382,7 @@ public sealed class TrackingTests : EngineTest
     // As a virtual machine monitor hands it over: made, initialised and registered for missing pages by the client.
     private ServedClient ServeStock(UffdFeatures features)
     {
+        Require.That((Engine.KernelFeatures & features) == features, $"this kernel's userfaultfd has not all of {features}");
         ClientProcess client = StartClient();
         SafeUffd uffd = client.OpenUffd(UffdOpenFlags.None, out int number);
         client.Run($"api {number} {(ulong)features}");
