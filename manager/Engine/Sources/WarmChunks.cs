@@ -10,7 +10,7 @@ namespace UffdManager.Engine.Sources;
 /// <remarks>
 /// A fault loop asks for warming when a piece is cold, or about to be, and was wanted a few times; a thread of the pool looks (mincore) and
 /// maps (MADV_POPULATE_READ) what is cached anyway. Pages that were just mapped are the last that reclaim takes, so the promise is kept
-/// short instead of exact. Should it be broken all the same, one fault waits for one page of the disk, as in any mapping.
+/// short instead of exact; when it is over the loop looks itself (mincore), page by page. Should it be broken all the same, one fault waits for one page of the disk, as in any mapping.
 /// </remarks>
 internal sealed class WarmChunks : IThreadPoolWorkItem
 {
@@ -51,10 +51,12 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
     public bool IsWarm(long offset, int length, long now)
     {
         bool warm = true;
+        bool mapped = true;
         for (int chunk = (int)(offset / ChunkBytes); chunk <= (int)((offset + length - 1) / ChunkBytes); chunk++)
         {
             long warmedAt = Volatile.Read(ref _warmedAt[chunk]);
             warm &= warmedAt != 0 && now - warmedAt < PromiseNanoseconds;
+            mapped &= warmedAt != 0;
             if ((warmedAt == 0 || now - warmedAt >= RenewNanoseconds) && ++_misses[chunk] >= WantedFrom)
             {
                 _misses[chunk] = WantedFrom;
@@ -62,7 +64,7 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
             }
         }
 
-        return warm;
+        return warm || (mapped && IsStillMapped(offset, length));
     }
 
     /// <inheritdoc/>
@@ -81,6 +83,23 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
         while (!_wanted.IsEmpty && Interlocked.Exchange(ref _running, 1) == 0);
 
         _owner.Dispose();
+    }
+
+    // The promise is over, but what was mapped once mostly is so still: to ask costs a quarter of a read. A page that is not in memory any more was taken by
+    // reclaim, and others of its piece with it.
+    private bool IsStillMapped(long offset, int length)
+    {
+        if (NativePages.IsResident(_mapping + (nuint)offset, length))
+        {
+            return true;
+        }
+
+        for (int chunk = (int)(offset / ChunkBytes); chunk <= (int)((offset + length - 1) / ChunkBytes); chunk++)
+        {
+            Volatile.Write(ref _warmedAt[chunk], 0);
+        }
+
+        return false;
     }
 
     private void Ask(int chunk, long now)

@@ -53,6 +53,23 @@ public sealed class WarmChunksTests : IDisposable
         Assert.False(Want(2));
     }
 
+    [Fact]
+    public void Piece_whose_promise_is_over_is_warm_as_long_as_it_is_in_memory()
+    {
+        AwaitWarm(0);
+        long later = MonotonicClock.NowNanoseconds + (long)TimeSpan.FromHours(1).TotalNanoseconds;
+        Assert.True(_warm.IsWarm(0, PageSize.Base, later));
+
+        // The surest way out of the page cache.
+        using (FileStream file = new(_path, FileMode.Open))
+        {
+            file.SetLength(0);
+        }
+
+        Assert.False(_warm.IsWarm(0, PageSize.Base, later));
+        Assert.False(Want(0));
+    }
+
     private bool Want(int chunk) => _warm.IsWarm(chunk * WarmChunks.ChunkBytes, PageSize.Base, MonotonicClock.NowNanoseconds);
 
     // What leaves memory in between is asked for again.
