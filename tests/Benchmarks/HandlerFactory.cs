@@ -58,29 +58,30 @@ internal sealed partial class HandlerFactory(BenchOptions options, string image)
     }
 
     /// <summary>The reference handler of VMs; <paramref name="faultAll"/>: the first fault fills all of a VM's memory.</summary>
-    public async Task<Handler> StartSnapshotReferenceAsync(bool faultAll = false, HandlerRole role = HandlerRole.Reference)
+    public async Task<Handler> StartSnapshotReferenceAsync(bool faultAll = false, HandlerRole role = HandlerRole.Reference, int? cpu = null)
     {
         string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
         string socket = Path.Combine(directory, "snapshot.sock");
         ChildProcess process = ChildProcess.Start(
             Path.Combine(options.Native, "uffd-firecracker-reference"),
-            ["--socket", socket, "--image", image, .. faultAll ? (string[])["--fault-all"] : []], nice: options.Nice);
+            ["--socket", socket, "--image", image, .. faultAll ? (string[])["--fault-all"] : []], cpu, options.Nice);
         await AwaitLineAsync(process, line => line == "ready");
         return new Handler(role, "snapshot", socket, process, directory);
     }
 
     /// <summary>The manager, which serves the image to VMs.</summary>
     /// <param name="prefetch">How: the policy's <c>prefetch.mode</c>.</param>
-    public async Task<Handler> StartSnapshotManagerAsync(string prefetch = "none")
+    /// <param name="cpu">The CPU that it may use; null is any.</param>
+    public async Task<Handler> StartSnapshotManagerAsync(string prefetch = "none", int? cpu = null)
     {
         if (options.SelfCheck)
-            return await StartSnapshotReferenceAsync(faultAll: prefetch == "full", HandlerRole.Manager);
+            return await StartSnapshotReferenceAsync(faultAll: prefetch == "full", HandlerRole.Manager, cpu);
         string directory = Directory.CreateTempSubdirectory("uffd-bench-").FullName;
         string socket = Path.Combine(directory, "snapshot.sock");
         string configuration = Path.Combine(directory, "config.json");
         await File.WriteAllTextAsync(configuration, JsonSerializer.Serialize(SnapshotConfiguration(socket, image, prefetch)));
         ChildProcess process = ChildProcess.Start(
-            options.Daemon, ["run", "--config", configuration], cpu: null, options.Nice, options.ManagerEnvironment, errorsAreLines: true);
+            options.Daemon, ["run", "--config", configuration], cpu, options.Nice, options.ManagerEnvironment, errorsAreLines: true);
         string ready = await AwaitLineAsync(process, line => line.Contains("Ready", StringComparison.Ordinal));
         process.DiscardLines();
         return new Handler(HandlerRole.Manager, "snapshot", socket, process, directory) { Metrics = MetricsIn(ready) };

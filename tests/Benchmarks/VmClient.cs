@@ -16,11 +16,19 @@ internal sealed class VmClient(BenchOptions options, string image)
     /// <param name="word">The line with the measurement begins with it.</param>
     /// <param name="arguments">Mode and options.</param>
     /// <returns>Every number of the line, and <see cref="LoadClient.HandlerCpu"/>.</returns>
-    public async Task<Dictionary<string, double>> RunAsync(Handler handler, string word, params string[] arguments)
+    public Task<Dictionary<string, double>> RunAsync(Handler handler, string word, params string[] arguments) => RunAsync(handler, null, word, arguments);
+
+    /// <summary>The same, on one CPU.</summary>
+    /// <param name="handler">Who serves.</param>
+    /// <param name="cpu">Of all threads of the VMs; null is any.</param>
+    /// <param name="word">The line with the measurement begins with it.</param>
+    /// <param name="arguments">Mode and options.</param>
+    /// <returns>Every number of the line, and <see cref="LoadClient.HandlerCpu"/>.</returns>
+    public async Task<Dictionary<string, double>> RunAsync(Handler handler, int? cpu, string word, params string[] arguments)
     {
         IReadOnlyDictionary<string, long> before = ProcessUsage.CpuNanoseconds(handler.Process.Pid);
         await using ChildProcess process = ChildProcess.Start(
-            _program, [.. arguments, "--socket", handler.Socket, "--image", image, "--pattern", "--quick"], nice: options.Nice);
+            _program, [.. arguments, "--socket", handler.Socket, "--image", image, "--pattern", "--quick"], cpu, options.Nice);
         process.CloseInput();
         try
         {
@@ -42,6 +50,29 @@ internal sealed class VmClient(BenchOptions options, string image)
         catch (BenchException e) when (handler.Process.HasExited)
         {
             throw new BenchException($"the {handler.Role} died{handler.Process.LastErrors()}; {e.Message}", e);
+        }
+    }
+
+    /// <summary>A VM that has read a page and does nothing more; disposing of it ends it.</summary>
+    /// <exception cref="BenchException">It could not read.</exception>
+    public async Task<IAsyncDisposable> StartIdleAsync(Handler handler)
+    {
+        ChildProcess process = ChildProcess.Start(_program, ["script", "--socket", handler.Socket, "--image", image, "--pattern"], nice: options.Nice);
+        try
+        {
+            await process.WriteLineAsync("read 0");
+            while (await process.ReadLineAsync(s_patience) is { } line)
+            {
+                if (line.StartsWith("done ", StringComparison.Ordinal))
+                    return process;
+            }
+
+            throw new BenchException($"the VM ended{process.LastErrors()}");
+        }
+        catch
+        {
+            await process.DisposeAsync();
+            throw;
         }
     }
 
