@@ -95,7 +95,7 @@ configure() {
   },
   "tenants": {
     "few": { "match": { "uids": [$(inside id -u uffd-few)] }, "defaultPolicy": "zero", "policies": ["*"], "limits": { "sessions": $limits_of_few } },
-    "default": { "default": true, "defaultPolicy": "zero", "policies": ["*"] }
+    "default": { "default": true, "defaultPolicy": "zero", "policies": ["*"], "images": ["*"] }
   }
 }
 JSON

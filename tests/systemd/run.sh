@@ -11,6 +11,8 @@
 . "$root/tests/systemd/manager.sh"
 # shellcheck source=tests/systemd/load.sh
 . "$root/tests/systemd/load.sh"
+# shellcheck source=tests/systemd/drop-ins.sh
+. "$root/tests/systemd/drop-ins.sh"
 
 passed=0 failed=0 skipped=0
 old=$artifacts/old/publish
@@ -317,6 +319,12 @@ check 'Store_outlives_reexecution_of_systemd' keeps_the_store_over_reexecution
 check 'Broken_configuration_at_a_restart_is_waited_out' broken_configuration_is_waited_out
 check 'Sessions_and_limits_are_as_before' sessions_are_as_before
 check 'Control_socket_answers_after_all_that' control_socket_answers
+needed 'Image_for_a_VM_of_another_user_is_there' drop_ins_prepare
+check 'Unit_alone_makes_no_socket_in_a_jail_and_names_the_drop_in' unit_alone_refuses_a_jail
+check 'Jailer_drop_in_gives_a_socket_to_the_jails_user_whose_VM_is_served' jailer_drop_in_serves_a_vm
+check 'Live_snapshot_is_refused_without_its_drop_in_which_is_named' live_snapshot_needs_its_drop_in
+check 'Snapshots_drop_in_lets_a_live_snapshot_be_written_in_its_directory' snapshots_drop_in_lets_it_be_written
+check 'Without_drop_ins_the_unit_is_as_before_and_the_VM_right' drop_ins_are_taken_away
 check 'Every_byte_is_right_and_nobody_waited_longer_than_the_manager_was_away' loads_end_with_every_byte_right
 check 'Stop_ends_sessions_by_the_rules' stop_ends_sessions_by_the_rules
 check 'Program_with_a_keeper_goes_on_with_the_next_manager' who_waited_goes_on_with_the_next
