@@ -45,9 +45,9 @@ public sealed class FullDiskTests : IDisposable
         vm.AssertHolds(host.Image);
     }
 
-    // What a run touches, and which images there are, is written there.
+    // What a run touches is written beside the image, or where the manager keeps its state.
     [SkippableFact]
-    public async Task Vms_are_served_and_nothing_ends_while_the_disk_of_all_that_the_manager_writes_is_full()
+    public async Task Vms_are_served_while_the_disk_of_their_image_and_of_the_state_is_full()
     {
         using SmallDisk disk = new(_directory.Combine("disk"), 1 << 20);
         byte[] image = new byte[256 << 10];
@@ -58,7 +58,6 @@ public sealed class FullDiskTests : IDisposable
         await using DaemonProcess daemon = await DaemonProcess.StartAsync(
             $$"""
             {
-              "images": { "directory": "{{disk.Path}}/images" },
               "workingSets": { "directory": "{{disk.Path}}/working-sets" },
               "policies": { "vm": { "source": { "kind": "client" }, "prefetch": { "mode": "replay", "recordTime": "10ms" } } },
               "tenants": { "vms": { "default": true, "defaultPolicy": "vm", "sourceDirectories": ["{{disk.Path}}"] } },
