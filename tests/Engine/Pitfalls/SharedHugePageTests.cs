@@ -21,7 +21,6 @@ public sealed class SharedHugePageTests : ImageTest
     {
         { "always", false },
         { "always", true },
-        { "advise", false },
         { "force", false },
     };
 
