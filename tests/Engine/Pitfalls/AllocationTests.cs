@@ -102,6 +102,18 @@ public sealed class AllocationTests : ImageTest
         Assert.Equal((long)Pages, it.Session.Runs[0].Touches.Count);
     }
 
+    [Fact]
+    public void Pages_of_an_image_that_is_mapped_allocate_nothing_and_those_of_its_clones_neither()
+    {
+        LayeredSource source = Random((int)Pages, 3, CacheOf((int)(Length / (ulong)Chunk)), out _, out _);
+        Assert.Equal(Errno.OK, source.Warm(0, (long)Length, _ => true));
+        using SharedImage image = SharedImage.Create(source, 0, (long)Length, writable: false, "test");
+        ServedClient it = Serve(policy: Recording);
+        AssertNothingAllocated(it, FaultKind.Missing, "touch {0} {1}", Map(it, image));
+        ServedClient clone = Serve(Bob);
+        AssertNothingAllocated(clone, FaultKind.Missing, "touch {0} {1}", clone.MapRegistered(Length, source));
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -87,6 +87,25 @@ public sealed class SharedHugePageTests : ImageTest
     }
 
     [SkippableFact]
+    public void Huge_page_that_somebody_makes_in_an_object_is_not_copied_into_clones_of_its_image()
+    {
+        using SharedHugePages everywhere = new("always");
+        LayeredSource source = Random(1024, 3, CacheOf(64), out byte[] expected, out _);
+        using SharedImage image = SharedImage.Create(source, 0, 4 << 20, writable: false, "test");
+        using SafeFd handed = image.HandOut(false);
+        ServedClient first = Serve();
+        ulong mapped = Map(first, image, isWritable: false);
+        Assert.Equal(expected[1], first.Client.ReadByte(mapped + Page));
+        first.Client.Kill();
+        WaitForEvent<SessionEnded>(ended => ended.Session == first.Session);
+        MakeHugePage(handed, 0);
+        ServedClient clone = Serve(Bob);
+        ulong at = clone.MapRegistered(4 * MiB, source);
+        AssertHolds(clone, at, expected);
+        clone.Client.Kill();
+    }
+
+    [SkippableFact]
     public void Memory_of_the_chunk_cache_is_what_it_counts()
     {
         using SharedHugePages everywhere = new("always");
