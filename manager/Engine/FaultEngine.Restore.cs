@@ -279,6 +279,7 @@ public sealed partial class FaultEngine
             recovered.Ledger)
         {
             StartedAt = record.StartedAt,
+            StartedSinceBoot = record.StartedSinceBoot != 0 ? record.StartedSinceBoot : record.StartedAt,
             TrackedSince = record.TrackedSince,
             IsTracking = record.TrackedSince != 0,
             IsFrozen = record.IsFrozen,

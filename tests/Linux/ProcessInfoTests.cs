@@ -44,6 +44,23 @@ public sealed class ProcessInfoTests
         Assert.True(mappings.Zip(mappings.Skip(1)).All(p => p.First.End <= p.Second.Start), "ascending");
     }
 
+    [SkippableFact]
+    public void Auxiliary_vector_is_inherited_by_fork_and_made_anew_by_exec()
+    {
+        using ClientProcess client = ClientProcess.Start();
+        byte[] own = ProcessInfo.ReadAuxiliaryVector(client.Pid);
+        Assert.NotEmpty(own);
+        client.Run("fork");
+        using ClientProcess child = client.AcceptChild();
+        Assert.Equal(own, ProcessInfo.ReadAuxiliaryVector(child.Pid));
+        Require.That(File.ReadAllText("/proc/sys/kernel/randomize_va_space").Trim() != "0", "addresses are not random here");
+        _ = child.Begin("exec");
+        using ClientProcess other = child.AcceptChild();
+        Assert.NotEqual(own, ProcessInfo.ReadAuxiliaryVector(other.Pid));
+        other.Kill();
+        Assert.Empty(ProcessInfo.ReadAuxiliaryVector(other.Pid));
+    }
+
     [Fact]
     public void Mappings_of_huge_pages_tell_their_page_size()
     {

@@ -44,7 +44,7 @@ internal sealed partial class FaultLoop
         }
 
         // Who is forked by what is read now begins after this.
-        _forkedAfter = _now;
+        _forkedAfter = BoottimeClock.NowNanoseconds;
         if (_spareLedger is not null)
         {
             return true;

@@ -13,7 +13,7 @@ internal sealed partial class FaultLoop
 
     // The child's userfaultfd went down with the manager that had just read it: from then on the kernel gives the child zeros. Where these are what we
     // would have given it nothing is lost. Else it is told from its siblings by what it is: a descendant of this process, younger than the session or the
-    // fork, that has the parent's ranges, and has them unregistered. A descendant, as the child may have forked before it was lost, or since.
+    // fork, that executes what the parent does, has the parent's ranges, and has them unregistered. A descendant, as the child may have forked before it was lost, or since.
     private static void KillLostChildren(Session parent, long since, FaultEngine.Restore restore)
     {
         if (IsZeroOnly(parent))
@@ -43,10 +43,12 @@ internal sealed partial class FaultLoop
     private static List<(int Pid, ulong StartTime)> LostChildrenOf(Session parent, long since, FaultEngine.Restore restore, ProcessFamilies families)
     {
         List<(int Pid, ulong StartTime)> lost = [];
+        byte[] program = ProcessInfo.ReadAuxiliaryVector(parent.Pid);
         foreach (int pid in families.DescendantsOf(parent.Pid))
         {
             if (ProcessInfo.TryReadStartTime(pid, out ulong startTime) && ((long)startTime + 2) * TickNanoseconds >= since
                 && !restore.Sessions.Exists(restored => restored.Session.Pid == pid)
+                && IsForkOf(program, pid)
                 && HasRangesUnregistered(parent, pid))
             {
                 lost.Add((pid, startTime));
@@ -55,6 +57,9 @@ internal sealed partial class FaultLoop
 
         return lost;
     }
+
+    // Most children execute another program at once. They have no memory of the parent's any more, and what they have mapped themselves may well lie where its ranges do.
+    private static bool IsForkOf(byte[] program, int pid) => program.Length == 0 || ProcessInfo.ReadAuxiliaryVector(pid).AsSpan().SequenceEqual(program);
 
     private static void KillLostChild(Session parent, int pid, ulong startTime, FaultEngine.Restore restore)
     {

@@ -205,7 +205,7 @@ internal sealed partial class FaultLoop
             }
             else
             {
-                KillLostChildren(parent, parent.StartedAt, restore);
+                KillLostChildren(parent, parent.StartedSinceBoot, restore);
             }
         }
     }

@@ -18,6 +18,8 @@ internal sealed partial class FaultLoop
     private readonly List<Session> _unstored = [];
     private readonly long _forkPatience;
     private long _nextUnstored = long.MaxValue;
+
+    // By CLOCK_BOOTTIME, as the start times of processes.
     private long _forkedAfter;
 
     // Since when what is stored waits in this process, as far as somebody would have been kept waiting for it; 0 for not at all.

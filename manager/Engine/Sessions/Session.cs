@@ -30,6 +30,7 @@ public sealed class Session
         ForkToken = forkToken;
         Counters = counters;
         StartedAt = MonotonicClock.NowNanoseconds;
+        StartedSinceBoot = BoottimeClock.NowNanoseconds;
         Ledger = ledger;
         Regions = new RegionMap(ledger);
         Pages = new PageTable(ledger.Memory, tenant.Usage, tenant.Limits.PageTableBytes);
@@ -72,6 +73,9 @@ public sealed class Session
 
     /// <summary>Monotonic nanoseconds.</summary>
     public long StartedAt { get; internal init; }
+
+    /// <summary>The same by CLOCK_BOOTTIME, to be compared with the start times of processes.</summary>
+    internal long StartedSinceBoot { get; init; }
 
     /// <summary>Session this one was forked from; 0 for none.</summary>
     public long ParentId { get; internal init; }
@@ -241,6 +245,7 @@ public sealed class Session
         Id = Id,
         ForkToken = ForkToken,
         StartedAt = StartedAt,
+        StartedSinceBoot = StartedSinceBoot,
         Pid = Pid,
         ProcessStartTime = ProcessStartTime,
         ParentId = ParentId,

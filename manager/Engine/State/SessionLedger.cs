@@ -39,7 +39,7 @@ internal sealed class SessionLedger : IDisposable
         set => StateMemory.WriteCell(Memory.Base + StateLayout.ForkCell, (ulong)value);
     }
 
-    /// <summary>Children that were forked since then may have a userfaultfd that is on its way to the store, in this process alone: monotonic nanoseconds, rounded down; 0 when there is none.</summary>
+    /// <summary>Children that were forked since then may have a userfaultfd that is on its way to the store, in this process alone: nanoseconds of CLOCK_BOOTTIME, rounded down; 0 when there is none.</summary>
     public long UnstoredForkSince
     {
         get => (long)Memory.ReadCheckedCell(Memory.Base + StateLayout.UnstoredForkCell) * StateLayout.UnstoredForkUnit;

@@ -12,6 +12,9 @@ internal sealed record SessionRecord
     /// <summary>Monotonic nanoseconds.</summary>
     public long StartedAt { get; init; }
 
+    /// <summary>The same by CLOCK_BOOTTIME, which goes on while the machine sleeps, as the start times of processes do; 0 in records of older builds.</summary>
+    public long StartedSinceBoot { get; init; }
+
     public int Pid { get; init; }
 
     public ulong ProcessStartTime { get; init; }

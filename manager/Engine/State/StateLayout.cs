@@ -52,7 +52,7 @@ internal static class StateLayout
     /// <summary>Cell: number of the session of a forked child whose event is being worked on; 0 for none.</summary>
     public const int ForkCell = 104;
 
-    /// <summary>Cell: since when userfaultfds of forked children may be in no store (monotonic milliseconds); 0 when all are.</summary>
+    /// <summary>Cell: since when userfaultfds of forked children may be in no store (milliseconds of CLOCK_BOOTTIME); 0 when all are.</summary>
     public const int UnstoredForkCell = 152;
 
     /// <summary>Nanoseconds that <see cref="UnstoredForkCell"/> counts in: what a cell holds is not wide enough for three days of them.</summary>

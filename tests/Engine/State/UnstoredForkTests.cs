@@ -1,5 +1,7 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using UffdManager.Engine.Sessions;
+using UffdManager.Engine.Sources;
 using UffdManager.Engine.State;
 using UffdManager.Engine.Tests.Harness;
 using UffdManager.Linux;
@@ -175,7 +177,7 @@ public sealed class UnstoredForkTests : RestoreTest
 
         // Start times are counted in hundredths of a second.
         ulong born = StartOf(free.Pid);
-        Eventually.True(() => (ulong)MonotonicClock.NowNanoseconds / 10_000_000 > born + 3, "the next fork to be younger");
+        Eventually.True(() => (ulong)BoottimeClock.NowNanoseconds / 10_000_000 > born + 3, "the next fork to be younger");
         Store.IsBehind = true;
         parent.Client.Run("fork");
         ClientProcess lost = Track(parent.Client.AcceptChild());
@@ -183,6 +185,34 @@ public sealed class UnstoredForkTests : RestoreTest
         RestoreReport report = EndWithWhatWaits();
         Assert.Equal(lost.Pid, Assert.Single(report.Failures).Pid);
         Assert.Equal(ClientProcess.Hash(contents), free.HashRange(at, Pages * Page));
+    }
+
+    // A fork is an exec at once, more often than not, and its session is over then. What the new program maps may lie where the parent's ranges do.
+    [Fact]
+    public void Descendant_that_executes_another_program_is_left_alone_whatever_it_maps()
+    {
+        // Far from where the kernel puts libraries and stacks.
+        const ulong Place = 0x10_0000_0000;
+        PageSource source = RandomFile(Pages * (long)Page, 1, out byte[] contents);
+        ServedClient parent = Serve();
+        ulong mapped = parent.Client.Map("anon", Pages * Page).Address;
+        parent.Client.Run($"mremap {mapped} {Pages * Page} {Pages * Page} {Place}");
+        parent.Register(Place, Pages * Page, source);
+        Store.IsBehind = true;
+        parent.Client.Run("fork");
+        ClientProcess lost = Track(parent.Client.AcceptChild());
+        Assert.Equal(contents[0], lost.ReadByte(Place));
+        parent.Client.Run("fork");
+        ClientProcess child = Track(parent.Client.AcceptChild());
+        _ = child.Begin("exec");
+        ClientProcess other = Track(child.AcceptChild());
+        Assert.Equal(child.Pid, other.Pid);
+        other.Run($"mapfixed {Place - Page} {2 * Page}");
+        other.WriteByte(Place, 9);
+        RestoreReport report = EndWithWhatWaits();
+        Assert.Equal(lost.Pid, Assert.Single(report.Failures).Pid);
+        Assert.Equal(9, other.ReadByte(Place));
+        Assert.Equal(contents[Page], parent.Client.ReadByte(Place + Page));
     }
 
     private static ulong StartOf(int pid)
@@ -216,9 +246,13 @@ public sealed class UnstoredForkTests : RestoreTest
         return [Track(parent.Client.AcceptChild()), Track(parent.Client.AcceptChild())];
     }
 
-    // fork(2) of the C library is clone(2), or clone3(2).
-    private static int ThreadsThatFork(int pid) => Directory.GetDirectories($"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/task")
-        .Count(thread => File.ReadAllText(Path.Combine(thread, "syscall")).Split(' ')[0] is "56" or "57" or "435");
+    // fork(2) of the C library is clone(2), or clone3(2); their numbers are those of the machine.
+    private static int ThreadsThatFork(int pid)
+    {
+        string[] calls = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? ["56", "57", "435"] : ["220", "435"];
+        return Directory.GetDirectories($"/proc/{pid.ToString(CultureInfo.InvariantCulture)}/task")
+            .Count(thread => calls.Contains(File.ReadAllText(Path.Combine(thread, "syscall")).Split(' ')[0]));
+    }
 
     private List<Session> ChildrenOf(ServedClient parent, int count)
     {
