@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 
 namespace UffdManager.TestSupport;
@@ -25,12 +26,12 @@ public sealed class HugePages : IDisposable
     /// <summary>
     /// Makes at least <paramref name="free"/> pages available; skips the test (or fails, see <see cref="Require"/>) where that is impossible.
     /// </summary>
-    public static HugePages AtLeast(int free) => Hold(free, () => Free < free);
+    public static HugePages AtLeast(int free) => Hold(free, () => Free < free, static () => { });
 
     /// <summary>The same, and no more than these, whatever the machine has.</summary>
-    public static HugePages Exactly(int free) => Hold(free, () => Free != free);
+    public static HugePages Exactly(int free) => Hold(free, () => Free != free, AwaitRest);
 
-    private static HugePages Hold(int free, Func<bool> isWrong)
+    private static HugePages Hold(int free, Func<bool> isWrong, Action prepare)
     {
         Require.That(Read("Hugepagesize:") == 2048, "needs huge pages of 2 MiB");
         MachineLock machineWide = MachineLock.Take("hugepages");
@@ -38,6 +39,7 @@ public sealed class HugePages : IDisposable
         HugePages pool = new(before, machineWide);
         try
         {
+            prepare();
             if (isWrong())
             {
                 Require.Root();
@@ -60,6 +62,25 @@ public sealed class HugePages : IDisposable
         if (Read("HugePages_Total:") != _before)
             Set(_before);
         _machineWide.Dispose();
+    }
+
+    // Pages of a process that has been killed come back some time after that, and would be more than there are to be.
+    private static void AwaitRest()
+    {
+        int free = Free;
+        Stopwatch rest = Stopwatch.StartNew();
+        Eventually.True(
+            () =>
+            {
+                if (Free != free)
+                {
+                    free = Free;
+                    rest.Restart();
+                }
+
+                return rest.ElapsedMilliseconds >= 100;
+            },
+            "the pool of huge pages to be at rest");
     }
 
     private static void Set(int pages) => File.WriteAllText(Setting, pages.ToString(CultureInfo.InvariantCulture));

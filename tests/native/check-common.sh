@@ -45,9 +45,11 @@ expect() {
 # (MAP_NORESERVE) and nobody can fill it; a balloon needs more than the guest has, because a page is free again only some time after it was
 # given back. The pool belongs to the machine: test processes take turns by the lock of tests/Support/HugePages.cs.
 with_huge_pages() (
-    pool=/proc/sys/vm/nr_hugepages wanted=$1
+    pool=/proc/sys/vm/nr_hugepages wanted=$1 lock=${TMPDIR:-/tmp}/uffd-test-hugepages.lock
     shift
-    exec {turn}>>"${TMPDIR:-/tmp}/uffd-test-hugepages.lock"
+    # One that another user has left can be opened, but not with O_CREAT, not even by root (fs.protected_regular).
+    [ -e "$lock" ] || (umask 022; : >>"$lock")
+    exec {turn}<"$lock"
     flock -w 120 "$turn" || { echo "another test's huge pages"; exit 1; }
     before=$(cat $pool)
     missing=$((wanted - $(unreserved_huge_pages)))
@@ -59,7 +61,7 @@ with_huge_pages() (
             exit 71
         fi
     fi
-    "$@" {turn}>&-
+    "$@" {turn}<&-
 )
 
 unreserved_huge_pages() {
