@@ -1,6 +1,7 @@
 using System.Text;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
+using Xunit;
 
 namespace UffdManager.Daemon.Tests.Supervision;
 
@@ -70,6 +71,36 @@ internal sealed class FakeServiceManager : IDisposable
             _mayRead.Set();
     }
 
+    /// <summary>Reads nothing more, and leaves room for nobody, as strangers can bring about, until <see cref="Drain"/>.</summary>
+    /// <remarks>
+    /// A sender's own buffer has room for some 277 small messages, the queue of a receiver for as many as net.unix.max_dgram_qlen said when it was made: 10, or 512 where systemd has started. So whether
+    /// the queue is full is told by the first message of a new sender alone.
+    /// </remarks>
+    public void Fill()
+    {
+        string halt = $"STATUS=halt {Guid.NewGuid():N}";
+        PausesAt = message => message.Text == halt;
+        using (SafeSocketFd last = UnixSocket.ConnectDatagram(Address))
+            Assert.Equal(Errno.OK, UnixSocket.Send(last, Encoding.UTF8.GetBytes(halt), [], dontWait: false));
+        WaitFor(message => message.Text == halt, "the last message that is read");
+        bool hadRoom;
+        do
+        {
+            hadRoom = false;
+            using SafeSocketFd other = UnixSocket.ConnectDatagram(Address);
+            while (UnixSocket.Send(other, "STATUS=flood"u8, [], dontWait: true) == Errno.OK)
+                hadRoom = true;
+        }
+        while (hadRoom);
+    }
+
+    /// <summary>Reads all that has been sent since <see cref="Fill"/>, and goes on.</summary>
+    public void Drain()
+    {
+        PausesAt = null;
+        Pause(false);
+    }
+
     /// <summary>Waits until it was told something.</summary>
     public NotifyMessage WaitFor(Func<NotifyMessage, bool> what, string words)
     {
@@ -134,6 +165,10 @@ internal sealed class FakeServiceManager : IDisposable
             if (UnixSocket.Receive(_socket, buffer, descriptors, dontWait: false, out ReceivedMessage received) != Errno.OK)
                 continue;
             NotifyMessage message = new(Encoding.UTF8.GetString(buffer, 0, received.Length), descriptors.Count);
+
+            // Whoever sees the message, and lets it read again, must not be overtaken.
+            if (PausesAt?.Invoke(message) == true)
+                _mayRead.Reset();
             lock (_gate)
             {
                 if (message.Has("FDSTORE=1") && Keeps)
@@ -147,8 +182,6 @@ internal sealed class FakeServiceManager : IDisposable
                 _messages.Add(message);
             }
 
-            if (PausesAt?.Invoke(message) == true)
-                _mayRead.Reset();
             if (message.Has("FDSTOREREMOVE=1"))
                 Lose(message.Value("FDNAME")!);
         }

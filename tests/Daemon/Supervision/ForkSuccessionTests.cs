@@ -29,7 +29,6 @@ public sealed class ForkSuccessionTests : IDisposable
     public void Program_is_served_and_its_child_never_reads_zeros_when_others_fill_the_socket_of_the_service_manager()
     {
         ulong address = _client.Map("anon", 16 * Page).Address;
-        using SafeSocketFd other = UnixSocket.ConnectDatagram(_manager.Address);
         ClientProcess child;
         using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
         {
@@ -41,14 +40,7 @@ public sealed class ForkSuccessionTests : IDisposable
             _manager.WaitForName($"session-{welcome.SessionId}");
             Assert.Equal(1, _client.ReadByte(address));
 
-            _manager.PausesAt = message => message.Text == "STATUS=halt";
-            Assert.Equal(Errno.OK, UnixSocket.Send(other, "STATUS=halt"u8, [], dontWait: false));
-            _manager.WaitFor(message => message.Text == "STATUS=halt", "the last message that is read");
-            while (UnixSocket.Send(other, "STATUS=flood"u8, [], dontWait: true) == Errno.OK)
-            {
-                // Until nobody has room.
-            }
-
+            _manager.Fill();
             for (uint page = 1; page < 8; page++)
                 Assert.Equal(page + 1, _client.ReadByte(address + (page * Page)));
             _client.Run("fork");
@@ -59,8 +51,7 @@ public sealed class ForkSuccessionTests : IDisposable
 
         using (child)
         {
-            _manager.PausesAt = null;
-            _manager.Pause(false);
+            _manager.Drain();
             using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
             child.WaitForExit();
             second.WaitForLog("its userfaultfd was lost");
