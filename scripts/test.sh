@@ -10,10 +10,12 @@
 
 configuration=${CONFIGURATION:-Debug}
 results=$artifacts/test-results
-# A test that gets nowhere for this long is killed with its host; a project that outlives the second is killed whatever it does: some three
-# times what the longest needs on an idle machine, because a machine may be that busy.
+# A test that gets nowhere for this long is killed with its host. A project that outlives the second (in seconds) is ended whatever it does:
+# some three times what the longest needs on an idle machine, because a machine may be that busy. And all of them together end within the
+# third: who waits for this gives up after half an hour, and what has not been printed by then is lost.
 hang_timeout=5m
-project_timeout=${UFFD_TEST_PROJECT_TIMEOUT:-20m}
+project_timeout=${UFFD_TEST_PROJECT_TIMEOUT:-1200}
+budget=${UFFD_TEST_BUDGET:-1620}
 only=("$@")
 
 passed=0 failed=0 skipped=0
@@ -28,6 +30,36 @@ add() {
 fail() {
     failed=$((failed + 1))
     failures+=("$1")
+}
+
+# limit SECONDS: that, or what is left of the budget.
+limit() {
+    local left=$((budget - SECONDS))
+    echo $((left < $1 ? left : $1))
+}
+
+# within SECONDS COMMAND...: ends the command after that time, or when the budget is used up; 124 then.
+within() {
+    local seconds
+    seconds=$(limit "$1")
+    shift
+    [ "$seconds" -gt 0 ] || return 124
+    timeout --kill-after=30s "$seconds" "$@"
+}
+
+# has_time NAME: whether there is any left for it; it has failed if not.
+has_time() {
+    [ "$SECONDS" -ge "$budget" ] || return 0
+    fail "$1: not run, as the time for all tests ($budget s) was over"
+    return 1
+}
+
+# how_it_ended CODE: of what ran under `within`.
+how_it_ended() {
+    case $1 in
+    124 | 137) echo "ended after $((SECONDS - began)) s, as it did not end by itself" ;;
+    *) echo "exit code $1" ;;
+    esac
 }
 
 finish() {
@@ -106,7 +138,7 @@ failed_tests() {
 # skip_project FILE NAME: counts what is not run, so that nobody takes the rest for the whole.
 skip_project() {
     local count
-    count=$(dotnet test "$1" -c "$configuration" --no-build --nologo --list-tests </dev/null | grep -c '^    ')
+    count=$(within 120 dotnet test "$1" -c "$configuration" --no-build --nologo --list-tests </dev/null | grep -c '^    ')
     if [ "${UFFD_TEST_REQUIRE:-}" = all ]; then
         fail "$2: needs root"
     else
@@ -115,16 +147,39 @@ skip_project() {
     fi
 }
 
+# end_test_host TRX GROUP: kills what runs the tests whose results are to be in the first file. `dotnet test` itself then writes down those that
+# it has; a signal to all of it would lose them. The second file gets the process group, in which are those whom the tests have left behind.
+end_test_host() {
+    local console host
+    for console in $(pgrep -f -- "LogFileName=$1"); do
+        for host in $(pgrep -P "$console" -f 'testhost\.dll'); do
+            ps -o pgid= -p "$host" >"$2" || true
+            kill -KILL "$host" 2>/dev/null || true
+        done
+    done
+}
+
 # run_project FILE NAME: one test project; counts from its trx file, because only that survives every way to end.
 run_project() {
-    local project=$1 name=$2 trx=$results/$2.trx log=$results/$2.log rc=0 total executed ok bad test
+    local project=$1 name=$2 trx=$results/$2.trx log=$results/$2.log group=$results/$2.group rc=0 began=$SECONDS seconds watcher total executed ok bad test
+    has_time "$name" || return 0
     say "testing $name"
-    rm -f "$trx"
-    timeout --kill-after=30s "$project_timeout" \
+    rm -f "$trx" "$group"
+    seconds=$(limit "$project_timeout")
+    # The tests are not what is in the background: a shell has such commands ignore SIGINT. What waits, waits for a pipe that never has anything
+    # to read, which takes no process that would be left behind.
+    { exec {never}<> <(:); read -r -t "$seconds" -u "$never" || end_test_host "$trx" "$group"; } &
+    watcher=$!
+    timeout --kill-after=30s $((seconds + 60)) \
         dotnet test "$project" -c "$configuration" --no-build --nologo \
         --logger 'console;verbosity=minimal' --logger "trx;LogFileName=$trx" \
         --blame --blame-hang-timeout "$hang_timeout" --blame-hang-dump-type none \
         --results-directory "$results/$name" </dev/null >"$log" 2>&1 || rc=$?
+    kill "$watcher" 2>/dev/null || true
+    wait "$watcher" 2>/dev/null || true
+    if [ -s "$group" ]; then
+        kill -KILL -- "-$(tr -d ' ' <"$group")" 2>/dev/null || true
+    fi
     cat "$log"
 
     read -r total executed ok bad < <(
@@ -132,7 +187,7 @@ run_project() {
             "$trx" 2>/dev/null || true
     ) || true
     if [ -z "${total:-}" ]; then
-        fail "$name: no result file (exit code $rc)"
+        fail "$name: no result file ($(how_it_ended $rc))"
         return
     fi
     add "$ok" "$bad" $((total - executed))
@@ -141,8 +196,11 @@ run_project() {
         while read -r test; do
             failures+=("$name: $test")
         done < <(failed_tests "$log")
-    elif [ "$rc" -ne 0 ]; then
-        fail "$name: the test host did not end in order (exit code $rc); the first tests to look at are in $results/$name"
+    fi
+    if [ $((SECONDS - began)) -ge "$seconds" ]; then
+        fail "$name: ended after $seconds s, when $executed tests had been run; the first tests to look at are in $results/$name"
+    elif [ "$bad" -eq 0 ] && [ "$rc" -ne 0 ]; then
+        fail "$name: the test host did not end in order ($(how_it_ended $rc)); the first tests to look at are in $results/$name"
     fi
     if [ "$total" -eq 0 ]; then
         fail "$name: the project has no tests"
@@ -151,17 +209,18 @@ run_project() {
 
 # run_counted NAME COMMAND...: a test program that ends with a line `N passed, N failed, N skipped` of its own.
 run_counted() {
-    local name=$1 log=$results/$1.log rc=0 ok bad left test
+    local name=$1 log=$results/$1.log rc=0 began=$SECONDS ok bad left test
     shift
+    has_time "$name" || return 0
     say "testing $name"
     # Not through a pipe: a process that a test left behind would hold it open, and we would wait for that process.
-    timeout --kill-after=30s "$project_timeout" "$@" </dev/null >"$log" 2>&1 || rc=$?
+    within "$project_timeout" "$@" </dev/null >"$log" 2>&1 || rc=$?
     cat "$log"
     read -r ok bad left < <(
         sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log" | tail -n 1
     ) || true
     if [ -z "${left:-}" ]; then
-        fail "$name: no summary (exit code $rc)"
+        fail "$name: no summary ($(how_it_ended $rc))"
         return
     fi
     add "$ok" "$bad" "$left"
@@ -171,15 +230,16 @@ run_counted() {
             failures+=("$name: $test")
         done < <(grep -E -A 3 '^FAIL(ED)?\b' "$log" | cut -c 1-400 | head -n 20)
     elif [ "$rc" -ne 0 ]; then
-        fail "$name: exit code $rc"
+        fail "$name: $(how_it_ended $rc)"
     fi
 }
 
 # run_show: one pass of what `make run` shows.
 run_show() {
-    local log=$results/show.log rc=0
+    local log=$results/show.log rc=0 began=$SECONDS
+    has_time show || return 0
     say 'testing show'
-    DEMO_IMAGE_MIB=32 DEMO_MEMORY_MIB=32 CONFIGURATION=$configuration timeout --kill-after=30s "$project_timeout" \
+    DEMO_IMAGE_MIB=32 DEMO_MEMORY_MIB=32 CONFIGURATION=$configuration within "$project_timeout" \
         scripts/run.sh --once --no-build </dev/null >"$log" 2>&1 || rc=$?
     cat "$log"
     case $rc in
@@ -190,17 +250,17 @@ run_show() {
         if [ "${UFFD_TEST_REQUIRE:-}" = all ]; then fail 'show: may not use userfaultfd'; else add 0 0 1; fi
         ;;
     *)
-        fail "show: exit code $rc"
+        fail "show: $(how_it_ended $rc)"
         ;;
     esac
 }
 
-scripts/deps.sh build run test || {
+within "$budget" scripts/deps.sh build run test || {
     fail 'dependencies'
     finish
     exit 1
 }
-scripts/build.sh "$configuration" || {
+within "$budget" scripts/build.sh "$configuration" || {
     fail 'build'
     finish
     exit 1
