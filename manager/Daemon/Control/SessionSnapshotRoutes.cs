@@ -109,6 +109,7 @@ internal sealed class SessionSnapshotRoutes(LiveSnapshotService snapshots, Inspe
                 {
                     Errno.EEXIST => "nothing is overwritten: name another file, or remove what is there",
                     Errno.EROFS or Errno.EACCES => "the directory must be yours and the daemon's to write to; under systemd ReadWritePaths= of the unit opens it, as the drop-in snapshots.conf does",
+                    Errno.ENOSYS => "openat2(2) is not to be had: it takes Linux 5.6, and a unit without RestrictSUIDSGID=",
                     _ => "name a file in a directory that is there",
                 });
         }

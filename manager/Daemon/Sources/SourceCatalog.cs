@@ -122,6 +122,7 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
     {
         Errno.ELOOP => "symbolic links are not followed",
         Errno.EXDEV => "the path leads out of the directory",
+        Errno.ENOSYS => "openat2(2) is not to be had: it takes Linux 5.6, and a unit without RestrictSUIDSGID=",
         _ => errno.Describe(),
     };
 
