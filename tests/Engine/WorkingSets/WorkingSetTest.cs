@@ -73,6 +73,10 @@ public abstract class WorkingSetTest : EngineTest
         Eventually.True(() => !Engine.Sessions().Contains(it.Session), "the end of the session");
         if (isObserved)
             Eventually.True(() => Traces.Saves > before, "what was learnt");
+
+        // Kept before the run is counted as gone.
+        if (Traces.Held is null)
+            Assert.True(Engine.WorkingSets.WaitForRest(Eventually.DefaultDeadline));
     }
 
     private protected static void WaitForEndOfJobs(ServedClient it) => Eventually.True(() => it.Session.Jobs.Count == 0, "the end of the replay");
