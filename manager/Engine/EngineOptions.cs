@@ -38,6 +38,12 @@ public sealed record EngineOptions
     /// </summary>
     internal TimeSpan ForkPatience { get; init; } = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>
+    /// How long a registration waits for a change of the address space, or a read of a snapshot, to be over. A client whose thread is stopped in the middle of an munmap holds the change open; beyond this time
+    /// the registration goes ahead, or is refused where a read is under way.
+    /// </summary>
+    internal TimeSpan RegisterPatience { get; init; } = TimeSpan.FromSeconds(1);
+
     /// <summary>How long an adopted session may stay silent before its client is killed. Default: 30 seconds.</summary>
     public TimeSpan AdoptionTimeout { get; init; } = TimeSpan.FromSeconds(30);
 

@@ -9,10 +9,7 @@ namespace UffdManager.Engine;
 /// <content>What a session's owner may ask for.</content>
 public sealed partial class FaultEngine
 {
-    // A client whose thread is stopped in the middle of an munmap holds the change open; beyond this time the registration goes ahead.
-    private const long RegisterPatience = 1_000_000_000;
-
-    // The same client, at its end.
+    // A client whose thread is stopped in the middle of an munmap holds the change open, also at its end.
     private const long EndPatience = 1_000_000_000;
 
     /// <summary>Puts a range under the manager. <see cref="EngineResult.Value"/>: the ioctls that the kernel returned.</summary>
@@ -33,7 +30,7 @@ public sealed partial class FaultEngine
             // The last reference may be dropped by somebody else while the command is on its way.
             held = (request.Source ?? request.Policy.Source)?.AddReference();
             heldImage = request.Image?.AddReference();
-            RetryCommand<EngineResult> command = new((loop, last) => loop.TryRegister(session, request, last), RegisterPatience);
+            RetryCommand<EngineResult> command = new((loop, last) => loop.TryRegister(session, request, last), (long)_options.RegisterPatience.TotalNanoseconds);
             session.Loop.Post(command);
             result = await command.Task.ConfigureAwait(false);
         }

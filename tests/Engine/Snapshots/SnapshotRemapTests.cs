@@ -221,6 +221,8 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
     [Fact]
     public void Range_is_registered_when_a_read_that_is_under_way_is_over()
     {
+        // Longer than the test, on any machine.
+        Options = Options with { RegisterPatience = TimeSpan.FromDays(1) };
         (ServedClient it, ulong range, ScriptedSource source, RunningSnapshot snapshot) = Remapped(isRead: true);
         ClientReads reads = it.Session.Reads!;
         Task<EngineResult> register = Engine.RegisterAsync(it.Session, new RegisterRequest
