@@ -168,9 +168,14 @@ internal sealed class ImageFolder(string directory)
             throw new SyscallException(errno, "fsync", directory);
     }
 
-    private ImageException Unwritable(Exception failure) => new(
-        ImageFault.Kernel,
-        $"images.directory {directory} cannot be written: {failure.Message}",
-        "make it writable for the daemon, or set images.directory to a directory that is",
-        failure is SyscallException syscall ? syscall.Errno : Errno.EIO);
+    private ImageException Unwritable(Exception failure)
+    {
+        // What the runtime has no exception of its own for has the number of the error.
+        Errno errno = failure is SyscallException syscall ? syscall.Errno : failure.HResult == (int)Errno.ENOSPC ? Errno.ENOSPC : Errno.EIO;
+        return new ImageException(
+            ImageFault.Kernel,
+            $"images.directory {directory} cannot be written: {failure.Message}",
+            errno == Errno.ENOSPC ? "make room on its file system, or set images.directory to a directory of another one" : "make it writable for the daemon, or set images.directory to a directory that is",
+            errno);
+    }
 }

@@ -2,6 +2,7 @@ using System.Globalization;
 using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Supervision;
 using UffdManager.Daemon.Tenancy;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
 
@@ -11,6 +12,8 @@ namespace UffdManager.Daemon.Sources;
 /// Opens each file once per tenant and shares it among the tenant's regions; the last reference closes it and gives the quota back.
 /// </summary>
 /// <remarks>
+/// A file that an operator has named is memory that must not change: its holes are zeros, a change of it is noticed, and who wants the file after that gets what it is then. A client's own file is
+/// read as it is.
 /// Files are not shared between tenants: a client that handed over a descriptor can change the flags of the open file behind it
 /// (fcntl(2), F_SETFL) and could so break another tenant's reads. For the same reason a handed-over file is opened anew where possible.
 /// </remarks>
@@ -20,7 +23,12 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
     private readonly Lock _gate = new();
     private readonly Dictionary<Key, PageSource> _open = [];
 
-    public SourceDecision OpenPath(TenantGrant tenant, string path)
+    public SourceDecision OpenPath(TenantGrant tenant, string path) => OpenFile(tenant, path, isMemory: false);
+
+    public SourceDecision OpenNamed(TenantGrant tenant, string path) =>
+        MayUse(tenant, path) && images.Find(path) is not null ? OpenImage(tenant, path) : OpenFile(tenant, path, isMemory: true);
+
+    private SourceDecision OpenFile(TenantGrant tenant, string path, bool isMemory)
     {
         if (path.StartsWith(ImageName.Prefix, StringComparison.Ordinal))
             return OpenImage(tenant, path[ImageName.Prefix.Length..]);
@@ -35,7 +43,7 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
 
             SafeFile? file = OpenBeneath(directory, relative, out Errno errno);
             if (file is not null)
-                return Share(tenant, file, path);
+                return Share(tenant, file, path, isMemory);
 
             // The first directory that knows the name decides; one that does not leaves it to the next.
             failure = (errno, $"{path} in {directory}: {Explain(errno)}");
@@ -47,9 +55,6 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
             ? OpenImage(tenant, path)
             : SourceDecision.Refused(failure.Errno, failure.Text);
     }
-
-    public SourceDecision OpenNamed(TenantGrant tenant, string path) =>
-        MayUse(tenant, path) && images.Find(path) is not null ? OpenImage(tenant, path) : OpenPath(tenant, path);
 
     public SourceDecision AdoptDescriptor(TenantGrant tenant, SafeFile descriptor)
     {
@@ -65,7 +70,7 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
             return SourceDecision.Refused(Errno.EBADF, "the descriptor is not open for reading");
         }
 
-        return Share(tenant, Reopen(descriptor), "a descriptor of the client");
+        return Share(tenant, Reopen(descriptor), "a descriptor of the client", isMemory: false);
     }
 
     private static bool MayUse(TenantGrant tenant, string image) =>
@@ -142,7 +147,7 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
         }
     }
 
-    private SourceDecision Share(TenantGrant tenant, SafeFile file, string subject)
+    private SourceDecision Share(TenantGrant tenant, SafeFile file, string subject, bool isMemory)
     {
         FileStatus status;
         try
@@ -161,7 +166,7 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
             return SourceDecision.Refused(Errno.EINVAL, $"{subject} is not a regular file");
         }
 
-        Key key = new(tenant.Name, status.Device, status.Inode, status.Size);
+        Key key = new(tenant.Name, status.Device, status.Inode, status.Size, isMemory ? status.ModifiedNanoseconds : Key.AnyTime);
         if (TryShare(key) is { } shared)
         {
             file.Dispose();
@@ -176,7 +181,7 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
 
         try
         {
-            PageSource source = Make(file, $"{subject} ({status.Device:x}:{status.Inode:x})");
+            PageSource source = Make(file, $"{subject} ({status.Device:x}:{status.Inode:x})", isMemory);
             source.OwnerTag = key.ToTag();
             Share(source, key, tenant.Sources);
             return SourceDecision.Granted(new SourceLease(source, key.Device, key.Inode));
@@ -220,6 +225,10 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
             if (!_open.TryGetValue(key, out PageSource? source))
                 return null;
 
+            // What was written and put back is opened anew, and who has it from before goes on without.
+            if (source is PlainImage { HasChanged: true })
+                return null;
+
             try
             {
                 return new SourceLease(source.AddReference(), key.Device, key.Inode);
@@ -244,8 +253,10 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
     }
 
     // Sealed memory answers at once, everything else is a file.
-    private static PageSource Make(SafeFile file, string description) =>
-        IsSealedMemory(file) ? new MemfdSource(file, description) : new FileSource(file, description);
+    private static PageSource Make(SafeFile file, string description, bool isMemory) =>
+        IsSealedMemory(file) ? new MemfdSource(file, description)
+        : isMemory ? new PlainImage(new ImageLayer(file, FileIo.ReadDescriptorLink(file), isDirect: false), description)
+        : new FileSource(file, description);
 
     private static bool IsSealedMemory(SafeFile file)
     {
@@ -260,20 +271,24 @@ internal sealed class SourceCatalog(ImageRegistry images) : ISourceCatalog
         }
     }
 
-    private readonly record struct Key(string Tenant, ulong Device, ulong Inode, long Size)
+    private readonly record struct Key(string Tenant, ulong Device, ulong Inode, long Size, long Modified)
     {
+        /// <summary>Of files of which it does not matter when they were last written.</summary>
+        public const long AnyTime = -1;
+
         public string ToTag() => OwnerTag.Write(
             Tenant,
             Device.ToString(CultureInfo.InvariantCulture),
             Inode.ToString(CultureInfo.InvariantCulture),
-            Size.ToString(CultureInfo.InvariantCulture));
+            Size.ToString(CultureInfo.InvariantCulture),
+            Modified.ToString(CultureInfo.InvariantCulture));
 
         public static Key? TryRead(string tag) =>
             OwnerTag.TryRead(tag, 4) is { } fields
             && ulong.TryParse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture, out ulong device)
             && ulong.TryParse(fields[2], NumberStyles.None, CultureInfo.InvariantCulture, out ulong inode)
             && long.TryParse(fields[3], NumberStyles.None, CultureInfo.InvariantCulture, out long size)
-                ? new Key(fields[0], device, inode, size)
+                ? new Key(fields[0], device, inode, size, fields.Length > 4 && long.TryParse(fields[4], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long modified) ? modified : AnyTime)
                 : null;
     }
 }

@@ -64,6 +64,10 @@ public class ImageLayer : IDisposable
     /// <summary>What it was when it was opened.</summary>
     public FileStatus Status { get; }
 
+    /// <summary>The open file once more; owned by the caller.</summary>
+    /// <exception cref="SyscallException">No descriptors.</exception>
+    internal SafeFile Duplicate() => _file.Duplicate<SafeFile>();
+
     /// <summary>For the next manager; borrowed.</summary>
     internal SafeFd File => _file;
 
@@ -112,6 +116,9 @@ public class ImageLayer : IDisposable
 
         return Check();
     }
+
+    /// <summary>Whether its file system answers <see cref="Check"/> at once, so that a fault loop may ask.</summary>
+    internal bool AnswersAtOnce() => FileIo.IsInMemory(_file) || FileIo.IsOnLocalDisk(_file);
 
     /// <summary>Tells the kernel that a range is going to be read, unless it is read past the page cache. Does not wait.</summary>
     internal virtual void WillNeed(long offset, long length)

@@ -69,6 +69,32 @@ internal sealed class LayerMap
     /// <summary>Whether no layer has any of a range.</summary>
     public bool IsZero(long start, long end) => FirstAfter(start) is int first && (first == _runs.Length || _runs[first].Start >= end);
 
+    /// <summary>Whether a range begins with pages that no layer has.</summary>
+    /// <param name="offset">Page aligned.</param>
+    /// <param name="length">Bytes, above 0.</param>
+    /// <param name="end">Of the image, in whole pages.</param>
+    /// <param name="run">So many bytes are such, or so many are not; at least one page, at most <paramref name="length"/>.</param>
+    // A gap of less than a chunk inside data is not worth a system call of its own: it comes along with what is around it.
+    public bool StartsWithZeros(long offset, long length, long end, out long run)
+    {
+        long limit = offset + length;
+        int index = FirstAfter(offset);
+        if (index == _runs.Length || _runs[index].Start > offset)
+        {
+            run = Math.Min(index == _runs.Length ? end : _runs[index].Start, Math.Min(limit, end)) - offset;
+            return true;
+        }
+
+        long stop = _runs[index].End;
+        while (++index < _runs.Length && _runs[index].Start - stop < ChunkStore.ChunkBytes)
+        {
+            stop = _runs[index].End;
+        }
+
+        run = Math.Min(stop, limit) - offset;
+        return false;
+    }
+
     /// <summary>Whether every page of a range is some layer's.</summary>
     public bool IsData(long start, long end)
     {

@@ -195,32 +195,10 @@ public sealed partial class LayeredSource : PageSource
     }
 
     /// <inheritdoc/>
-    // A gap of less than a chunk inside data is not worth a system call of its own: it comes along with what is around it.
     public override bool StartsWithZeros(long offset, long length, out long run)
     {
-        long end = offset + length;
         run = length;
-        if (offset >= _end || _contents is null)
-        {
-            return false;
-        }
-
-        int index = Map.FirstAfter(offset);
-
-        if (index == Map.Count || Map[index].Start > offset)
-        {
-            run = Math.Min(index == Map.Count ? _end : Map[index].Start, Math.Min(end, _end)) - offset;
-            return true;
-        }
-
-        long stop = Map[index].End;
-        while (++index < Map.Count && Map[index].Start - stop < ChunkStore.ChunkBytes)
-        {
-            stop = Map[index].End;
-        }
-
-        run = Math.Min(stop, end) - offset;
-        return false;
+        return offset < _end && _contents is not null && Map.StartsWithZeros(offset, length, _end, out run);
     }
 
     /// <summary>Looks whether the files are what they were when they were opened, as far as their file systems answer. May wait for one.</summary>
@@ -268,7 +246,7 @@ public sealed partial class LayeredSource : PageSource
         return new SourceIdentity(newest.Device, newest.Inode, newest.Size, BinaryPrimitives.ReadInt64LittleEndian(digest));
     }
 
-    private static LayersDocument Describe(IReadOnlyList<ImageLayer> layers, int pageBytes) => new(
+    internal static LayersDocument Describe(IReadOnlyList<ImageLayer> layers, int pageBytes) => new(
         pageBytes,
         [.. layers.Select(layer => new LayerDocument(
             LogText.Tail(layer.Description, NameBytes / layers.Count), layer.IsDirect, layer.Status.Device, layer.Status.Inode, layer.Status.Size, layer.Status.ModifiedNanoseconds))]);

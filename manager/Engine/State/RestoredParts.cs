@@ -174,7 +174,7 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
         return document.IsMemfd ? new MemfdSource(file, document.Description) : new FileSource(file, document.Description);
     }
 
-    private LayeredSource Layered(SourceDocument document, LayersDocument wanted)
+    private PageSource Layered(SourceDocument document, LayersDocument wanted)
     {
         List<SafeFile> files = inherited.TakeSource(document.Id, wanted.Files.Count);
         List<ImageLayer> layers = [];
@@ -203,6 +203,13 @@ internal sealed class RestoredParts(InheritedDescriptors inherited, DescriptorKe
 
         // Its files are searched by whoever needs the first page: all clients of all tenants wait for the end of the restore. One that has been changed since is read by
         // nobody, as without a restart; who needs a page of it meets the policy's verdict, and who has all of its pages does not notice.
+        if (wanted.IsPlain && layers.Count == 1)
+        {
+            PlainImage plain = PlainImage.Unsearched(layers[0], document.Description);
+            _ = plain.FindChange();
+            return plain;
+        }
+
         LayeredSource source = LayeredSource.Unsearched(layers, wanted.PageBytes, cache, document.Description);
         _ = source.FindChange();
         return source;

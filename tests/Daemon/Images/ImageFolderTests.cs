@@ -1,4 +1,5 @@
 using UffdManager.Daemon.Images;
+using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
 
@@ -232,7 +233,10 @@ public sealed class ImageFolderTests : ImageRegistryTest
         using ImageRegistry registry = Registry.In(Folder);
         registry.Add(Addition("first", file));
         disk.Fill();
-        Refused(() => registry.Add(Addition("second", file)), ImageFault.Kernel, $"images.directory {Folder} cannot be written");
+        ImageException refused = Assert.Throws<ImageException>(() => registry.Add(Addition("second", file)));
+        Assert.Equal((ImageFault.Kernel, Errno.ENOSPC), (refused.Fault, refused.Errno));
+        Assert.StartsWith($"images.directory {Folder} cannot be written", refused.Message, StringComparison.Ordinal);
+        Assert.StartsWith("make room on its file system", refused.Remedy, StringComparison.Ordinal);
         Assert.Equal(["first"], registry.All().Select(image => image.Definition.Name));
         Assert.Equal(["filler", "first.json"], Directory.GetFiles(Folder).Select(Path.GetFileName).Order(StringComparer.Ordinal));
         File.Delete(Path.Combine(Folder, "filler"));

@@ -87,9 +87,10 @@ public sealed class ImageSourceTests : IDisposable
         Assert.IsType<FileSource>(file.Source);
 
         // To the operator it is the other way round: the tenant may be able to write there.
-        Assert.IsType<LayeredSource>(named.Source);
+        Assert.Same(image.Source, named.Source);
         using SourceLease plain = catalog.OpenNamed(Tenant(images: "other", directory: _directory.Combine("srv")), "clean").Lease!;
-        Assert.IsType<FileSource>(plain.Source);
+        Assert.NotSame(image.Source, plain.Source);
+        Assert.Equal(_directory.Combine("srv", "clean"), plain.Source.Location);
         Assert.IsType<LayeredSource>(image.Source);
         Assert.IsType<LayeredSource>(other.Source);
     }

@@ -3,6 +3,7 @@ using UffdManager.Daemon.Sources;
 using UffdManager.Daemon.Tenancy;
 using UffdManager.Daemon.Tests.Configuration;
 using UffdManager.Daemon.Tests.Images;
+using UffdManager.Engine.Images;
 using UffdManager.Engine.Sources;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
@@ -160,6 +161,77 @@ public sealed class SourceCatalogTests : IDisposable
         TenantGrant tenant = Tenant(directories: [_directory.Combine("first"), _directory.Combine("second")]);
         using SourceLease? lease = _catalog.OpenPath(tenant, "image").Lease;
         Assert.NotNull(lease);
+    }
+
+    [Fact]
+    public void File_that_an_operator_names_is_memory_that_all_of_its_tenant_share()
+    {
+        string path = _directory.WriteFile("memory", new byte[3 * 4096]);
+        TenantGrant tenant = Tenant();
+        using SourceLease one = _catalog.OpenNamed(tenant, path).Lease!;
+        using SourceLease two = _catalog.OpenNamed(tenant, "memory").Lease!;
+        PlainImage source = Assert.IsType<PlainImage>(one.Source);
+        Assert.Same(source, two.Source);
+        Assert.Equal((path, 3 * 4096L), (source.Location, source.Length));
+
+        // A client's own file is none of the operator's, and the other way round.
+        using SourceLease own = _catalog.OpenPath(tenant, path).Lease!;
+        Assert.IsType<FileSource>(own.Source);
+        Assert.Equal(own.Source.Identity, source.Identity);
+        Assert.Equal(2, tenant.Sources.Open);
+        one.Dispose();
+        two.Dispose();
+        own.Dispose();
+        AwaitClosed(tenant);
+    }
+
+    [Fact]
+    public void File_that_was_written_is_another_source_for_whoever_comes_then()
+    {
+        string path = _directory.WriteFile("memory", new byte[4096]);
+        TenantGrant tenant = Tenant();
+        DateTime before = File.GetLastWriteTimeUtc(path);
+        using SourceLease old = _catalog.OpenNamed(tenant, path).Lease!;
+        File.SetLastWriteTimeUtc(path, DateTime.UnixEpoch);
+        using SourceLease young = _catalog.OpenNamed(tenant, path).Lease!;
+        Assert.NotSame(old.Source, young.Source);
+        Assert.Equal(Errno.ESTALE, ((PlainImage)old.Source).FindChange());
+        Assert.Equal(Errno.OK, ((PlainImage)young.Source).FindChange());
+
+        // Nor is one that was noticed to have changed any better for being put back.
+        File.SetLastWriteTimeUtc(path, before);
+        using SourceLease again = _catalog.OpenNamed(tenant, path).Lease!;
+        Assert.NotSame(old.Source, again.Source);
+        Assert.Equal(Errno.OK, ((PlainImage)again.Source).FindChange());
+    }
+
+    [Fact]
+    public void File_of_the_manager_before_is_shared_with_whoever_names_it_now()
+    {
+        string path = _directory.WriteFile("memory", new byte[4096]);
+        TenantGrant tenant = Tenant();
+        using SourceLease lease = _catalog.OpenNamed(tenant, path).Lease!;
+        SourceCatalog next = new(Registry.Empty());
+        TenantGrant then = Tenant();
+        next.Restore(lease.Source, lease.Source.OwnerTag, _ => then.Sources);
+        using SourceLease shared = next.OpenNamed(then, path).Lease!;
+        Assert.Same(lease.Source, shared.Source);
+        Assert.Equal(1, then.Sources.Open);
+        using SourceLease own = next.OpenPath(then, path).Lease!;
+        Assert.NotSame(lease.Source, own.Source);
+    }
+
+    [Theory]
+    [InlineData(0, "is empty")]
+    [InlineData(-1, "not a regular file")]
+    public void What_is_no_memory_file_is_refused_with_the_reason(int bytes, string reason)
+    {
+        string path = bytes < 0 ? Directory.CreateDirectory(_directory.Combine("memory")).FullName : _directory.WriteFile("memory", new byte[bytes]);
+        TenantGrant tenant = Tenant();
+        SourceDecision decision = _catalog.OpenNamed(tenant, path);
+        Assert.Equal(Errno.EINVAL, decision.Errno);
+        Assert.Contains(reason, decision.Refusal, StringComparison.Ordinal);
+        Assert.Equal(0, tenant.Sources.Open);
     }
 
     // Files are closed where a slow file system hurts nobody, not where the last reference falls.

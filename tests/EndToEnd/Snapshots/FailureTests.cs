@@ -31,6 +31,33 @@ public sealed class FailureTests(SnapshotImages images)
     }
 
     [SkippableFact]
+    public async Task Memory_file_that_is_written_under_its_vm_costs_that_vm_alone_and_the_next_one_gets_what_it_is_then()
+    {
+        string image = images.Make("written.bin", SnapshotImages.Length);
+        await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(
+            [image, images.Small], new { source = new { kind = "client" }, onUnavailable = "kill", deadline = "300ms" });
+        await using Emulator other = Emulator.Start("load", daemon.SocketOf(1), images.Small, "--seconds", "0", "--balloon", "--pace", "300");
+        await using Emulator victim = Emulator.Start("run", daemon.Socket, images.Small, "--touch", "64", "--hold");
+        await victim.AwaitLineAsync("holds");
+        await using (FileStream file = new(image, FileMode.Open, FileAccess.ReadWrite))
+        {
+            // What was there, so that the next one can be compared with it.
+            int first = file.ReadByte();
+            file.Position = 0;
+            file.WriteByte((byte)first);
+        }
+
+        await Task.Delay(150); // lint: allowed, a promised span: fault loops look ten times a second whether a file has changed
+        victim.Release();
+        await victim.EndsWithAsync(Emulator.Killed);
+        await using Emulator next = Emulator.Start("run", daemon.Socket, images.Small);
+        await next.EndsWithAsync(Emulator.Right);
+        await other.AwaitProgressAsync();
+        other.Terminate();
+        await other.EndsWithAsync(Emulator.Right);
+    }
+
+    [SkippableFact]
     public async Task Image_that_is_shorter_than_the_guest_ends_the_vm_at_its_hand_over()
     {
         string image = images.Make("short.bin", SnapshotImages.Length / 2);

@@ -138,6 +138,48 @@ public sealed class ImageRestoreTests : RestoreTest
     }
 
     [Fact]
+    public void Plain_file_is_one_under_the_next_manager_too_and_its_holes_are_found_with_the_first_fetch()
+    {
+        PlainImage source = Own(new PlainImage(Open(Write("plain", (0, 1), (2, 3))), "a file"));
+        ServedClient client = Serve();
+        ulong at = client.MapRegistered(4 * Page, source);
+        Assert.Equal((1, 0), (client.Client.ReadByte(at), client.Client.ReadByte(at + Page)));
+        RestoreReport report = Restart();
+        Assert.Empty(report.Failures);
+        client = Again(client, report);
+        PlainImage restored = Assert.IsType<PlainImage>(Assert.Single(RestoredSources).Source);
+        Assert.Equal((source.Identity, source.Location), (restored.Identity, restored.Location));
+        Assert.False(restored.KnowsHoles);
+        nuint buffer = NativePages.Map((ulong)PageBytes);
+        Assert.Equal(Errno.OK, restored.Fetch(2 * PageBytes, PageBytes, buffer, out _));
+        NativePages.Unmap(buffer, (ulong)PageBytes);
+        Assert.True(restored.KnowsHoles);
+        long copied = client.Status().CopiedBytes;
+        Assert.Equal(0, client.Client.ReadByte(at + (3 * Page)));
+        Assert.Equal(copied, client.Status().CopiedBytes);
+        Assert.Equal(3, client.Client.ReadByte(at + (2 * Page)));
+    }
+
+    [Fact]
+    public void Plain_file_that_changed_while_nobody_looked_ends_who_needs_a_page_of_it()
+    {
+        string path = Write("plain", (0, 1), (2, 3));
+        PlainImage source = Own(new PlainImage(Open(path), "a file"));
+        Policy killing = new() { Name = "killing", OnUnavailable = Verdict.Kill, Deadline = TimeSpan.FromSeconds(30), RetryBackoff = TimeSpan.FromMilliseconds(1) };
+        ServedClient client = Serve();
+        ulong at = client.MapRegistered(4 * Page, source, killing);
+        Assert.Equal(1, client.Client.ReadByte(at));
+        EndManager();
+        File.WriteAllBytes(path, new byte[PageBytes]);
+        RestoreReport report = StartNext();
+        Assert.Empty(report.Failures);
+        client = Again(client, report);
+        Assert.Equal(1, client.Client.ReadByte(at));
+        client.Client.Begin($"read {at + (3 * Page)}", 1);
+        client.Client.WaitForExit();
+    }
+
+    [Fact]
     public void What_a_sealed_object_has_is_copied_by_the_next_manager_without_its_file()
     {
         LayeredSource source = Make(out _, out string diff);
