@@ -143,6 +143,9 @@ internal sealed class ClientReads(SafeFile? pagemap) : IDisposable
         {
             Start = start,
             End = end,
+
+            // Neighbours would be one answer, and the walk over them as long as there are any.
+            MaxPages = 1,
             AnyOf = PageCategories.Present | PageCategories.Swapped,
             Returned = PageCategories.Present | PageCategories.Swapped,
         };
