@@ -5,13 +5,13 @@ internal static class ExitCode
 {
     public const int Ok = 0;
 
-    /// <summary>The answer is no: asked whether to go on, the operator said so.</summary>
+    /// <summary>The answer is no: the operator's, whether to go on; or the manager's, when there is none of what was asked for.</summary>
     public const int No = 1;
 
     /// <summary>EX_USAGE: the command line cannot be understood.</summary>
     public const int Usage = 64;
 
-    /// <summary>EX_NOINPUT: there is no such session, tenant, region, policy or image.</summary>
+    /// <summary>EX_NOINPUT: there is no such session, region, tenant, policy, image, working set or snapshot.</summary>
     public const int NotFound = 66;
 
     /// <summary>EX_UNAVAILABLE: the manager cannot be reached.</summary>

@@ -45,6 +45,12 @@ public sealed record SessionDto
     /// <summary>Since then.</summary>
     public required double UptimeSeconds { get; init; }
 
+    /// <summary>Since when its changed pages are noted; null when they are not.</summary>
+    public required string? TrackedSince { get; init; }
+
+    /// <summary>What an operator has under way with it, in words, such as a snapshot; null for nothing.</summary>
+    public required string? Work { get; init; }
+
     /// <summary>Registered regions.</summary>
     public required long Regions { get; init; }
 

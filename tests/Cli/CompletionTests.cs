@@ -58,6 +58,8 @@ public sealed class CompletionTests : IDisposable
         Assert.Equal(["a-tenant-with-a-rather-long-name", "default"], await ProposeOfManagerAsync(shell, "uffdctl top --tenant "));
         Assert.Equal(["image", "zero"], await ProposeOfManagerAsync(shell, "uffdctl policy show "));
         Assert.Equal(["clean", "warm-python"], await ProposeOfManagerAsync(shell, "uffdctl image warm "));
+        Assert.Equal(["web", "worker"], await ProposeOfManagerAsync(shell, "uffdctl snapshot stop w"));
+        Assert.Equal(["1", "12345", "2"], await ProposeOfManagerAsync(shell, "uffdctl session snapshot --cancel "));
         Assert.Equal(["0x7f0000000000", "0x7fff00000000"], await ProposeOfManagerAsync(shell, "uffdctl region show 2 "));
         Assert.Equal("GET /v1/sessions/2/regions", _control.Requests.Last().Resource);
     }

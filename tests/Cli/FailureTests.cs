@@ -98,6 +98,7 @@ public sealed class FailureTests
     [InlineData("session track start 1", "POST")]
     [InlineData("session track stop 1", "DELETE")]
     [InlineData("session snapshot 1 --out /tmp/never", "POST")]
+    [InlineData("session snapshot 1 --cancel", "DELETE")]
     [InlineData("image remove one", "DELETE")]
     [InlineData("loglevel debug", "PUT")]
     public async Task What_changes_something_is_asked_for_once_though_the_answer_is_lost(string line, string method)

@@ -64,11 +64,33 @@ internal static class Samples
             Session(2) with
             {
                 Pid = 70123, Command = "redis-server", Tenant = "a-tenant-with-a-rather-long-name", State = "adopting", Latency = null, Parent = 1,
+                TrackedSince = "2026-01-31T12:30:00.000Z", Work = "a snapshot is being taken",
                 Label = "the label of a client that has much to say about itself", PoisonedPages = 3, RegisteredBytes = 3L << 40, ResidentBytes = 1L << 40, Faults = 98765432109,
             },
             Session(12345) with { Pid = 0, Command = null, State = "condemned", Latency = NoLatency, Label = "" },
         ],
         Next = null,
+    };
+
+    public static TrackingDto Tracking { get; } = new()
+    { Session = 2, Since = "2026-01-31T12:30:00.000Z", Asynchronous = false, TrackedBytes = 64 << 20, UntrackedBytes = 4096 };
+
+    public static SnapshotProgressDto Progress { get; } = new()
+    {
+        Session = 2,
+        Out = "/srv/live/2.mem",
+        TakenAt = "2026-01-31T12:31:00.000Z",
+        TotalBytes = 1 << 30,
+        DoneBytes = 256 << 20,
+        WrittenBytes = 12 << 20,
+        SavedPages = 17,
+        ArmSeconds = 0.012,
+        HoldSeconds = 0.00045,
+        ThrottledSeconds = 2,
+        ElapsedSeconds = 75.4,
+        Done = false,
+        Result = null,
+        Reason = null,
     };
 
     public static RegionListDto Regions { get; } = new()
@@ -275,6 +297,8 @@ internal static class Samples
         Loop = 0,
         StartedAt = "2026-01-31T12:00:00.123Z",
         UptimeSeconds = 3725,
+        TrackedSince = null,
+        Work = null,
         Regions = 4,
         RegisteredBytes = 64 << 20,
         ResidentBytes = 12345678,

@@ -5,11 +5,12 @@
  *
  * Mounts itself there, says "mounted", and serves until it is killed, or nobody reads what it says
  * any more: the test has ended, in whatever way, and the mount goes with it. It has a file,
- * memfd:guest/f, whose close(2) waits for ever (FLUSH), as does fstatfs(2); and a name, hang, that
- * is looked up for ever. Everything that waits fails when the program ends.
+ * memfd:guest/f, whose close(2) waits for ever (FLUSH), as does fstatfs(2); a file, memory, of
+ * which no byte can be read, ever; and a name, hang, that is looked up for ever. Everything that
+ * waits fails when the program ends.
  *
- * When the file has been opened the file system is taken out of the tree: names in it begin at its
- * root then, as those of another mount namespace do.
+ * When memfd:guest/f has been opened the file system is taken out of the tree: names in it begin at
+ * its root then, as those of another mount namespace do.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,7 +24,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum node { NODE_ROOT = FUSE_ROOT_ID, NODE_FOLDER, NODE_FILE };
+#define MEMORY_BYTES (64 << 10)
+
+enum node { NODE_ROOT = FUSE_ROOT_ID, NODE_FOLDER, NODE_FILE, NODE_MEMORY };
 
 static int device;
 static const char *place;
@@ -49,7 +52,9 @@ static struct fuse_attr attributes(uint64_t node)
 {
 	return (struct fuse_attr){
 		.ino = node,
-		.mode = node == NODE_FILE ? S_IFREG | 0644 : S_IFDIR | 0755,
+		.size = node == NODE_MEMORY ? MEMORY_BYTES : 0,
+		.blocks = node == NODE_MEMORY ? MEMORY_BYTES / 512 : 0,
+		.mode = node >= NODE_FILE ? S_IFREG | 0644 : S_IFDIR | 0755,
 		.nlink = 1,
 		.blksize = 4096,
 	};
@@ -65,6 +70,8 @@ static void look_up(const struct fuse_in_header *request, const char *name)
 		entry.nodeid = NODE_FOLDER;
 	else if (request->nodeid == NODE_FOLDER && strcmp(name, "f") == 0)
 		entry.nodeid = NODE_FILE;
+	else if (request->nodeid == NODE_ROOT && strcmp(name, "memory") == 0)
+		entry.nodeid = NODE_MEMORY;
 	else {
 		answer(request, ENOENT, NULL, 0);
 		return;
@@ -100,6 +107,7 @@ static void serve(const struct fuse_in_header *request, const void *body)
 	};
 	struct fuse_attr_out attr = {.attr = attributes(request->nodeid)};
 	struct fuse_open_out open_out = {0};
+	struct fuse_statfs_out statfs_out = {.st = {.bsize = 4096, .namelen = 255}};
 
 	switch (request->opcode) {
 	case FUSE_INIT:
@@ -113,7 +121,7 @@ static void serve(const struct fuse_in_header *request, const void *body)
 		break;
 	case FUSE_OPEN:
 		answer(request, 0, &open_out, sizeof(open_out));
-		if (umount2(place, MNT_DETACH) < 0)
+		if (request->nodeid == NODE_FILE && umount2(place, MNT_DETACH) < 0)
 			perror("hanging-files: umount");
 		break;
 	case FUSE_OPENDIR:
@@ -124,7 +132,14 @@ static void serve(const struct fuse_in_header *request, const void *body)
 		answer(request, 0, NULL, 0);
 		break;
 	case FUSE_FLUSH:
+		if (request->nodeid == NODE_MEMORY)
+			answer(request, 0, NULL, 0);
+		break;
 	case FUSE_STATFS:
+		if (request->nodeid == NODE_MEMORY)
+			answer(request, 0, &statfs_out, sizeof(statfs_out));
+		break;
+	case FUSE_READ:
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:

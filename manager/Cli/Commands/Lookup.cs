@@ -31,12 +31,15 @@ internal static class Lookup
     /// <param name="query">Where the document is.</param>
     /// <param name="type">The document.</param>
     /// <param name="print">The same for people.</param>
-    public static Command Gets<T>(this Command command, Func<CommandContext, Query> query, JsonTypeInfo<T> type, Action<CommandContext, T> print)
+    /// <param name="remedy">What to do where there may be none, which is no failure but the answer; null where there always is one.</param>
+    public static Command Gets<T>(
+        this Command command, Func<CommandContext, Query> query, JsonTypeInfo<T> type, Action<CommandContext, T> print, Func<CommandContext, string>? remedy = null)
         where T : class
     {
         command.SetWork(async (context, cancel) =>
         {
-            Answer<T> answer = await context.Client.GetAsync(query(context).ToString(), type, cancel);
+            Task<Answer<T>> asking = context.Client.GetAsync(query(context).ToString(), type, cancel);
+            Answer<T> answer = await (remedy is null ? asking : asking.OrNoneAsync(remedy(context)));
             if (context.Json)
                 context.PrintDocument(answer.Document);
             else
@@ -44,6 +47,30 @@ internal static class Lookup
             return ExitCode.Ok;
         });
         return command;
+    }
+
+    /// <summary>Where there may be none of what is asked for, a conflict is the answer no.</summary>
+    /// <param name="asking">The request.</param>
+    /// <param name="remedy">What to do about it, in words of the command line.</param>
+    public static async Task<T> OrNoneAsync<T>(this Task<T> asking, string remedy)
+    {
+        await ((Task)asking).OrNoneAsync(remedy);
+        return await asking;
+    }
+
+    /// <summary>The same of what is told to be done.</summary>
+    /// <param name="asking">The request.</param>
+    /// <param name="remedy">What to do about it, in words of the command line.</param>
+    public static async Task OrNoneAsync(this Task asking, string remedy)
+    {
+        try
+        {
+            await asking;
+        }
+        catch (CommandException e) when (e.Problem == "conflict")
+        {
+            throw new CommandException(ExitCode.No, e.Message, remedy) { Problem = e.Problem };
+        }
     }
 
     /// <summary>Gives a command a list to get that comes in pages.</summary>

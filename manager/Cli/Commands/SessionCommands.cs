@@ -69,6 +69,8 @@ internal static class SessionCommands
         facts.Add("Features", Words.List(session.Features));
         facts.Add("Fault loop", session.Loop);
         facts.Add("Started", $"{session.StartedAt}, {Units.Age(session.UptimeSeconds * 1e9)} ago");
+        facts.Add("Tracked", session.TrackedSince is null ? "no" : $"changed pages are noted since {session.TrackedSince}");
+        facts.AddIf(session.Work is not null, "Under way", new Cell(Text.Clean(session.Work ?? ""), Style.Warning));
         facts.Add("Regions", $"{session.Regions} with {Units.Bytes(session.RegisteredBytes)}");
         facts.Add("Resident", $"{Units.Bytes(session.ResidentBytes)}, {Units.Percent(session.ResidentBytes, session.RegisteredBytes)}");
         facts.Add("Faults", session.Faults);

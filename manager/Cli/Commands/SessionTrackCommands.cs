@@ -8,12 +8,12 @@ using UffdManager.Control;
 
 namespace UffdManager.Cli.Commands;
 
-/// <summary><c>uffdctl session track</c>: start, pages, stop.</summary>
+/// <summary><c>uffdctl session track</c>: start, show, pages, stop.</summary>
 internal static class SessionTrackCommands
 {
     private const string RunsPerAnswer = "10000";
 
-    public static Command Create() => new("track", "Note which pages of a session change.") { Start(), Pages(), Stop() };
+    public static Command Create() => new("track", "Note which pages of a session change.") { Start(), Show(), Pages(), Stop() };
 
     private static Command Start()
     {
@@ -30,6 +30,27 @@ internal static class SessionTrackCommands
             return ExitCode.Ok;
         });
         return command;
+    }
+
+    private static Command Show()
+    {
+        Argument<long> id = Options.Session();
+        return new Command("show", "Show whether changed pages are noted, since when and by whom.") { id }.Gets(
+            context => Tracking(context, id),
+            Documents.Types.TrackingDto,
+            (context, tracking) => context.Print(Facts(tracking)),
+            context => $"'uffdctl session track start {context.Line.GetValue(id)}' begins it.");
+    }
+
+    private static Facts Facts(TrackingDto tracking)
+    {
+        Facts facts = new();
+        facts.Add("Session", tracking.Session);
+        facts.Add("Since", tracking.Since);
+        facts.Add("Noted by", tracking.Asynchronous ? "the kernel: no write faults for it" : "the manager: the first write of each page is a fault");
+        facts.Add("Tracked", Units.Bytes(tracking.TrackedBytes));
+        facts.AddIf(tracking.UntrackedBytes > 0, "Not tracked", new Cell($"{Units.Bytes(tracking.UntrackedBytes)}: changes there are in no list", Style.Warning));
+        return facts;
     }
 
     private static Command Stop()

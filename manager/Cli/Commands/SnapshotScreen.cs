@@ -15,10 +15,12 @@ internal sealed class SnapshotScreen(CommandContext context) : IDisposable
         if (context.Json)
             context.PrintLine(answer.Document);
         else
-            _line.Show(
-                progress.DoneBytes, progress.TotalBytes,
-                $"{Units.Percent(progress.DoneBytes, progress.TotalBytes)} of {Units.Bytes(progress.TotalBytes)}, {Units.Bytes(progress.WrittenBytes)} written");
+            _line.Show(progress.DoneBytes, progress.TotalBytes, HowFar(progress));
     }
+
+    /// <summary>How much of the memory has been looked at and written.</summary>
+    public static string HowFar(SnapshotProgressDto progress) =>
+        $"{Units.Percent(progress.DoneBytes, progress.TotalBytes)} of {Units.Bytes(progress.TotalBytes)}, {Units.Bytes(progress.WrittenBytes)} written";
 
     /// <summary>Leaves the line, so that the next output does not follow it.</summary>
     public void Close() => _line.Close();

@@ -70,7 +70,7 @@ internal static class BashScript
                 mapfile -t COMPREPLY < <(compgen -W "${kind//,/ }" -- "$current")
                 ;;
             file) compopt -o default 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-            sessions | tenants | policies | images) mapfile -t COMPREPLY < <(compgen -W "$(_uffdctl_ask "$kind")" -- "$current") ;;
+            sessions | tenants | policies | images | snapshots) mapfile -t COMPREPLY < <(compgen -W "$(_uffdctl_ask "$kind")" -- "$current") ;;
             regions) mapfile -t COMPREPLY < <(compgen -W "$(_uffdctl_ask regions "$session")" -- "$current") ;;
             esac
         }

@@ -124,6 +124,8 @@ internal sealed partial class Inspector
         Loop = reading.Loop,
         StartedAt = Words.Time(WallClock.At(session.StartedAt, time)),
         UptimeSeconds = (MonotonicClock.NowNanoseconds - session.StartedAt) / 1e9,
+        TrackedSince = reading.TrackedSince == 0 ? null : Words.Time(WallClock.At(reading.TrackedSince, time)),
+        Work = reading.Work,
         Regions = reading.Regions,
         RegisteredBytes = (long)reading.RegisteredBytes,
         ResidentBytes = reading.ResidentBytes,

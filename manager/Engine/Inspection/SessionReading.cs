@@ -15,6 +15,8 @@ namespace UffdManager.Engine.Inspection;
 /// <param name="PoisonedPages">Pages poisoned.</param>
 /// <param name="PagesInFlight">Base pages being fetched.</param>
 /// <param name="Deferred">Faults that wait for another try at this moment.</param>
+/// <param name="TrackedSince">Since when its changed pages are noted, monotonic nanoseconds; 0 when they are not.</param>
+/// <param name="Work">What an operator has under way with it, in words; null for nothing.</param>
 public readonly record struct SessionReading(
     SessionState State,
     int Loop,
@@ -27,7 +29,9 @@ public readonly record struct SessionReading(
     long Deferrals,
     long PoisonedPages,
     long PagesInFlight,
-    int Deferred)
+    int Deferred,
+    long TrackedSince,
+    string? Work)
 {
     // On the loop of the session.
     internal static SessionReading Of(Session session)
@@ -50,6 +54,8 @@ public readonly record struct SessionReading(
             session.DeferralCount,
             session.PoisonedPages,
             inFlight,
-            session.Deferred.Count);
+            session.Deferred.Count,
+            session.TrackedSince,
+            session.Work);
     }
 }

@@ -33,9 +33,15 @@ public sealed class ChangingTests : IAsyncLifetime
         ManagerFixture.Required();
         string session = $"{_manager.Session}";
         Assert.Equal(75, (await _manager.RunAsync("session", "track", "pages", session)).ExitCode);
+        Uffdctl none = await _manager.RunAsync("session", "track", "show", session);
+        Assert.Equal((1, "", $"uffdctl: session {session} is not tracked\n'uffdctl session track start {session}' begins it.\n"), (none.ExitCode, none.Output, none.Error));
+        Assert.Matches(@"\nTracked: +no\n", (await _manager.RunAsync("session", "show", session)).Output);
         Uffdctl started = await _manager.RunAsync("session", "track", "start", session);
         Assert.Equal((0, ""), (started.ExitCode, started.Error));
         Assert.Contains("are noted", started.Output, StringComparison.Ordinal);
+        string since = (string)JsonNode.Parse((await _manager.RunAsync("session", "track", "show", session, "--json")).Output)!["since"]!;
+        Assert.Matches($@"\nSince: +{since}\nNoted by: +the manager: .*\nTracked: +256KiB\n$", (await _manager.RunAsync("session", "track", "show", session)).Output);
+        Assert.Matches($@"\nTracked: +changed pages are noted since {since}\n", (await _manager.RunAsync("session", "show", session)).Output);
         _manager.Client.WriteByte(_manager.Address + ManagerFixture.PageBytes, 1);
         JsonNode pages = JsonNode.Parse((await _manager.RunAsync("session", "track", "pages", session, "--json")).Output)!;
         Assert.Equal($"0x{_manager.Address + ManagerFixture.PageBytes:x}", (string)pages["runs"]![0]!["start"]!);

@@ -4,7 +4,6 @@ using UffdManager.Daemon.Control;
 using UffdManager.Daemon.Hosting;
 using UffdManager.Daemon.Images;
 using UffdManager.Daemon.Tests.Configuration;
-using UffdManager.Daemon.Tests.FrontDoors.Snapshots;
 using UffdManager.Daemon.Tests.Images;
 using UffdManager.Daemon.WorkingSets;
 using UffdManager.Engine;

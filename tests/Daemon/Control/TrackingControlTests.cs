@@ -26,6 +26,9 @@ public sealed class TrackingControlTests
         s_document.Check("Tracking", started);
         Assert.Equal((long)(16 * PageSize), started.GetProperty("trackedBytes").GetInt64());
         await it.Control.AskAsync($"POST {tracking}", HttpStatusCode.Conflict);
+        JsonElement session = await it.Control.AskAsync($"GET /v1/sessions/{it.Id}");
+        s_document.Check("Session", session);
+        Assert.Equal(started.GetProperty("since").GetString(), session.GetProperty("trackedSince").GetString());
         JsonElement region = (await it.Control.AskAsync($"GET /v1/sessions/{it.Id}/regions")).GetProperty("regions")[0];
         Assert.Contains("tracked", region.GetProperty("flags").EnumerateArray().Select(flag => flag.GetString()));
 
@@ -49,6 +52,7 @@ public sealed class TrackingControlTests
         using HttpResponseMessage stopped = await it.Control.SendAsync($"DELETE {tracking}", body: null);
         Assert.Equal(HttpStatusCode.NoContent, stopped.StatusCode);
         await it.Control.AskAsync($"DELETE {tracking}", HttpStatusCode.Conflict);
+        Assert.Null((await it.Control.AskAsync($"GET /v1/sessions/{it.Id}")).GetProperty("trackedSince").GetString());
         await it.Control.AskAsync("POST /v1/sessions/999999/tracking", HttpStatusCode.NotFound);
         await it.Daemon.WaitForLogAsync($"Changed pages of session {it.Id} of pid {it.Client.Pid} are not noted any more, for uid 0");
     }

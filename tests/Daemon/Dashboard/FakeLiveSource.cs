@@ -106,6 +106,8 @@ internal sealed class FakeLiveSource : ILiveSource
             Loop = 0,
             StartedAt = "2026-01-31T12:00:00.000Z",
             UptimeSeconds = 1,
+            TrackedSince = null,
+            Work = null,
             Regions = 0,
             RegisteredBytes = 0,
             ResidentBytes = 0,

@@ -1,13 +1,15 @@
 using System.Diagnostics;
 using UffdManager.Linux;
-using UffdManager.TestSupport;
 using Xunit;
 
-namespace UffdManager.Daemon.Tests.FrontDoors.Snapshots;
+namespace UffdManager.TestSupport;
 
 /// <summary>A file system that does not answer (tests/native/hanging-files.c), until this is disposed.</summary>
-internal sealed class HangingFiles : IDisposable
+public sealed class HangingFiles : IDisposable
 {
+    /// <summary>Size of <see cref="Memory"/>.</summary>
+    public const long MemoryBytes = 64 << 10;
+
     private readonly TempDirectory _directory = new();
     private readonly Process _server;
     private bool _isMounted = true;
@@ -21,6 +23,13 @@ internal sealed class HangingFiles : IDisposable
     /// <summary>A name in it that is looked up for ever.</summary>
     public string Hanging => _directory.Combine("hang");
 
+    /// <summary>Where it is mounted.</summary>
+    public string Path => _directory.Path;
+
+    /// <summary>A file of <see cref="MemoryBytes"/> that is opened and looked at like any other, and of which a read waits for ever.</summary>
+    public string Memory => _directory.Combine("memory");
+
+    /// <summary>Mounts one; skips the test where that cannot be done.</summary>
     public static HangingFiles Mount()
     {
         Require.Mounting();
@@ -48,6 +57,7 @@ internal sealed class HangingFiles : IDisposable
         _server.WaitForExit();
     }
 
+    /// <inheritdoc/>
     public void Dispose()
     {
         End();
