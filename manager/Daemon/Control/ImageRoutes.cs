@@ -22,6 +22,7 @@ internal sealed partial class ImageRoutes(
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
 
     private readonly SharedWork<ImageDto> _looks = new();
+    private readonly ImageChanges _changes = new();
 
     public IEnumerable<ControlRoute> Routes =>
     [
@@ -111,12 +112,8 @@ internal sealed partial class ImageRoutes(
         ImageAdditionDto wanted = await request.BodyAsync(ControlResponse.Json.ImageAdditionDto);
         uint uid = request.Peer.Credentials.Uid;
         ImageAddition addition = new(wanted.Name, wanted.File, wanted.Base, wanted.PageBytes, wanted.Direct, uid == Root || uid == ProcessInfo.EffectiveUid);
-        ImageDto image = await CarryOutAsync(() =>
-        {
-            images.Add(addition);
-            return Look(addition.Name);
-        });
-        LogAdded(addition.Name, addition.Path, request.Peer);
+        ControlPeer peer = request.Peer;
+        ImageDto image = await _changes.DoAsync(addition.Name, () => Add(addition, peer), request.Aborted);
         await ControlResponse.JsonAsync(request.Http, image, ControlResponse.Json.ImageDto, StatusCodes.Status201Created);
     }
 
@@ -131,11 +128,25 @@ internal sealed partial class ImageRoutes(
             throw new ProblemException(ProblemKind.Conflict, $"policy {user.Policy.Name} takes its contents from image {name}", "take it out of the configuration and reload first");
         if (isThere && await FindUserAsync(name, request) is { } snapshot)
             throw new ProblemException(ProblemKind.Conflict, $"snapshot {snapshot} is served from image {name}: every VM that comes to it would be killed", "stop serving it, or take it out of the configuration and reload, first");
-        string? doubt = await CarryOutAsync(() => images.Remove(name));
-        LogRemoved(name, request.Peer);
+        ControlPeer peer = request.Peer;
+        await _changes.DoAsync(name, () => Remove(name, peer), request.Aborted);
+        request.Http.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private ImageDto Add(ImageAddition addition, ControlPeer peer)
+    {
+        images.Add(addition);
+        LogAdded(addition.Name, addition.Path, peer);
+        return Look(addition.Name);
+    }
+
+    private bool Remove(string name, ControlPeer peer)
+    {
+        string? doubt = images.Remove(name);
+        LogRemoved(name, peer);
         if (doubt is not null)
             LogDoubt(name, doubt);
-        request.Http.Response.StatusCode = StatusCodes.Status204NoContent;
+        return true;
     }
 
     private async Task<string?> FindUserAsync(string image, ControlRequest request)

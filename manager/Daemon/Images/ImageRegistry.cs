@@ -78,7 +78,7 @@ internal sealed class ImageRegistry : IDisposable
             return _unreadable.ContainsKey(name);
     }
 
-    /// <summary>Adds an image: its files are examined and opened, and it is remembered.</summary>
+    /// <summary>Adds an image: its files are examined and opened, and it is remembered. May wait for their file systems, and holds up nobody while it does.</summary>
     /// <exception cref="ImageException">It cannot be added, or not remembered.</exception>
     public void Add(ImageAddition wanted)
     {
@@ -86,50 +86,49 @@ internal sealed class ImageRegistry : IDisposable
             throw new ImageException(ImageFault.Invalid, $"\"{wanted.Name}\" is not allowed as a name", ImageName.Rule);
         if (wanted.Path.Length == 0 || wanted.Path[0] != '/' || wanted.Path.Contains('\0', StringComparison.Ordinal))
             throw new ImageException(ImageFault.Invalid, $"\"{wanted.Path}\" is no absolute path");
-        lock (_changing)
+        ImageReading? below = BaseOf(wanted);
+        CheckIsFree(wanted.Name);
+
+        // Not under the lock: a file system that does not answer must hold up nobody whose files lie elsewhere.
+        (FileStatus status, string header, string? directory) = ImageFileOpener.Examine(wanted.Path, wanted.MayUseAnyFile ? null : _options.SourceDirectories);
+        ImageDefinition definition = new()
         {
-            ImageReading? below = null;
-            if (wanted.Base is { } name && (below = Find(name)) is null)
-                throw Unknown(name);
-            if (Find(wanted.Name) is not null)
-                throw new ImageException(ImageFault.Conflict, $"there is an image {wanted.Name} already", $"'uffdctl image remove {wanted.Name}' first, or take another name", Errno.EEXIST);
-            _folder.CheckIsFree(wanted.Name);
-
-            (FileStatus status, string header, string? directory) = ImageFileOpener.Examine(wanted.Path, wanted.MayUseAnyFile ? null : _options.SourceDirectories);
-            ImageDefinition definition = new()
+            Version = below is null ? ImageDefinition.FirstVersion : ImageDefinition.FirstWithBaseIdentity,
+            Name = wanted.Name,
+            Path = wanted.Path,
+            Below = directory,
+            Base = wanted.Base,
+            BaseIdentity = below is null ? null : ImageChain.IdentityOf(below.Layers),
+            PageBytes = wanted.PageBytes ?? below?.Definition.PageBytes ?? 4096,
+            Direct = wanted.Direct,
+            Inode = status.Inode,
+            Bytes = status.Size,
+            ModifiedNanoseconds = status.ModifiedNanoseconds,
+            HeaderSha256 = header,
+            AddedAt = _time.GetUtcNow(),
+        };
+        List<ImageDefinition> layers = [.. below?.Layers ?? [], definition];
+        Check(definition, below, layers);
+        LayeredSource source = Make(layers);
+        try
+        {
+            lock (_changing)
             {
-                Version = below is null ? ImageDefinition.FirstVersion : ImageDefinition.FirstWithBaseIdentity,
-                Name = wanted.Name,
-                Path = wanted.Path,
-                Below = directory,
-                Base = wanted.Base,
-                BaseIdentity = below is null ? null : ImageChain.IdentityOf(below.Layers),
-                PageBytes = wanted.PageBytes ?? below?.Definition.PageBytes ?? 4096,
-                Direct = wanted.Direct,
-                Inode = status.Inode,
-                Bytes = status.Size,
-                ModifiedNanoseconds = status.ModifiedNanoseconds,
-                HeaderSha256 = header,
-                AddedAt = _time.GetUtcNow(),
-            };
-            List<ImageDefinition> layers = [.. below?.Layers ?? [], definition];
-            Check(definition, below, layers);
-            LayeredSource source = Make(layers);
-            try
-            {
+                CheckIsFree(wanted.Name);
+                if (BaseOf(wanted) is { } now && ImageChain.IdentityOf(now.Layers) != definition.BaseIdentity)
+                    throw new ImageException(ImageFault.Conflict, $"image {wanted.Base} has become another one meanwhile", "add the diff again, if it is one upon what that is now");
                 _folder.Save(definition);
+                lock (_gate)
+                {
+                    _unreadable.Remove(wanted.Name);
+                    _images.Add(wanted.Name, new Entry(definition) { Source = source });
+                }
             }
-            catch
-            {
-                source.Dispose();
-                throw;
-            }
-
-            lock (_gate)
-            {
-                _unreadable.Remove(wanted.Name);
-                _images.Add(wanted.Name, new Entry(definition) { Source = source });
-            }
+        }
+        catch
+        {
+            source.Dispose();
+            throw;
         }
     }
 
@@ -195,6 +194,15 @@ internal sealed class ImageRegistry : IDisposable
                 entry.Source?.Dispose();
             _images.Clear();
         }
+    }
+
+    private ImageReading? BaseOf(ImageAddition wanted) => wanted.Base is { } name ? Find(name) ?? throw Unknown(name) : null;
+
+    private void CheckIsFree(string name)
+    {
+        if (Find(name) is not null)
+            throw new ImageException(ImageFault.Conflict, $"there is an image {name} already", $"'uffdctl image remove {name}' first, or take another name", Errno.EEXIST);
+        _folder.CheckIsFree(name);
     }
 
     private static void Check(ImageDefinition definition, ImageReading? below, List<ImageDefinition> layers)
