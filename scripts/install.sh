@@ -46,8 +46,16 @@ put_output() {
 }
 
 # A launcher and not a link: the host of .NET looks for its libraries beside the name that it was started by. exec, because the process
-# that whoever started it knows must be the program itself (LISTEN_PID, MAINPID).
-launcher() { printf '#!/bin/sh\nexec %s "$@"\n' "$1"; }
+# that whoever started it knows must be the program itself (LISTEN_PID, MAINPID). The runtime's debugging socket and pipes stay in /tmp when
+# the program is killed, and cost time at every start: they are for those who ask for them.
+launcher() {
+    cat <<END
+#!/bin/sh
+: "\${DOTNET_EnableDiagnostics:=0}"
+export DOTNET_EnableDiagnostics
+exec $1 "\$@"
+END
+}
 
 # put_tree FROM TO
 put_tree() {

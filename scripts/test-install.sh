@@ -30,12 +30,16 @@ nothing_left() {
     }
 }
 
-# The installed daemon with its installed configuration serves a program that the installed uffd-run starts, and stops when told.
+# The installed daemon with its installed configuration, started by its launcher, serves a program that the installed uffd-run starts, has
+# nothing in the directory for temporary files that would stay there if it were killed, and stops when told.
 serves_a_program() {
-    local socket=$stage/manager.sock log=$stage.log daemon tick status=1
+    local socket=$stage/manager.sock log=$stage.log temporary=$stage.tmp daemon tick status=1
     exec {tick}<> <(:)
-    UFFD_MANAGER__listen__socket=$socket UFFD_MANAGER__metrics__port=0 \
-        "$stage/usr/lib/uffd-manager/uffd-manager" run --config "$stage/etc/uffd-manager/config.json" >"$log" 2>&1 &
+    mkdir "$temporary"
+    # The launcher names the place where the daemon will be.
+    sed "s|^exec /usr|exec $stage/usr|" "$stage/usr/sbin/uffd-manager" >"$stage.launcher"
+    UFFD_MANAGER__listen__socket=$socket UFFD_MANAGER__metrics__port=0 TMPDIR=$temporary \
+        sh "$stage.launcher" run --config "$stage/etc/uffd-manager/config.json" >"$log" 2>&1 &
     daemon=$!
     for _ in {1..300}; do
         [ ! -S "$socket" ] || break
@@ -45,11 +49,13 @@ serves_a_program() {
         /usr/bin/python3 -c 'm = bytearray(8 << 20); m[:] = b"x" * len(m); assert m.count(b"x") == len(m)'; then
         status=0
     fi
+    ls -A "$temporary" >>"$log"
+    rmdir "$temporary" || status=1
     kill -TERM "$daemon"
     wait "$daemon" || status=1
     grep -q 'Session 1 started' "$log" || status=1
     [ $status -eq 0 ] || cat "$log"
-    rm -f "$log" "$socket"
+    rm -rf "$log" "$socket" "$temporary" "$stage.launcher"
     return $status
 }
 

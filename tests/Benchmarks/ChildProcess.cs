@@ -52,6 +52,9 @@ internal sealed class ChildProcess : IAsyncDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
+
+        // As the unit and the installed launcher have it: nothing to measure beside the manager, and nothing left of one that is killed.
+        start.Environment["DOTNET_EnableDiagnostics"] = "0";
         foreach ((string name, string text) in environment ?? new Dictionary<string, string>(StringComparer.Ordinal))
             start.Environment[name] = text;
         Process process = Process.Start(start) ?? throw new BenchException($"{program} did not start");

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using UffdManager.TestSupport;
 using Xunit;
 
 namespace UffdManager.Cli.Tests;
@@ -66,6 +67,7 @@ internal sealed record Uffdctl(int ExitCode, string Output, string Error)
         foreach (string name in (string[])["COLUMNS", "NO_COLOR", "UFFD_MANAGER_CONTROL"])
             start.Environment.Remove(name);
         start.Environment["TERM"] = "xterm-256color";
+        start.WithoutDebugging();
         foreach ((string name, string value) in environment ?? [])
             start.Environment[name] = value;
         return Process.Start(start)!;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using UffdManager.TestSupport;
 using Xunit;
 
 namespace UffdManager.Daemon.Tests;
@@ -16,6 +17,7 @@ internal sealed record DaemonCommand(int ExitCode, string Output, string Error)
         start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "uffd-manager.dll"));
         foreach (string argument in arguments)
             start.ArgumentList.Add(argument);
+        start.WithoutDebugging();
         foreach ((string name, string value) in environment)
             start.Environment[name] = value;
 

@@ -50,6 +50,7 @@ internal sealed class SupervisedDaemon : IAsyncDisposable
         start.Environment["UFFD_MANAGER__listen__socket"] = daemon.SocketPath;
         start.Environment["UFFD_MANAGER__control__socket"] = daemon._directory.Combine("control.sock");
         start.Environment["UFFD_MANAGER__metrics__port"] = port.ToString(CultureInfo.InvariantCulture);
+        start.WithoutDebugging();
         try
         {
             await daemon.LaunchAsync();

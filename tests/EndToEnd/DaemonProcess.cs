@@ -89,6 +89,7 @@ public sealed partial class DaemonProcess : IAsyncDisposable
         start.Environment["UFFD_MANAGER__listen__socket"] = socket;
         start.Environment["UFFD_MANAGER__metrics__port"] = "0";
         start.Environment["UFFD_MANAGER__images__directory"] = Path.Combine(directory, "images");
+        start.WithoutDebugging();
         foreach ((string name, string value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
 

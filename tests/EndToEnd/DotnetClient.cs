@@ -51,6 +51,7 @@ public sealed class DotnetClient : IAsyncDisposable
 
         // One thread less to wait for, and the garbage collector of a small machine and of a large one behave the same.
         start.Environment["DOTNET_gcConcurrent"] = "0";
+        start.WithoutDebugging();
         return new DotnetClient(Process.Start(start) ?? throw new InvalidOperationException("the client did not start"));
     }
 

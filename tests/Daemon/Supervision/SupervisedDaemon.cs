@@ -46,6 +46,7 @@ internal sealed partial class SupervisedDaemon : IDisposable
         start.Environment["UFFD_MANAGER__listen__socket"] = folder.Socket;
         start.Environment["UFFD_MANAGER__metrics__port"] = "0";
         start.Environment["UFFD_MANAGER__control__socket"] = folder.Control;
+        start.WithoutDebugging();
         if (all.Count > 0)
         {
             start.Environment["LISTEN_FDS"] = $"{all.Count}";

@@ -65,6 +65,7 @@ public sealed partial class SupervisedManager : IAsyncDisposable
         start.Environment["UFFD_MANAGER__metrics__port"] = "0";
         start.Environment["UFFD_MANAGER__images__directory"] = manager._directory.Combine("images");
         start.Environment["UFFD_MANAGER__control__socket"] = manager._directory.Combine("control.sock");
+        start.WithoutDebugging();
         foreach ((string name, string value) in options.Environment)
             start.Environment[name] = value;
         try
