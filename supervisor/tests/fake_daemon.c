@@ -19,9 +19,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "wire.h"
 
 #define MAX_COMMAND 70000
-#define MAX_FDS 253
 
 static int control;
 
@@ -33,13 +33,10 @@ static _Noreturn void die(const char *what)
 
 static int connect_to(const char *path, int type)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
+	socklen_t length = fill_address(&address, path);
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
 
-	strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
-	if (*path == '@')
-		address.sun_path[0] = 0;
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, length) != 0)
 		die(path);
 	return fd;
@@ -47,24 +44,7 @@ static int connect_to(const char *path, int type)
 
 static void send_with_fds(int socket, const char *text, size_t length, const int *fds, size_t count)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(MAX_FDS * sizeof(int))];
-	} space;
-	struct iovec part = {(void *)text, length};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (count) {
-		struct cmsghdr *rights = &space.align;
-
-		header.msg_control = &space;
-		header.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		*rights = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof(int)),
-					   .cmsg_level = SOL_SOCKET,
-					   .cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
-	}
-	if (sendmsg(socket, &header, MSG_NOSIGNAL) < 0)
+	if (!send_fds(socket, text, length, fds, count))
 		die("sendmsg");
 }
 

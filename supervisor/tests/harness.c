@@ -1,55 +1,20 @@
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include "harness.h"
+#include "wire.h"
 
 #define MAX_OPTIONS 32
-
-double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-void pause_ms(int ms)
-{
-	struct pollfd nothing;
-
-	poll(&nothing, 0, ms);
-}
-
-static bool is_readable(int fd, int ms)
-{
-	struct pollfd ready = {.fd = fd, .events = POLLIN};
-
-	return poll(&ready, 1, ms) == 1;
-}
-
-static socklen_t fill_address(struct sockaddr_un *address, const char *path)
-{
-	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	memcpy(address->sun_path, path, strnlen(path, sizeof(address->sun_path) - 1));
-	if (*path == '@')
-		address->sun_path[0] = 0;
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-}
 
 static void listen_for_daemons(struct run *run)
 {
@@ -248,28 +213,6 @@ bool no_answer_comes(struct run *run, int ms)
 	return !is_readable(run->control, ms);
 }
 
-static bool send_fds(int socket, const char *text, size_t length, const int *fds, size_t count)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(MAX_FDS * sizeof(int))];
-	} space;
-	struct iovec part = {(void *)text, length};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (count) {
-		struct cmsghdr *rights = &space.align;
-
-		header.msg_control = &space;
-		header.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		*rights = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof(int)),
-					   .cmsg_level = SOL_SOCKET,
-					   .cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
-	}
-	return sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
-}
-
 bool tell_fds(struct run *run, const char *command, size_t length, const int *fds, size_t count,
 	      const char *expected)
 {
@@ -311,15 +254,6 @@ bool store(struct run *run, const char *name, int fd)
 	return is_said;
 }
 
-int make_memfd(const char *text)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		perror("memfd");
-	return fd;
-}
-
 bool reported(const struct run *run, const char *format, ...)
 {
 	char line[512] = "\n";
@@ -354,16 +288,6 @@ bool say_as_stranger(struct run *run, const char *text, const int *fds, size_t c
 
 /* ---- ends ---- */
 
-bool await_end_of(pid_t pid)
-{
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	bool has_ended = fd < 0 ? errno == ESRCH : is_readable(fd, PATIENCE_MS);
-
-	if (fd >= 0)
-		close(fd);
-	return has_ended;
-}
-
 int await_end(struct run *run)
 {
 	double end = now() + PATIENCE_MS / 1e3;
@@ -379,48 +303,6 @@ int await_end(struct run *run)
 	}
 	run->supervisor = 0;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-bool is_hung_up(int fd)
-{
-	struct pollfd end = {.fd = fd};
-
-	return poll(&end, 1, 0) == 1 && end.revents & POLLHUP;
-}
-
-bool await_hangup(int fd)
-{
-	struct pollfd end = {.fd = fd};
-
-	return poll(&end, 1, PATIENCE_MS) == 1 && end.revents & POLLHUP;
-}
-
-int open_fds_of(pid_t pid)
-{
-	char path[40];
-	int count = 0;
-	DIR *folder;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	folder = opendir(path);
-	if (!folder)
-		return -1;
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count - 2;
-}
-
-bool await_open_fds(pid_t pid, int count)
-{
-	double deadline = now() + 20;
-
-	while (open_fds_of(pid) != count) {
-		if (now() > deadline)
-			return false;
-		pause_ms(5);
-	}
-	return true;
 }
 
 void clean_up(struct run *run)

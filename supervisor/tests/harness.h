@@ -11,7 +11,6 @@
 #include <sys/types.h>
 
 #define PATIENCE_MS 20000
-#define MAX_FDS 253
 
 struct run {
 	pid_t supervisor;
@@ -107,6 +106,7 @@ int open_fds_of(pid_t pid);
 
 /* Waits until the process has so many open. */
 bool await_open_fds(pid_t pid, int count);
+bool is_readable(int fd, int ms);
 double now(void);
 void pause_ms(int ms);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "harness.h"
+#include "wire.h"
 
 static enum result ignore_strangers(struct run *run)
 {
