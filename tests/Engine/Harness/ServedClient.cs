@@ -49,5 +49,14 @@ public sealed record ServedClient(FaultEngine Engine, ClientProcess Client, Sess
             Assert.Equal((ulong)source.ByteOf(offset + (long)at), Client.Run($"read {start + at}", thread));
     }
 
+    /// <summary>Has a thread of the client do what the kernel tells of, and waits until that can be read. The session's loop must stand still.</summary>
+    public PendingReply BeginToTell(string command, int thread = 1)
+    {
+        PendingReply pending = Client.Begin(command, thread);
+        using FdLease uffd = Session.Uffd.Lease();
+        Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), $"nothing is told of \"{command}\"");
+        return pending;
+    }
+
     public void AssertZero(ulong start, ulong length) => Assert.Equal(0UL, Client.Run($"differ {start} {length} 0"));
 }

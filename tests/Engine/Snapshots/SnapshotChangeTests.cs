@@ -172,9 +172,7 @@ public sealed class SnapshotChangeTests : HaltedSnapshotTest
         using (protecting)
         {
             protecting.Await();
-            write = it.Client.Begin($"fill {at} {Page} 2", thread: 1);
-            using FdLease uffd = it.Session.Uffd.Lease();
-            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the writer does not fault");
+            write = it.BeginToTell($"fill {at} {Page} 2");
         }
 
         write.Await();

@@ -126,9 +126,7 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
         using (taken)
         {
             taken.Await();
-            write = it.Client.Begin($"write {at} 2", thread: 1);
-            using FdLease uffd = it.Session.Uffd.Lease();
-            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the writer does not fault");
+            write = it.BeginToTell($"write {at} 2");
         }
 
         write.Await();
@@ -156,11 +154,7 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
             isHeldThen = it.Session.Snapshot!.Holds(page);
         });
         using (held)
-        {
-            given = it.Client.Begin($"madvise {untouched} {Page} 4", thread: 2);
-            using FdLease uffd = it.Session.Uffd.Lease();
-            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the event does not come");
-        }
+            given = it.BeginToTell($"madvise {untouched} {Page} 4", thread: 2);
 
         given.Await();
         Assert.True(isServed);
@@ -182,9 +176,7 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
         PendingReply write;
         using (new HeldLoop(it.Session))
         {
-            write = it.Client.Begin($"write {page} 2", thread: 1);
-            using FdLease uffd = it.Session.Uffd.Lease();
-            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the writer does not fault");
+            write = it.BeginToTell($"write {page} 2");
             it.Client.Run($"mapfixed {page} {Page}", 2);
             it.Client.Run($"fill {page} {Page} 9", 2);
         }

@@ -29,9 +29,7 @@ public sealed class MeanwhileTests : EngineTest
         {
             tracking = Engine.StartTrackingAsync(it.Session);
             registering.Await();
-            moving = it.Client.Begin($"mremap {ranges[^1]} {Page} {Page} {ranges[0]}", thread: 1);
-            using FdLease uffd = it.Session.Uffd.Lease();
-            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the event of the move does not come");
+            moving = it.BeginToTell($"mremap {ranges[^1]} {Page} {Page} {ranges[0]}");
         }
 
         moving.Await();
@@ -65,9 +63,7 @@ public sealed class MeanwhileTests : EngineTest
         using (new HeldLoop(it.Session))
         {
             tracking = Engine.StartTrackingAsync(it.Session);
-            moving = it.Client.Begin($"mremap {at} {8 * Page} {8 * Page} {Place}", thread: 1);
-            using FdLease uffd = it.Session.Uffd.Lease();
-            Assert.True(FdPoll.WaitReadable(uffd, Eventually.DefaultDeadline), "the event of the move does not come");
+            moving = it.BeginToTell($"mremap {at} {8 * Page} {8 * Page} {Place}");
         }
 
         moving.Await();
