@@ -8,17 +8,15 @@ using Xunit;
 namespace UffdManager.Daemon.Tests.Control;
 
 /// <summary>Files on a file system that does not answer, added as images to a real daemon: few threads wait for it, and nobody else does.</summary>
-public sealed class HangingImageChangeTests : IDisposable
+public sealed class HangingImageChangeTests : ImageControlTest
 {
-    private readonly TempDirectory _directory = new();
-
-    public void Dispose() => _directory.Dispose();
-
     [SkippableFact]
     public async Task Additions_that_hang_are_few_and_the_others_are_told_what_to_do()
     {
-        using HangingFiles files = HangingFiles.Mount();
         await using DaemonProcess daemon = await DaemonProcess.StartAsync();
+
+        // Gone before the daemon: a thread that waits there cannot be killed.
+        using HangingFiles files = HangingFiles.Mount();
         using ControlClient control = new(daemon);
         const int Refused = 12;
         List<Task<Answer>> hanging = [.. Enumerable.Range(0, ImageChanges.Limit + Refused).Select(i => AddAsync(control, $"hung-{i}", files.Hanging))];
@@ -34,14 +32,16 @@ public sealed class HangingImageChangeTests : IDisposable
         files.End();
         foreach (Answer failed in await Task.WhenAll(hanging))
             Assert.Equal((HttpStatusCode.BadGateway, "urn:uffd-manager:problem:kernel"), (failed.Status, failed.Document.GetProperty("type").GetString()));
-        Assert.Equal(HttpStatusCode.Created, (await AddAsync(control, "well", Memory())).Status);
+        Assert.Equal(HttpStatusCode.Created, (await AddAsync(control, "well", Write("memory", 1))).Status);
     }
 
     [SkippableFact]
     public async Task Addition_that_hangs_keeps_nobody_from_adding_and_removing_what_lies_elsewhere()
     {
-        using HangingFiles files = HangingFiles.Mount();
         await using DaemonProcess daemon = await DaemonProcess.StartAsync();
+
+        // Gone before the daemon: a thread that waits there cannot be killed.
+        using HangingFiles files = HangingFiles.Mount();
         using ControlClient control = new(daemon);
 
         // Which of the two comes first is all the same: when the other one is refused it hangs.
@@ -49,7 +49,7 @@ public sealed class HangingImageChangeTests : IDisposable
         Answer second = await TakeOneAsync(hanging);
         Assert.Equal(HttpStatusCode.Conflict, second.Status);
         Assert.Contains("\"hung\" is being added or removed already", second.Document.GetProperty("detail").GetString(), StringComparison.Ordinal);
-        Assert.Equal(HttpStatusCode.Created, (await AddAsync(control, "well", Memory())).Status);
+        Assert.Equal(HttpStatusCode.Created, (await AddAsync(control, "well", Write("memory", 1))).Status);
         using HttpResponseMessage removed = await control.SendAsync("DELETE /v1/images/well", body: null);
         Assert.Equal(HttpStatusCode.NoContent, removed.StatusCode);
         await control.AskAsync("DELETE /v1/images/hung", HttpStatusCode.Conflict);
@@ -61,7 +61,7 @@ public sealed class HangingImageChangeTests : IDisposable
 
     private static async Task<Answer> AddAsync(ControlClient control, string name, string file)
     {
-        using HttpResponseMessage response = await control.SendAsync("POST /v1/images", JsonSerializer.Serialize(new { name, file }));
+        using HttpResponseMessage response = await control.SendAsync("POST /v1/images", Addition(name, file));
         return new Answer(response.StatusCode, JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement);
     }
 
@@ -71,8 +71,6 @@ public sealed class HangingImageChangeTests : IDisposable
         answers.Remove(answered);
         return await answered;
     }
-
-    private string Memory() => _directory.WriteFile("memory", new byte[8 * 4096]);
 
     private sealed record Answer(HttpStatusCode Status, JsonElement Document);
 }

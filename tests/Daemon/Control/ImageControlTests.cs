@@ -9,26 +9,10 @@ using Xunit;
 namespace UffdManager.Daemon.Tests.Control;
 
 /// <summary>Images of a real daemon: added, served, warmed and removed.</summary>
-public sealed class ImageControlTests : IDisposable
+public sealed class ImageControlTests : ImageControlTest
 {
-    private const int PageSize = 4096;
-    private const ulong Pages = 96;
-
-    private const string Configuration = """
-        {
-          "policies": { "zero": { } },
-          "tenants": { "everybody": { "default": true, "defaultPolicy": "zero", "policies": ["*"], "images": ["clean", "diff"] } }
-        }
-        """;
-
     private static readonly string s_withGolden = Configuration.Replace(
         "\"zero\": { }", "\"zero\": { }, \"golden\": { \"source\": { \"kind\": \"image\", \"image\": \"golden\" } }", StringComparison.Ordinal);
-
-    private static readonly ControlApiDocument s_document = ControlApiDocument.Read();
-
-    private readonly TempDirectory _directory = new();
-
-    public void Dispose() => _directory.Dispose();
 
     [Fact]
     public async Task Image_is_added_served_to_clones_shown_and_removed()
@@ -36,7 +20,7 @@ public sealed class ImageControlTests : IDisposable
         await using DaemonProcess daemon = await DaemonProcess.StartAsync(Configuration);
         using ControlClient control = new(daemon);
         JsonElement added = await control.AskAsync("POST /v1/images", HttpStatusCode.Created, Addition("clean", Write("clean", 1)));
-        s_document.Check("Image", added);
+        Document.Check("Image", added);
         Assert.Equal(("clean", "open"), (added.GetProperty("name").GetString(), added.GetProperty("state").GetString()));
         await control.AskAsync("POST /v1/images", HttpStatusCode.Created, Addition("diff", WriteDiff(), "clean"));
 
@@ -54,10 +38,10 @@ public sealed class ImageControlTests : IDisposable
         }
 
         JsonElement image = await control.AskAsync("GET /v1/images/clean");
-        s_document.Check("Image", image);
+        Document.Check("Image", image);
         Assert.Equal((long)Pages * PageSize, image.GetProperty("readBytes").GetInt64());
         JsonElement list = await control.AskAsync("GET /v1/images");
-        s_document.Check("ImageList", list);
+        Document.Check("ImageList", list);
         Assert.Equal(["clean", "diff"], list.GetProperty("images").EnumerateArray().Select(item => item.GetProperty("name").GetString()));
         JsonElement cache = list.GetProperty("cache");
         Assert.True(cache.GetProperty("hits").GetInt64() > 0);
@@ -100,10 +84,10 @@ public sealed class ImageControlTests : IDisposable
         Assert.True(clone.IsFilledWith(address, 10 * PageSize, 1));
 
         JsonElement image = await control.AskAsync("GET /v1/images/clean");
-        s_document.Check("Image", image);
+        Document.Check("Image", image);
         Assert.Equal(("everybody", 1, (long)bytes, 10L * PageSize), Share(Assert.Single(image.GetProperty("mapped").EnumerateArray())));
         JsonElement list = await control.AskAsync("GET /v1/images");
-        s_document.Check("ImageList", list);
+        Document.Check("ImageList", list);
         JsonElement all = list.GetProperty("mapped");
         Assert.Equal((1L << 20, (long)bytes, 10L * PageSize), (all.GetProperty("limitBytes").GetInt64(), all.GetProperty("sizeBytes").GetInt64(), all.GetProperty("memoryBytes").GetInt64()));
         Assert.Equal(("everybody", 1, (long)bytes, 10L * PageSize), Share(Assert.Single(all.GetProperty("tenants").EnumerateArray())));
@@ -120,87 +104,6 @@ public sealed class ImageControlTests : IDisposable
 
     private static (string? Tenant, int Objects, long Size, long Memory) Share(JsonElement share) =>
         (share.GetProperty("tenant").GetString(), share.GetProperty("objects").GetInt32(), share.GetProperty("sizeBytes").GetInt64(), share.GetProperty("memoryBytes").GetInt64());
-
-    [Fact]
-    public async Task Working_sets_of_images_and_files_are_shown_and_forgotten()
-    {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync(Configuration.Replace(
-            "\"zero\": { }", "\"zero\": { \"source\": { \"kind\": \"client\" }, \"prefetch\": { \"mode\": \"replay\" } }", StringComparison.Ordinal)
-            .Replace("\"images\":", $"\"sourceDirectories\": [\"{_directory.Path}\"], \"images\":", StringComparison.Ordinal));
-        using ControlClient control = new(daemon);
-        string file = Write("plain", 5);
-        await control.AskAsync("POST /v1/images", HttpStatusCode.Created, Addition("clean", Write("clean", 1)));
-        foreach (string source in new[] { "image:clean", file })
-        {
-            string subject = source == file ? $"file={Uri.EscapeDataString(file)}" : "image=clean";
-            for (int run = 0; run < 2; run++)
-            {
-                using ClientProcess clone = ClientProcess.Start();
-                using WireConnection connection = WireConnection.Attach(clone, daemon.SocketPath).Connection;
-                ulong at = clone.Map("anon", Pages * PageSize).Address;
-                connection.Ask<RegisteredMessage>(WireConnection.Register(at, Pages * PageSize, source: source));
-                Assert.True(clone.IsFilledWith(at, Pages * PageSize, source == file ? (byte)5 : (byte)1));
-                clone.Kill();
-                await AwaitRunsAsync(control, subject, run + 1);
-            }
-
-            JsonElement list = await control.AskAsync($"GET /v1/working-sets?{subject}");
-            s_document.Check("WorkingSetList", list);
-            JsonElement set = Assert.Single(list.GetProperty("workingSets").EnumerateArray());
-            Assert.Equal(
-                ("everybody", (long)Pages * PageSize, "replay", 2),
-                (set.GetProperty("tenant").GetString(), set.GetProperty("knownBytes").GetInt64(), set.GetProperty("nextRun").GetString(), set.GetProperty("runs").GetInt32()));
-
-            // Whether the second run was over before its replay began is a matter of luck.
-            Assert.InRange(set.GetProperty("outcomes").GetProperty("recorded").GetInt32(), 1, 2);
-            Assert.Equal(2, set.GetProperty("outcomes").EnumerateObject().Sum(outcome => outcome.Value.GetInt32()));
-        }
-
-        JsonElement image = await control.AskAsync("GET /v1/images/clean");
-        s_document.Check("Image", image);
-        Assert.Equal(2, Assert.Single(image.GetProperty("workingSets").EnumerateArray()).GetProperty("runs").GetInt32());
-        Assert.Equal(2, (await control.AskAsync("GET /v1/working-sets?tenant=everybody")).GetProperty("workingSets").GetArrayLength());
-        Assert.Equal(0, (await control.AskAsync("GET /v1/working-sets?tenant=nobody")).GetProperty("workingSets").GetArrayLength());
-
-        foreach (string subject in new[] { "image=clean", $"file={Uri.EscapeDataString(file)}" })
-        {
-            using HttpResponseMessage forgotten = await control.SendAsync($"DELETE /v1/working-sets?{subject}", body: null);
-            Assert.Equal(HttpStatusCode.NoContent, forgotten.StatusCode);
-            Assert.Equal(0, (await control.AskAsync($"GET /v1/working-sets?{subject}")).GetProperty("workingSets").GetArrayLength());
-            await control.AskAsync($"DELETE /v1/working-sets?{subject}", HttpStatusCode.NotFound);
-        }
-
-        Assert.Empty(Directory.GetFiles(_directory.Path, "*.trace"));
-        Assert.Equal(0, (await control.AskAsync("GET /v1/images/clean")).GetProperty("workingSets").GetArrayLength());
-        await daemon.WaitForLogAsync("The working set of image clean was forgotten for every tenant");
-    }
-
-    [Theory]
-    [InlineData("DELETE /v1/working-sets", HttpStatusCode.BadRequest)]
-    [InlineData("DELETE /v1/working-sets?image=a&file=/b", HttpStatusCode.BadRequest)]
-    [InlineData("GET /v1/working-sets?file=relative", HttpStatusCode.BadRequest)]
-    [InlineData("GET /v1/working-sets?file=/dev/null", HttpStatusCode.BadRequest)]
-    [InlineData("GET /v1/working-sets?file=/there/is/none", HttpStatusCode.NotFound)]
-    [InlineData("GET /v1/working-sets?image=none", HttpStatusCode.NotFound)]
-    public async Task Working_set_of_what_is_no_source_is_refused(string request, HttpStatusCode status)
-    {
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync(Configuration);
-        using ControlClient control = new(daemon);
-        await control.AskAsync(request, status);
-    }
-
-    private static async Task AwaitRunsAsync(ControlClient control, string subject, int runs)
-    {
-        using CancellationTokenSource patience = new(TimeSpan.FromSeconds(30));
-        using PeriodicTimer pace = new(TimeSpan.FromMilliseconds(20));
-        while (true)
-        {
-            JsonElement sets = (await control.AskAsync($"GET /v1/working-sets?{subject}")).GetProperty("workingSets");
-            if (sets.EnumerateArray().Any(set => set.GetProperty("runs").GetInt32() >= runs && set.GetProperty("liveRuns").GetInt32() == 0))
-                return;
-            await pace.WaitForNextTickAsync(patience.Token);
-        }
-    }
 
     [Fact]
     public async Task Image_that_a_policy_names_must_be_there_and_cannot_be_removed()
@@ -249,7 +152,7 @@ public sealed class ImageControlTests : IDisposable
         JsonElement last = default;
         await foreach (JsonElement line in control.StreamAsync($"POST /v1/images/clean/warm?offset=0&length={Pages * PageSize}"))
         {
-            s_document.Check("ImageWarming", line);
+            Document.Check("ImageWarming", line);
             last = line;
         }
 
@@ -277,7 +180,7 @@ public sealed class ImageControlTests : IDisposable
         using (FileStream stream = new(file, FileMode.Open))
             stream.SetLength(PageSize);
         JsonElement image = await control.AskAsync("GET /v1/images/clean");
-        s_document.Check("Image", image);
+        Document.Check("Image", image);
         Assert.Equal("changed", image.GetProperty("state").GetString());
         using ClientProcess clone = ClientProcess.Start();
         using WireConnection connection = WireConnection.Attach(clone, daemon.SocketPath).Connection;
@@ -285,25 +188,5 @@ public sealed class ImageControlTests : IDisposable
         ErrorMessage refused = connection.Ask<ErrorMessage>(WireConnection.Register(address, Pages * PageSize, source: "image:clean"));
         Assert.Equal(ErrorCode.Source, refused.Code);
         Assert.Contains("is not what it was", refused.Text, StringComparison.Ordinal);
-    }
-
-    private static string Addition(string name, string file, string? below = null) =>
-        JsonSerializer.Serialize(new Dictionary<string, string?> { ["name"] = name, ["file"] = file, ["base"] = below });
-
-    private string Write(string name, byte value)
-    {
-        byte[] contents = new byte[(int)Pages * PageSize];
-        contents.AsSpan().Fill(value);
-        return _directory.WriteFile(name, contents);
-    }
-
-    private string WriteDiff()
-    {
-        string path = _directory.Combine("diff.mem");
-        using FileStream file = new(path, FileMode.CreateNew);
-        file.SetLength((long)Pages * PageSize);
-        file.Position = PageSize;
-        file.Write([.. Enumerable.Repeat((byte)2, PageSize)]);
-        return path;
     }
 }

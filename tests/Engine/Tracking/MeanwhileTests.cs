@@ -1,7 +1,6 @@
 using UffdManager.Engine.Regions;
 using UffdManager.Engine.Tests.Harness;
 using UffdManager.Engine.Tracking;
-using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
 
