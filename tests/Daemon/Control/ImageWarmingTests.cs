@@ -51,16 +51,19 @@ public sealed class ImageWarmingTests : IDisposable
         images.Add(new ImageAddition("slow", file, null, null, false, true));
         ImageWarmingRoutes routes = new(images, limits, TimeProvider.System);
         using ManualResetEventSlim gate = new();
+        using SemaphoreSlim isOpened = new(0);
         using CancellationTokenSource gone = new();
         Task<OpenedImage> opening = routes.OpenAsync(
             "slow",
             () =>
             {
                 OpenedImage opened = images.Open("slow");
+                isOpened.Release();
                 gate.Wait();
                 return opened;
             },
             gone.Token);
+        Assert.True(await isOpened.WaitAsync(Eventually.DefaultDeadline));
         await gone.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => opening);
         Assert.Null(images.Remove("slow"));
