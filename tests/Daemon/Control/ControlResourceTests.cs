@@ -91,32 +91,47 @@ public sealed class ControlResourceTests
     }
 
     [Fact]
-    public async Task Top_measures_intervals_until_it_has_given_what_was_asked_for()
+    public async Task Top_gives_as_many_frames_as_were_asked_for()
     {
         await using ControlledSession it = await ControlledSession.StartAsync();
-        ulong address = it.MapRegistered(1024 * PageSize);
-        double faults = 0;
         int frames = 0;
-        ulong next = address;
         await foreach (JsonElement frame in it.Control.StreamAsync("GET /v1/top?interval=100ms&count=4"))
         {
             s_document.Check("TopFrame", frame);
             JsonElement session = Assert.Single(frame.GetProperty("sessions").EnumerateArray());
             Assert.Equal(it.Id, session.GetProperty("id").GetInt64());
+            if (++frames == 4)
+                break;
+        }
+
+        Assert.Equal(4, frames);
+    }
+
+    [Fact]
+    public async Task Top_measures_intervals()
+    {
+        await using ControlledSession it = await ControlledSession.StartAsync();
+        ulong address = it.MapRegistered(1024 * PageSize);
+        double faults = 0;
+        bool isTouched = false;
+
+        // Frames come in their own time, however slow this test is: it reads on until it has seen its faults.
+        await foreach (JsonElement frame in it.Control.StreamAsync("GET /v1/top?interval=100ms&count=1000"))
+        {
+            JsonElement session = Assert.Single(frame.GetProperty("sessions").EnumerateArray());
             double inFrame = session.GetProperty("faultsPerSecond").GetDouble() * frame.GetProperty("intervalSeconds").GetDouble();
             faults += inFrame;
             if (inFrame > 0.5)
                 Assert.InRange(session.GetProperty("p99Nanoseconds").GetInt64(), session.GetProperty("p50Nanoseconds").GetInt64(), long.MaxValue);
-            if (++frames == 4)
+            if (!isTouched)
+                Assert.True(it.Client.IsFilledWith(address, 10 * PageSize, 0));
+            isTouched = true;
+            if (faults > 9.5)
                 break;
-            Assert.True(it.Client.IsFilledWith(next, 10 * PageSize, 0));
-            next += 10 * PageSize;
         }
 
-        Assert.Equal(4, frames);
-
-        // The last ten may fall behind the last line; rates are rounded to a tenth.
-        Assert.InRange(faults, 19, 31);
+        // Rates are rounded to a tenth.
+        Assert.InRange(faults, 9.5, 10.5);
     }
 
     [Fact]
