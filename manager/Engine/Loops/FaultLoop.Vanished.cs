@@ -15,10 +15,12 @@ namespace UffdManager.Engine.Loops;
 /// </remarks>
 internal sealed partial class FaultLoop
 {
-    /// <summary>How many bytes of a range are zeros and not in memory, as far as the page table knows it.</summary>
-    public static ulong ZerosAt(Session session, ulong start, ulong end)
+    /// <summary>How many bytes of a range that is not in memory are zeros, as far as the page table knows it.</summary>
+    public ulong ZerosAt(Session session, ulong start, ulong end)
     {
+        // Where an object may have contents the kernel has been asked for them, which it tells since 6.4, as it does of this feature.
         if (session.State != SessionState.Serving || session.Regions.Find(start) is not Region region
+            || (region.Image is null && !IsMissingTold(region) && (_engine.KernelFeatures & UffdFeatures.WpUnpopulated) == 0)
             || !session.Pages.NextRun(start, Math.Min(end, region.End), out ulong stop, out PageState state))
         {
             return 0;

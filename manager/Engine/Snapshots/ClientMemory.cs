@@ -56,12 +56,23 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
     public bool TryRead(FrozenRegion region, ulong start, int length, nuint buffer)
     {
         using FdLease lease = memory?.Lease() ?? default;
+        ulong end = start + (ulong)length;
         int done = 0;
         bool isFilled = false;
+        ulong mapped = ulong.MaxValue;
         while (done < length)
         {
-            Errno errno = Read(lease, start + (ulong)done, buffer + (nuint)done, length - done, out int read);
-            ulong zeros = errno == Errno.EFAULT && memory is not null ? ZerosAt(start + (ulong)done, start + (ulong)length) : 0;
+            ulong at = start + (ulong)done;
+            Errno errno = Read(lease, at, buffer + (nuint)done, length - done, out int read);
+            bool isRefused = errno == Errno.EFAULT && memory is not null;
+            ulong missing = isRefused ? EndOfMissing(region, at, end) : at;
+            if (isRefused && missing == at && mapped != at)
+            {
+                mapped = at;
+                continue;
+            }
+
+            ulong zeros = missing > at ? ZerosAt(at, missing) : 0;
             if (zeros > 0)
             {
                 NativePages.Clear(buffer + (nuint)done, (nuint)zeros);
@@ -69,10 +80,10 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
                 continue;
             }
 
-            if (errno == Errno.EFAULT && memory is not null && !isFilled)
+            if (isRefused && !isFilled)
             {
                 isFilled = true;
-                Fill(start + (ulong)done, start + (ulong)length);
+                Fill(at, end);
                 continue;
             }
 
@@ -82,7 +93,7 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
                 snapshot.Fail(
                     EngineErrorKind.State,
                     errno == Errno.OK ? Errno.ESRCH : errno,
-                    errno is Errno.OK or Errno.ESRCH ? "the client is gone" : $"0x{start + (ulong)done:x} of region 0x{region.Start:x} cannot be read: {errno.Describe()}");
+                    errno is Errno.OK or Errno.ESRCH ? "the client is gone" : $"0x{at:x} of region 0x{region.Start:x} cannot be read: {errno.Describe()}");
                 return false;
             }
 
@@ -191,10 +202,23 @@ internal sealed class ClientMemory(Snapshot snapshot, SafeFile? memory)
         return errno != Errno.EAGAIN;
     }
 
+    // What an object has may be missing in its client's page table alone, whatever is known of the page: that is mapped by asking for it.
+    private ulong EndOfMissing(FrozenRegion region, ulong start, ulong end)
+    {
+        if (!region.IsReadThrough)
+        {
+            return end;
+        }
+
+        ulong page = PageSize.AlignDown(start, region.PageBytes);
+        _ = TryFindReadable(region, page, end, out ulong from, out _);
+        return from == page ? start : Math.Min(from, end);
+    }
+
     // A client may protect by mprotect what it has given back, or never touched, so that nobody can be asked to fill it; and need not.
     private ulong ZerosAt(ulong start, ulong end)
     {
-        LoopCommand<ulong> command = new(_ => FaultLoop.ZerosAt(snapshot.Session, start, end));
+        LoopCommand<ulong> command = new(loop => loop.ZerosAt(snapshot.Session, start, end));
         snapshot.Session.Loop.Post(command);
         return command.Task.GetAwaiter().GetResult();
     }

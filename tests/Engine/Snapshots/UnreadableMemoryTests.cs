@@ -53,4 +53,40 @@ public sealed class UnreadableMemoryTests : SnapshotTest
         Assert.Equal(wanted, Take(it));
         Assert.Equal(16 * (long)Page, it.Status().ResidentBytes);
     }
+
+    // The page table says of none of it that it is there: what has not been touched through this mapping, or was given back there, is in the object all the same.
+    [Theory]
+    [InlineData(UffdRegisterModes.Minor | UffdRegisterModes.WriteProtect)]
+    [InlineData(UffdRegisterModes.Missing | UffdRegisterModes.Minor | UffdRegisterModes.WriteProtect)]
+    [InlineData(UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect)]
+    public void What_an_object_has_is_in_a_snapshot_though_the_client_may_not_read_it(UffdRegisterModes modes)
+    {
+        const int Bytes = (int)(Pages * Page);
+        bool isFilled = (modes & UffdRegisterModes.Missing) != 0;
+        ScriptedSource source = Scripted(Bytes);
+        ServedClient it = Serve(policy: Zero);
+        (ulong zeros, int ofZeros) = it.Client.Map("memfd-shared", Bytes);
+        (ulong at, int ofSource) = it.Client.Map("memfd-shared", Bytes);
+        foreach (int memfd in (int[])[ofZeros, ofSource])
+            it.Client.Run($"pwrite {memfd} {8 * Page} {40 * Page} 7");
+        it.Register(zeros, Bytes, modes: modes);
+        it.Register(at, Bytes, source, modes: modes);
+        byte[] wanted = new byte[2 * Bytes];
+        foreach (ulong start in (ulong[])[zeros, at])
+        {
+            it.Client.Run($"touch {start + (12 * Page)} {20 * Page} {Page}");
+
+            // Given back through this mapping alone, then out of the object.
+            it.Client.Run($"madvise {start + (16 * Page)} {12 * Page} 4");
+            it.Client.Run($"madvise {start + (20 * Page)} {2 * Page} 9");
+            it.Client.Run($"mprotect {start} {Bytes} 0");
+            int first = start == Math.Min(zeros, at) ? 0 : Bytes;
+            for (int i = 0; isFilled && start == at && i < Bytes; i++)
+                wanted[first + i] = source.ByteOf(i);
+            wanted.AsSpan(first + (8 * (int)Page), 40 * (int)Page).Fill(7);
+            wanted.AsSpan(first + (20 * (int)Page), 2 * (int)Page).Clear();
+        }
+
+        Assert.Equal(wanted, Take(it));
+    }
 }
