@@ -105,13 +105,7 @@ internal sealed partial class FaultLoop
 
         if (job.Cursor >= job.End || job.Session.State != SessionState.Serving)
         {
-            if (job.FetchesInFlight == 0)
-            {
-                Finish(job);
-                return true;
-            }
-
-            return false;
+            return TryFinish(job);
         }
 
         return Extend(job);
@@ -295,6 +289,18 @@ internal sealed partial class FaultLoop
         job.Cursor = job.End;
     }
 
+    // A slice of what is left when nothing more is to be installed; false when that waits for fetches, or for the address space to stand still.
+    private bool TryFinish(PopulateJob job)
+    {
+        if (job.FetchesInFlight == 0 && HasAskedForSuspects(job))
+        {
+            Finish(job);
+            return true;
+        }
+
+        return job.FetchesInFlight == 0 && job.DueAt == 0;
+    }
+
     private void Finish(PopulateJob job)
     {
         _jobs.Remove(job);
@@ -304,11 +310,6 @@ internal sealed partial class FaultLoop
             GiveUp(replay);
             replay.Run.ActiveReplays--;
             replay.Run.Assignment!.GiveBack(Math.Max(0, replay.Plan.Pages - (long)(job.InstalledBytes / replay.Region.PageBytes)));
-        }
-
-        if (job.Error is null && job.Session.State == SessionState.Serving && HasSuspects(job))
-        {
-            job.Error = new EngineError(EngineErrorKind.Kernel, Errno.ENOMEM, "the pool of huge pages is empty: raise vm.nr_hugepages");
         }
 
         job.Completion?.TrySetResult(new EngineResult(job.Error, job.InstalledBytes));

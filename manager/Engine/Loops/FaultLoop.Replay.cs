@@ -58,13 +58,7 @@ internal sealed partial class FaultLoop
         if (isStopped || IsSpent(run) || (replay.IsExhausted && job.Cursor >= job.StepEnd))
         {
             GiveUp(replay);
-            if (job.FetchesInFlight == 0)
-            {
-                Finish(job);
-                return true;
-            }
-
-            return false;
+            return TryFinish(job);
         }
 
         if (run.IsDoubtful)

@@ -1,4 +1,5 @@
 using UffdManager.Engine.Regions;
+using UffdManager.Engine.Sessions;
 using UffdManager.Linux;
 
 namespace UffdManager.Engine.Loops;
@@ -9,60 +10,96 @@ namespace UffdManager.Engine.Loops;
 /// </content>
 internal sealed partial class FaultLoop
 {
-    // Whether the pool was empty for some page of a job, as far as that can be known: where we may not look, it is taken to have been.
-    private static bool HasSuspects(PopulateJob job)
+    // Looked at in some 50 us: a GiB of the smaller ones. The pool may be empty for very many.
+    private const ulong SuspectsPerSlice = 512;
+
+    // Whether there is nothing left to ask, after a slice of asking whether the pool was empty for some page of a job. Where we may not look, it is taken to have been.
+    private bool HasAskedForSuspects(PopulateJob job)
     {
-        if (job.Session.Regions.FindOverlap(job.Start, job.End) is not Region { IsHuge: true } || !FindSuspect(job, job.Start, out _, out _))
+        if (job.Error is not null || job.Session.State != SessionState.Serving || job.Session.Regions.FindOverlap(job.Start, job.End) is not Region { IsHuge: true })
+        {
+            return true;
+        }
+
+        if (!FindSuspect(job, job.SuspectCursor, out ulong start, out ulong stop))
+        {
+            job.Error = job.IsPoolEmpty ? PoolIsEmpty() : null;
+            return true;
+        }
+
+        if (job.Session.Regions.Find(start) is not Region region)
+        {
+            job.SuspectCursor = stop;
+            return false;
+        }
+
+        if (!TryAskForSuspects(job, region, start, Math.Min(Math.Min(job.End, region.End), start + (SuspectsPerSlice * region.PageBytes))))
+        {
+            job.Error = PoolIsEmpty();
+            return true;
+        }
+
+        return false;
+    }
+
+    private bool TryAskForSuspects(PopulateJob job, Region region, ulong start, ulong stop)
+    {
+        Span<PageRegion> found = stackalloc PageRegion[64];
+        PagemapScanRequest request = new()
+        {
+            Start = start,
+            End = stop,
+            Required = PageCategories.Present,
+            Returned = PageCategories.Present,
+        };
+        int count;
+        ulong walked;
+        try
+        {
+            using SafeFile pagemap = PagemapScan.OpenPagemap(job.Session.Pid);
+            if (PagemapScan.Scan(pagemap, request, found, out count, out walked) != Errno.OK || walked <= start)
+            {
+                return false;
+            }
+        }
+        catch (SyscallException)
         {
             return false;
         }
 
-        try
+        if (Userfaultfd.IsChanging(job.Session.Lease))
         {
-            using SafeFile pagemap = PagemapScan.OpenPagemap(job.Session.Pid);
-            return HasAbsentSuspects(job, pagemap);
-        }
-        catch (SyscallException)
-        {
+            job.DueAt = _now + FirstChangingBackoff;
             return true;
         }
-    }
 
-    private static bool HasAbsentSuspects(PopulateJob job, SafeFile pagemap)
-    {
-        Span<PageRegion> found = stackalloc PageRegion[1];
-        bool isAnyAbsent = false;
-        ulong cursor = job.Start;
-        while (FindSuspect(job, cursor, out cursor, out ulong stop))
+        int next = 0;
+        for (ulong page = start; page < walked; page += region.PageBytes)
         {
-            if (job.Session.Regions.Find(cursor) is not Region region)
+            while (next < count && found[next].End <= page)
             {
-                cursor = stop;
+                next++;
+            }
+
+            bool isThere = next < count && found[next].Start <= page;
+            if ((job.Session.Pages.Get(page) & PageState.Suspect) == 0)
+            {
                 continue;
             }
 
-            PagemapScanRequest request = new()
+            if (isThere)
             {
-                Start = cursor,
-                End = cursor + region.PageBytes,
-                Required = PageCategories.Present,
-                Returned = PageCategories.Present,
-            };
-            Errno errno = PagemapScan.Scan(pagemap, request, found, out int count, out _);
-            if (errno == Errno.OK && count > 0 && !Userfaultfd.IsChanging(job.Session.Lease))
-            {
-                MarkPresent(job.Session, region, cursor, cursor + region.PageBytes);
-            }
-            else
-            {
-                isAnyAbsent = true;
+                MarkPresent(job.Session, region, page, page + region.PageBytes);
             }
 
-            cursor += region.PageBytes;
+            job.IsPoolEmpty |= !isThere;
         }
 
-        return isAnyAbsent;
+        job.SuspectCursor = walked;
+        return true;
     }
+
+    private static EngineError PoolIsEmpty() => new(EngineErrorKind.Kernel, Errno.ENOMEM, "the pool of huge pages is empty: raise vm.nr_hugepages");
 
     private static bool FindSuspect(PopulateJob job, ulong from, out ulong start, out ulong stop)
     {

@@ -22,6 +22,12 @@ internal sealed class PopulateJob(Session session, ulong start, ulong end, TaskC
 
     public ulong Cursor { get; set; } = start;
 
+    /// <summary>Up to where it has been asked whether what the kernel said to be there is there.</summary>
+    public ulong SuspectCursor { get; set; } = start;
+
+    /// <summary>Whether one was not there, for which the pool of huge pages has no memory then.</summary>
+    public bool IsPoolEmpty { get; set; }
+
     /// <summary>Where the piece ends that <see cref="Cursor"/> is in, of a replay.</summary>
     public ulong StepEnd { get; set; }
 

@@ -159,6 +159,34 @@ public sealed class HugePageTests : EngineTest
         Assert.Equal(ClientReply.Sigbus, it.Client.Try($"read {at}").Signal);
     }
 
+    // Whether each of them is there has to be asked, of which no turn of the loop does all: others have faults.
+    [SkippableFact]
+    public void Prefetch_of_very_many_pages_from_an_empty_pool_is_answered_a_slice_at_a_time()
+    {
+        const ulong Length = 1500 * Huge;
+        using HugePages pool = HugePages.AtLeast(2);
+        ServedClient it = Serve(policy: Zero);
+        (ulong at, _) = it.Client.Map("hugetlb-noreserve", Length);
+        it.Client.Run($"fill {at + Length - Huge} {Huge} 7");
+        it.Register(at, Length);
+        ClientProcess hog = TakeAll();
+        Task<EngineResult> prefetch;
+        using (HeldLoop loop = HeldLoop.At(it.Session, () => it.Session.Jobs.Exists(job => job.SuspectCursor > at && job.SuspectCursor < at + Length)))
+        {
+            prefetch = Engine.PrefetchAsync(it.Session, at, Length);
+            loop.Await();
+            Assert.False(prefetch.IsCompleted);
+        }
+
+        Assert.Equal(Errno.ENOMEM, prefetch.Finish().Error!.Errno);
+
+        // What is there is known to be, behind all that is not.
+        Assert.Equal((long)Huge, it.Status().ResidentBytes);
+        hog.Kill();
+        Assert.Equal(0UL, it.Client.Run($"read {at}"));
+        Assert.True(it.Client.IsFilledWith(at + Length - Huge, Huge, 7));
+    }
+
     [SkippableFact]
     public void Forked_child_owns_its_huge_pages_in_the_books()
     {
