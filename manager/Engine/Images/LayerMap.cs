@@ -11,7 +11,7 @@ internal sealed class LayerMap
     /// <summary>
     /// More pieces than this, in all layers together, are 200 MiB of lists and many seconds of system calls, and an image that nobody made on purpose.
     /// </summary>
-    private const int MaximumRuns = 4 << 20;
+    public const int MaximumRuns = 4 << 20;
 
     private readonly LayerRun[] _runs;
 

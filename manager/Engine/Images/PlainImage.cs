@@ -16,10 +16,14 @@ public sealed class PlainImage : PageSource
 {
     private const long DefaultCheckInterval = 100_000_000;
 
+    // Found in some 0.1 s, for which somebody waits.
+    private const int MostLatePieces = 1 << 16;
+
     private readonly ImageLayer _layer;
     private readonly FileSource _file;
     private readonly long _end;
     private readonly bool _answersAtOnce;
+    private readonly int _latePieces;
     private volatile LayerMap? _map;
     private volatile bool _hasChanged;
     private int _isSearched;
@@ -28,17 +32,17 @@ public sealed class PlainImage : PageSource
     /// <summary>Takes a file over. May wait for the disk.</summary>
     /// <param name="file">Owned from now on, also when this throws.</param>
     /// <param name="description">For logs and status.</param>
-    /// <exception cref="ArgumentException">Its data has too many pieces.</exception>
     /// <exception cref="SyscallException">It cannot be examined; no descriptors or memory.</exception>
     public PlainImage(ImageLayer file, string description)
         : this(file, description, searchNow: true)
     {
     }
 
-    private PlainImage(ImageLayer file, string description, bool searchNow)
+    private PlainImage(ImageLayer file, string description, bool searchNow, int latePieces = MostLatePieces)
     {
         ArgumentNullException.ThrowIfNull(file);
         _layer = file;
+        _latePieces = latePieces;
         FileSource? contents = null;
         try
         {
@@ -49,8 +53,7 @@ public sealed class PlainImage : PageSource
             _answersAtOnce = file.AnswersAtOnce();
             if (searchNow)
             {
-                _map = LayerMap.Read([file], PageSize.Base);
-                _isSearched = 1;
+                Search(LayerMap.MaximumRuns);
             }
         }
         catch
@@ -89,11 +92,14 @@ public sealed class PlainImage : PageSource
     private protected override IReadOnlyList<SafeFd> Descriptors => [_layer.File];
 
     /// <summary>
-    /// Makes one without looking for its holes, which the first fetch does: a file system that is slow, or hangs, delays those who need the file, and not
+    /// Makes one without looking for its holes, which the first fetch does when it has read: a file system that is slow, or hangs, delays those who need the file, and not
     /// the manager that takes the sessions of another one over.
     /// </summary>
-    /// <inheritdoc cref="PlainImage(ImageLayer, string)"/>
-    internal static PlainImage Unsearched(ImageLayer file, string description) => new(file, description, searchNow: false);
+    /// <param name="file">Owned from now on, also when this throws.</param>
+    /// <param name="description">For logs and status.</param>
+    /// <param name="latePieces">Pieces of data that are looked for then: holes of a file with more of them are read like the rest.</param>
+    /// <exception cref="SyscallException">It cannot be examined; no descriptors or memory.</exception>
+    internal static PlainImage Unsearched(ImageLayer file, string description, int latePieces = MostLatePieces) => new(file, description, searchNow: false, latePieces);
 
     /// <inheritdoc/>
     public override SourceAnswer TryGet(long offset, int length, nuint scratch, out SourcePages page)
@@ -118,8 +124,12 @@ public sealed class PlainImage : PageSource
             return Errno.ESTALE;
         }
 
-        Search();
         Errno errno = _file.Fetch(offset, length, buffer, out page);
+        if (errno == Errno.OK)
+        {
+            Search(_latePieces);
+        }
+
         Errno state = FindChange();
         if (state == Errno.ESTALE || errno == Errno.OK)
         {
@@ -183,8 +193,8 @@ public sealed class PlainImage : PageSource
         return FindChange() == Errno.ESTALE;
     }
 
-    // By whoever comes first; others read holes meanwhile, which is right as well. Holes of a file that has changed are none of its.
-    private void Search()
+    // Once, by whoever comes first; others read holes meanwhile, which is right as well, as it is for a file of which they are not known. Holes of a file that has changed are none of its.
+    private void Search(int maximumPieces)
     {
         if (_map is not null || Interlocked.Exchange(ref _isSearched, 1) != 0)
         {
@@ -193,7 +203,7 @@ public sealed class PlainImage : PageSource
 
         try
         {
-            LayerMap map = LayerMap.Read([_layer], PageSize.Base);
+            LayerMap map = LayerMap.Read([_layer], PageSize.Base, maximumPieces);
             _map = FindChange() == Errno.OK ? map : null;
         }
         catch (Exception failure) when (failure is SyscallException or ArgumentException or OutOfMemoryException)

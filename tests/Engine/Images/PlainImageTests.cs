@@ -106,6 +106,34 @@ public sealed class PlainImageTests : ImageTest
         Assert.False(source.StartsWithZeros(2 * PageBytes, PageBytes, out _));
     }
 
+    [Fact]
+    public void File_whose_holes_cannot_be_told_is_read_like_any_other()
+    {
+        string path = WriteRandom(8, 37, out byte[] expected);
+        ScriptedLayer layer = new(FileIo.Open(path, OpenFlags.ReadOnly), path) { FailingSearches = 1 };
+        PlainImage source = Own(new PlainImage(layer, path));
+        Assert.False(source.KnowsHoles);
+        ServedClient client = Serve();
+        AssertHolds(client, client.MapRegistered(8 * Page, source), expected);
+        Assert.False(source.KnowsHoles);
+        Assert.Equal(1, layer.Searches);
+    }
+
+    [Theory]
+    [InlineData(15, false)]
+    [InlineData(16, true)]
+    public void Nobody_waits_for_more_than_a_search_of_bounded_length(int pieces, bool isKnown)
+    {
+        string path = WriteSparse(1 << 20, Enumerable.Range(0, 16).ToDictionary(piece => piece * 16L, _ => (byte)3));
+        PlainImage source = Own(PlainImage.Unsearched(new ImageLayer(FileIo.Open(path, OpenFlags.ReadOnly), path, isDirect: false), path, pieces));
+        Assert.False(source.KnowsHoles);
+        Assert.Equal(Errno.OK, source.Fetch(0, PageBytes, s_buffer, out SourcePages page));
+        source.Release(in page);
+        Assert.Equal(isKnown, source.KnowsHoles);
+        Assert.Equal(Errno.OK, source.Fetch(8 * PageBytes, PageBytes, s_buffer, out SourcePages hole));
+        source.Release(in hole);
+    }
+
     private static void WriteTo(string path)
     {
         using FileStream file = new(path, FileMode.Open, FileAccess.Write);
