@@ -9,7 +9,7 @@ namespace UffdManager.Engine.Loops;
 /// <remarks>
 /// First everything is protected once, and whoever meets the protection is let go, which is noted. Then what is noted is protected again, and what is let go meanwhile is noted for the next
 /// round: each is shorter than the one before, as there are fewer pages to protect and less time to write them. The last one lets nobody go. It comes when few pages are left, or when
-/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round, however large the memory is and however much of it is written.
+/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round, which is long only where very many pages are written in a round, and then by the MiB and not by the page.
 /// </remarks>
 internal sealed partial class FaultLoop
 {
@@ -199,10 +199,10 @@ internal sealed partial class FaultLoop
             ulong start = frozen.AddressOf(page);
             Region? region = snapshot.Session.Regions.Find(start);
             ulong stop = start + frozen.PageBytes;
-            ulong most = Math.Min(region?.End ?? stop, start + Math.Max(FreezePiece, frozen.PageBytes));
-            while (stop < most && lifted.Contains(frozen.PageIndexOf(stop)))
+            if (step == 1 && region is not null)
             {
-                stop += frozen.PageBytes;
+                // What lies between is protected, and stays so.
+                stop = frozen.AddressOf(lifted.EndOfStretch(page, frozen.PageIndexOf(Math.Min(Math.Min(region.End, frozen.End), start + FreezePiece))));
             }
 
             WriteProtectStep armed = region is null ? WriteProtectStep.Progress : TryArm(snapshot, region, start, stop, out failure);

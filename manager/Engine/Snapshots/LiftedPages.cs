@@ -20,6 +20,9 @@ internal sealed class LiftedPages : IDisposable
 
     private const int MostRounds = 16;
 
+    // As many protections, each with a flush of its own on all CPUs, take longer than one of all the pages between them.
+    private const int Many = 8;
+
     private const int WordBits = 64;
 
     // Bits of pages; and behind them one for each word of those, set while that is not 0: few pages among very many are found without a look at all of them.
@@ -111,6 +114,33 @@ internal sealed class LiftedPages : IDisposable
         page = (index * WordBits) + BitOperations.TrailingZeroCount(word);
         _cursor = page;
         return true;
+    }
+
+    /// <summary>Where what is protected in one go with a noted page ends: behind the last one noted before an end, if there are many until there, else where those are not neighbours any more.</summary>
+    public long EndOfStretch(long page, long end)
+    {
+        int noted = 0;
+        long last = page;
+        for (long index = page / WordBits; index < _words && index * WordBits < end; index++)
+        {
+            ulong word = WordAt(index) & (index == page / WordBits ? ulong.MaxValue << (int)(page % WordBits) : ulong.MaxValue);
+            word &= end - (index * WordBits) < WordBits ? BitOf(end) - 1 : ulong.MaxValue;
+            noted += BitOperations.PopCount(word);
+            last = word == 0 ? last : (index * WordBits) + BitOperations.Log2(word);
+        }
+
+        if (noted >= Many)
+        {
+            return last + 1;
+        }
+
+        long stop = page + 1;
+        while (stop < end && Contains(stop))
+        {
+            stop++;
+        }
+
+        return stop;
     }
 
     /// <summary>A page is protected again: the round goes on behind it.</summary>

@@ -140,6 +140,48 @@ public sealed class LiftedPagesTests : IDisposable
         Assert.Empty(ProtectAll());
     }
 
+    // 1 MiB of base pages each, as long as there are many in it.
+    [Theory]
+    [InlineData(1, 100_000, 391)]
+    [InlineData(5, 100_000, 1_954)]
+    [InlineData(36, 10_000, 1_250)]
+    [InlineData(37, 7_000, 7_000)]
+    [InlineData(5_000, 1_000, 1_000)]
+    public void Many_pages_near_each_other_are_protected_in_one_go(int step, int count, int wanted)
+    {
+        for (long page = 0; page < (long)step * count; page += step)
+            Assert.True(_lifted.TryAdd(page + 3));
+        _lifted.BeginRound(1);
+        int protections = 0;
+        while (_lifted.TryNext(out long page))
+        {
+            protections++;
+            for (long end = _lifted.EndOfStretch(page, page + 256); page < end; page++)
+                _lifted.Drop(page);
+        }
+
+        Assert.True(_lifted.IsEmpty);
+        Assert.InRange(protections, 1, wanted + 8);
+    }
+
+    [Fact]
+    public void Stretch_ends_before_its_end_and_with_the_last_page_that_is_noted()
+    {
+        foreach (long page in (long[])[60, 61, 63, 70, 71, 72, 73, 90, 127, 128, 129, 200])
+            Assert.True(_lifted.TryAdd(page));
+        Assert.Equal(130, _lifted.EndOfStretch(60, 200));
+        Assert.Equal(201, _lifted.EndOfStretch(60, 201));
+        Assert.Equal(128, _lifted.EndOfStretch(60, 128));
+        Assert.Equal(91, _lifted.EndOfStretch(60, 127));
+
+        // Seven are few.
+        Assert.Equal(62, _lifted.EndOfStretch(60, 90));
+        Assert.Equal(130, _lifted.EndOfStretch(127, 256));
+        Assert.Equal(201, _lifted.EndOfStretch(200, 256));
+        Assert.True(_lifted.TryAdd(Pages - 1));
+        Assert.Equal(Pages, _lifted.EndOfStretch(Pages - 1, Pages + 255));
+    }
+
     [Fact]
     public void What_is_noted_in_any_order_is_what_a_set_would_have()
     {
