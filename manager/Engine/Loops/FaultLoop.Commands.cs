@@ -66,7 +66,14 @@ internal sealed partial class FaultLoop
                 return null;
             }
 
-            if (IsSpoilt(reads, request, end))
+            bool isSpoilt = IsSpoilt(reads, request, end);
+            if (reads is { IsEmpty: true, IsOver: true })
+            {
+                session.Reads = null;
+                reads.Dispose();
+            }
+
+            if (isSpoilt)
             {
                 return new EngineResult(new EngineError(
                     EngineErrorKind.State,

@@ -27,6 +27,9 @@ internal sealed class ClientReads(SafeFile? pagemap) : IDisposable
     /// <summary>Whether there is nothing that a registration has to heed.</summary>
     public bool IsEmpty => _gone.Count == 0;
 
+    /// <summary>Whether no snapshot is taken, and nothing can come to be heeded.</summary>
+    public bool IsOver => _snapshots == 0;
+
     /// <summary>Before a read, and before the look whether there is still to be one; for the reader.</summary>
     public void Enter() => Interlocked.Increment(ref _underWay);
 

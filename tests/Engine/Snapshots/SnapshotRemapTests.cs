@@ -70,6 +70,9 @@ public sealed class SnapshotRemapTests : HaltedSnapshotTest
         Assert.NotNull(snapshot.Report().Error);
         _ = Take(it);
         Assert.Equal(Errno.EAGAIN, it.TryRegister(range, Length, source).Error?.Errno);
+
+        // It has been told, and the client's page map is kept open for nothing else.
+        Assert.Null(it.Session.Reads);
         it.Client.Run($"mapfixed {range} {Length}");
         it.Register(range, Length, source);
         it.AssertHolds(range, Length, source);
