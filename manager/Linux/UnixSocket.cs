@@ -112,16 +112,18 @@ public static unsafe partial class UnixSocket
     }
 
     /// <summary>
-    /// A pidfd of the process that connected, free of races with the reuse of its number (6.5); the caller owns it. Null when the kernel
-    /// cannot, or the process has been reaped.
+    /// A pidfd of the process that connected, free of races with the reuse of its number (6.5); the caller owns it. Of one that has been reaped there is a pidfd since 6.16.
     /// </summary>
-    public static SafePidFd? TryGetPeerPidFd(SafeSocketFd socket)
+    /// <param name="socket">The connection.</param>
+    /// <param name="errno">Why not: ENOPROTOOPT the kernel cannot, EMFILE, ENFILE, ENOMEM; anything else (EINVAL, ESRCH, ENODATA) the process has been reaped, or is nobody's.</param>
+    public static SafePidFd? TryGetPeerPidFd(SafeSocketFd socket, out Errno errno)
     {
         ArgumentNullException.ThrowIfNull(socket);
         using FdLease lease = socket.Lease();
         int fd = -1;
         uint size = sizeof(int);
-        return GetSockOpt(lease.Fd, SolSocket, PeerPidFd, &fd, &size) < 0 ? null : new SafePidFd(fd);
+        errno = GetSockOpt(lease.Fd, SolSocket, PeerPidFd, &fd, &size) < 0 ? LastError.Get() : Errno.OK;
+        return errno == Errno.OK ? new SafePidFd(fd) : null;
     }
 
     /// <summary>Limits every blocking send and receive, which then give EAGAIN; zero waits for ever.</summary>

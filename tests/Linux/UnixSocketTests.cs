@@ -133,8 +133,9 @@ public sealed class UnixSocketTests : IDisposable
         {
             PeerCredentials peer = UnixSocket.GetPeerCredentials(first);
             Assert.Equal(Environment.ProcessId, peer.Pid);
-            using SafePidFd? pidFd = UnixSocket.TryGetPeerPidFd(first);
+            using SafePidFd? pidFd = UnixSocket.TryGetPeerPidFd(first, out Errno errno);
             Assert.NotNull(pidFd);
+            Assert.Equal(Errno.OK, errno);
             Assert.Equal(Environment.ProcessId, PidFd.ReadPid(pidFd));
             Assert.False(PidFd.HasExited(pidFd));
         }
@@ -142,7 +143,25 @@ public sealed class UnixSocketTests : IDisposable
         using SafeEventFd noSocket = EventFd.Create();
         using SafeSocketFd wrong = noSocket.Duplicate<SafeSocketFd>();
         Assert.Equal(Errno.ENOTSOCK, Assert.Throws<SyscallException>(() => UnixSocket.GetPeerCredentials(wrong)).Errno);
-        Assert.Null(UnixSocket.TryGetPeerPidFd(wrong));
+        Assert.Null(UnixSocket.TryGetPeerPidFd(wrong, out Errno reason));
+        Assert.Equal(Errno.ENOTSOCK, reason);
+    }
+
+    // Its number may be somebody else's by now.
+    [Fact]
+    public void Peer_that_has_been_reaped_is_told_from_a_kernel_that_cannot_tell_peers()
+    {
+        string path = _directory.Combine("s");
+        using SafeSocketFd listener = UnixSocket.Listen(path, UnixSocketType.Stream, 4, 0b110_000_000);
+        using (ClientProcess client = ClientProcess.Start())
+            client.Run($"connect {path} 1");
+        using SafeSocketFd? accepted = UnixSocket.TryAccept(listener, out _);
+
+        using SafePidFd? pidFd = UnixSocket.TryGetPeerPidFd(accepted!, out Errno errno);
+        if (pidFd is null)
+            Assert.True(errno is Errno.EINVAL or Errno.ESRCH, errno.ToString());
+        else
+            Assert.True(PidFd.HasExited(pidFd));
     }
 
     public void Dispose() => _directory.Dispose();

@@ -35,7 +35,14 @@ internal sealed class PeerProcess : IDisposable
     /// <param name="socket">The connection.</param>
     /// <param name="uid">Of the process; known in any case.</param>
     /// <param name="errno">Why not: ESRCH it has gone, ECHILD it lies outside the pid namespace; anything else is lack of descriptors or memory, and may be over in a moment.</param>
-    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid, out Errno errno)
+    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid, out Errno errno) => TryIdentify(socket, UnixSocket.TryGetPeerPidFd, out uid, out errno);
+
+    /// <summary>Identifies who connected.</summary>
+    /// <param name="socket">The connection.</param>
+    /// <param name="findPeer">Gives a pidfd of who connected, as <see cref="UnixSocket.TryGetPeerPidFd"/> does.</param>
+    /// <param name="uid">Of the process; known in any case.</param>
+    /// <param name="errno">Why not; as above.</param>
+    internal static PeerProcess? TryIdentify(SafeSocketFd socket, PeerPidFdSource findPeer, out uint uid, out Errno errno)
     {
         PeerCredentials credentials = UnixSocket.GetPeerCredentials(socket);
         uid = credentials.Uid;
@@ -43,12 +50,21 @@ internal sealed class PeerProcess : IDisposable
         if (credentials.Pid <= 0)
             return null;
 
-        // Before 6.5 the number is all there is: opened as a pidfd here, it is checked to have named one process all the while.
-        errno = Errno.OK;
-        SafePidFd? pidFd = UnixSocket.TryGetPeerPidFd(socket) ?? PidFd.TryOpen(credentials.Pid, out errno);
+        SafePidFd? pidFd = findPeer(socket, out errno);
+        bool isNumberAll = errno == Errno.ENOPROTOOPT;
+        if (isNumberAll)
+        {
+            pidFd = PidFd.TryOpen(credentials.Pid, out errno);
+        }
+        else if (pidFd is null && errno is not (Errno.EMFILE or Errno.ENFILE or Errno.ENOMEM))
+        {
+            // It has been reaped, and its number may be somebody else's by now, who must be neither served nor ended in its place.
+            errno = Errno.ESRCH;
+        }
+
         if (pidFd is null)
             return null;
-        PeerProcess? process = Hold(credentials.Pid, credentials.Uid, credentials.Gid, pidFd, out bool isAlive);
+        PeerProcess? process = Hold(credentials.Pid, credentials.Uid, credentials.Gid, pidFd, isNumberAll, out bool isAlive);
         if (process is null)
             errno = isAlive ? Errno.EAGAIN : Errno.ESRCH;
         return process;
@@ -64,7 +80,7 @@ internal sealed class PeerProcess : IDisposable
             return null;
         if (PidFd.TryOpen(parent, out _) is not { } pidFd)
             return null;
-        PeerProcess? process = Hold(parent, Identity.Uid, Identity.Gid, pidFd, out _);
+        PeerProcess? process = Hold(parent, Identity.Uid, Identity.Gid, pidFd, isNumberAll: false, out _);
         if (process is null)
             return null;
         if (ReadEffectiveUid(parent) == Identity.Uid && ProcessInfo.TryReadParent(Pid, out int again) && again == parent && process.IsAlive && IsAlive)
@@ -102,9 +118,18 @@ internal sealed class PeerProcess : IDisposable
 
     public void Dispose() => _pidFd?.Dispose();
 
-    private static PeerProcess? Hold(int pid, uint uid, uint gid, SafePidFd pidFd, out bool isAlive)
+    // Before 6.5 the number is all there is. It is checked to have named one process from here on; who may have had it before is not known, but never is a process meant that is of another user altogether.
+    private static PeerProcess? Hold(int pid, uint uid, uint gid, SafePidFd pidFd, bool isNumberAll, out bool isAlive)
     {
-        if (ProcessInfo.TryReadStartTime(pid, out ulong startTime))
+        IReadOnlyList<uint>? uids = isNumberAll ? ReadUids(pid) : null;
+        if (uids is not null && !uids.Contains(uid))
+        {
+            isAlive = false;
+            pidFd.Dispose();
+            return null;
+        }
+
+        if ((!isNumberAll || uids is not null) && ProcessInfo.TryReadStartTime(pid, out ulong startTime))
         {
             var process = new PeerProcess(new PeerIdentity(pid, uid, gid, ProcessInfo.ReadCgroup(pid)), startTime, pidFd);
             if (process.IsAlive && ProcessInfo.TryReadStartTime(pid, out ulong again) && again == startTime)
@@ -147,21 +172,23 @@ internal sealed class PeerProcess : IDisposable
         return isOther && isBound;
     }
 
-    private static uint? ReadEffectiveUid(int pid)
+    private static uint? ReadEffectiveUid(int pid) => ReadUids(pid)?[1];
+
+    // Real, effective, saved, file system. Null if it is gone, or nothing can be read for the moment.
+    private static uint[]? ReadUids(int pid)
     {
         try
         {
             foreach (string line in File.ReadLines($"/proc/{pid}/status"))
             {
-                // Uid: real, effective, saved, file system.
                 string[] fields = line.Split('\t');
                 if (fields[0] == "Uid:")
-                    return uint.Parse(fields[2], CultureInfo.InvariantCulture);
+                    return [.. fields[1..].Select(uid => uint.Parse(uid, CultureInfo.InvariantCulture))];
             }
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // The process is gone.
+            // What is known of it otherwise says which.
         }
 
         return null;

@@ -1,5 +1,6 @@
 using UffdManager.Daemon.FrontDoors;
 using UffdManager.Daemon.FrontDoors.Snapshots;
+using UffdManager.Daemon.Hosting;
 using UffdManager.Linux;
 using UffdManager.TestSupport;
 using Xunit;
@@ -62,6 +63,34 @@ public sealed class UnknownPeerTests
         await host.HandOverAsync();
 
         Assert.Contains($"2117 Who connected at {host.SocketPath} (pid {vm.Client.Pid}, uid {ProcessInfo.EffectiveUid}) is left behind", host.Log.Text, StringComparison.Ordinal);
+    }
+
+    // The VM that has the number now stands for a process that got it afterwards: what the one before it left in the socket would be no message.
+    [Fact]
+    public async Task Process_that_has_the_number_of_a_vm_that_died_in_the_queue_is_not_ended_for_it()
+    {
+        using ManualResetEventSlim hasSent = new();
+        await using SnapshotHost host = await SnapshotHost.StartAsync(Web, identify: (SafeSocketFd socket, out uint uid, out Errno errno) =>
+        {
+            Assert.True(hasSent.Wait(Eventually.DefaultDeadline));
+            return PeerProcess.TryIdentify(
+                socket,
+                (SafeSocketFd _, out Errno why) =>
+                {
+                    why = Errno.EINVAL;
+                    return null;
+                },
+                out uid,
+                out errno);
+        });
+        using EmulatedVm innocent = EmulatedVm.Boot(host).Connect();
+        Assert.Equal(Errno.OK, innocent.Send("rubbish", innocent.Uffd));
+        hasSent.Set();
+
+        Eventually.True(() => host.Telemetry.Refusals.Contains(PeerRefusal.PeerGone), "the connection to be over");
+        await host.StopDoorAsync();
+        Assert.Empty(host.Telemetry.Kills);
+        innocent.Client.Map("anon", EmulatedVm.Page);
     }
 
     // Each of them was charged when it waited, and would be charged again: the pace would let nobody in any more.
