@@ -139,10 +139,13 @@ internal sealed partial class SnapshotPeer
             return true;
         DescriptorSet next = new();
         UnixSocket.PeekFromStart(_socket);
-        if (UnixSocket.Peek(_socket, _loop.ReceiveBuffer, next, out ReceivedMessage seen) != Errno.OK || seen.Length == 0)
-            return true;
+        Errno errno = UnixSocket.Peek(_socket, _loop.ReceiveBuffer, next, out ReceivedMessage seen);
 
-        // What arrives meanwhile is looked at in its turn.
+        // What arrives meanwhile is looked at in its turn. (At the end of the stream nothing does.)
+        if (errno == Errno.EAGAIN)
+            return false;
+        if (errno != Errno.OK || seen.Length == 0)
+            return true;
         length = seen.Length;
         bool isMemory = seen.ControlTruncated;
         for (int i = 0; i < next.Count; i++)
