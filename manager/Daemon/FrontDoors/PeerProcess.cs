@@ -10,6 +10,9 @@ namespace UffdManager.Daemon.FrontDoors;
 /// </summary>
 internal sealed class PeerProcess : IDisposable
 {
+    // Not in every kernel.
+    private static readonly bool s_hasCgroups = File.Exists("/proc/self/cgroup");
+
     private SafePidFd? _pidFd;
 
     private PeerProcess(PeerIdentity identity, ulong startTime, SafePidFd pidFd)
@@ -35,14 +38,15 @@ internal sealed class PeerProcess : IDisposable
     /// <param name="socket">The connection.</param>
     /// <param name="uid">Of the process; known in any case.</param>
     /// <param name="errno">Why not: ESRCH it has gone, ECHILD it lies outside the pid namespace; anything else is lack of descriptors or memory, and may be over in a moment.</param>
-    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid, out Errno errno) => TryIdentify(socket, UnixSocket.TryGetPeerPidFd, out uid, out errno);
+    public static PeerProcess? TryIdentify(SafeSocketFd socket, out uint uid, out Errno errno) => TryIdentify(socket, UnixSocket.TryGetPeerPidFd, ProcessInfo.ReadCgroup, out uid, out errno);
 
     /// <summary>Identifies who connected.</summary>
     /// <param name="socket">The connection.</param>
     /// <param name="findPeer">Gives a pidfd of who connected, as <see cref="UnixSocket.TryGetPeerPidFd"/> does.</param>
+    /// <param name="readCgroup">Tells the cgroup of a process, as <see cref="ProcessInfo.ReadCgroup"/> does.</param>
     /// <param name="uid">Of the process; known in any case.</param>
     /// <param name="errno">Why not; as above.</param>
-    internal static PeerProcess? TryIdentify(SafeSocketFd socket, PeerPidFdSource findPeer, out uint uid, out Errno errno)
+    internal static PeerProcess? TryIdentify(SafeSocketFd socket, PeerPidFdSource findPeer, Func<int, string?> readCgroup, out uint uid, out Errno errno)
     {
         PeerCredentials credentials = UnixSocket.GetPeerCredentials(socket);
         uid = credentials.Uid;
@@ -64,7 +68,7 @@ internal sealed class PeerProcess : IDisposable
 
         if (pidFd is null)
             return null;
-        PeerProcess? process = Hold(credentials.Pid, credentials.Uid, credentials.Gid, pidFd, isNumberAll, out bool isAlive);
+        PeerProcess? process = Hold(credentials.Pid, credentials.Uid, credentials.Gid, pidFd, isNumberAll, readCgroup, out bool isAlive);
         if (process is null)
             errno = isAlive ? Errno.EAGAIN : Errno.ESRCH;
         return process;
@@ -80,7 +84,7 @@ internal sealed class PeerProcess : IDisposable
             return null;
         if (PidFd.TryOpen(parent, out _) is not { } pidFd)
             return null;
-        PeerProcess? process = Hold(parent, Identity.Uid, Identity.Gid, pidFd, isNumberAll: false, out _);
+        PeerProcess? process = Hold(parent, Identity.Uid, Identity.Gid, pidFd, isNumberAll: false, ProcessInfo.ReadCgroup, out _);
         if (process is null)
             return null;
         if (ReadEffectiveUid(parent) == Identity.Uid && ProcessInfo.TryReadParent(Pid, out int again) && again == parent && process.IsAlive && IsAlive)
@@ -119,7 +123,7 @@ internal sealed class PeerProcess : IDisposable
     public void Dispose() => _pidFd?.Dispose();
 
     // Before 6.5 the number is all there is. It is checked to have named one process from here on; who may have had it before is not known, but never is a process meant that is of another user altogether.
-    private static PeerProcess? Hold(int pid, uint uid, uint gid, SafePidFd pidFd, bool isNumberAll, out bool isAlive)
+    private static PeerProcess? Hold(int pid, uint uid, uint gid, SafePidFd pidFd, bool isNumberAll, Func<int, string?> readCgroup, out bool isAlive)
     {
         IReadOnlyList<uint>? uids = isNumberAll ? ReadUids(pid) : null;
         if (uids is not null && !uids.Contains(uid))
@@ -131,8 +135,10 @@ internal sealed class PeerProcess : IDisposable
 
         if ((!isNumberAll || uids is not null) && ProcessInfo.TryReadStartTime(pid, out ulong startTime))
         {
-            var process = new PeerProcess(new PeerIdentity(pid, uid, gid, ProcessInfo.ReadCgroup(pid)), startTime, pidFd);
-            if (process.IsAlive && ProcessInfo.TryReadStartTime(pid, out ulong again) && again == startTime)
+            // What is for a cgroup must not pass for what is for everybody because there was no descriptor left to read it with.
+            string? cgroup = readCgroup(pid);
+            var process = new PeerProcess(new PeerIdentity(pid, uid, gid, cgroup), startTime, pidFd);
+            if ((cgroup is not null || !s_hasCgroups) && process.IsAlive && ProcessInfo.TryReadStartTime(pid, out ulong again) && again == startTime)
             {
                 isAlive = true;
                 return process;

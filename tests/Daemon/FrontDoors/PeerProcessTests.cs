@@ -71,6 +71,16 @@ public sealed class PeerProcessTests : IDisposable
         Assert.Equal(ProcessInfo.EffectiveUid, uid);
     }
 
+    // Served without it, it would get the memory of the snapshot that is for everybody.
+    [Fact]
+    public void Peer_whose_cgroup_cannot_be_read_is_looked_for_later()
+    {
+        Assert.Null(PeerProcess.TryIdentify(_accepted, UnixSocket.TryGetPeerPidFd, _ => null, out _, out Errno errno));
+        Assert.Equal(Errno.EAGAIN, errno);
+        using PeerProcess? process = PeerProcess.TryIdentify(_accepted, out _);
+        Assert.Equal(ProcessInfo.ReadCgroup(_client.Pid), process!.Identity.Cgroup);
+    }
+
     private PeerProcess? Identify(Errno answer, out Errno errno) => PeerProcess.TryIdentify(
         _accepted,
         (SafeSocketFd _, out Errno why) =>
@@ -78,6 +88,7 @@ public sealed class PeerProcessTests : IDisposable
             why = answer;
             return null;
         },
+        ProcessInfo.ReadCgroup,
         out _,
         out errno);
 }

@@ -80,6 +80,7 @@ public sealed class UnknownPeerTests
                     why = Errno.EINVAL;
                     return null;
                 },
+                ProcessInfo.ReadCgroup,
                 out uid,
                 out errno);
         });
