@@ -68,7 +68,7 @@ internal sealed partial class SnapshotLoop : DoorThread
         Post(() =>
         {
             HasSuccessor = _leaveBy == 0 || HasSuccessor;
-            Leave(patience, socket => socket.Leave(), peer => peer.LeaveToSuccessor());
+            Leave(patience, LeaveToSuccessor, peer => peer.LeaveToSuccessor());
         });
         return Stopped;
     }
@@ -178,6 +178,14 @@ internal sealed partial class SnapshotLoop : DoorThread
         foreach (SnapshotSocket socket in _sockets.Values.ToArray())
             leaveSocket(socket);
         _sockets.Clear();
+    }
+
+    private void LeaveToSuccessor(SnapshotSocket socket)
+    {
+        if (socket.IsKept)
+            socket.Leave();
+        else
+            _ = CloseAsync(socket);
     }
 
     // Who had connected and was not let in yet is refused, not forgotten.

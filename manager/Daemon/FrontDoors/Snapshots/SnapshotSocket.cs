@@ -37,6 +37,9 @@ internal sealed partial class SnapshotSocket
 
     public List<SnapshotEntry> Entries { get; } = [];
 
+    /// <summary>Whether the next manager goes on with it.</summary>
+    public bool IsKept { get; private set; } = true;
+
     /// <summary>Makes the socket, where nobody finds it yet. May wait for the file system. Any thread.</summary>
     /// <returns>A socket that listens, owned by the caller, and its file.</returns>
     /// <exception cref="SyscallException">It cannot be had.</exception>
@@ -54,7 +57,8 @@ internal sealed partial class SnapshotSocket
         socket.Entries.AddRange(entries);
         socket.Tenant = socket.Entries[0].Options.Tenant;
         socket._document = loop.Keeper.StoreSocket(socket.Number, made.Listener, socket.Describe());
-        if (socket._document == 0)
+        socket.IsKept = socket._document != 0;
+        if (!socket.IsKept)
             loop.LogNotKept(options.Path);
         return socket;
     }

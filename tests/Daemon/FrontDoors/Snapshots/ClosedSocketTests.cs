@@ -103,6 +103,24 @@ public sealed class ClosedSocketTests : IDisposable
         Eventually.True(() => store.Removed.Contains("snapshot-1"), "the socket to be taken out of the store");
     }
 
+    // Nobody would find who waits in its queue.
+    [Fact]
+    public async Task Vm_that_waits_at_a_socket_that_is_not_kept_is_killed_when_another_manager_goes_on()
+    {
+        PacedStore store = new() { IsKept = true, IsFull = true };
+        await using SnapshotHost host = await SnapshotHost.StartAsync(store: store, maxConnections: 1);
+        Assert.Contains("2110 ", host.Log.Text, StringComparison.Ordinal);
+        using SafeSocketFd stranger = UnixSocket.Connect(host.SocketPath, UnixSocketType.Stream);
+        Eventually.True(() => host.Telemetry.Open == 1, "the stranger to be let in");
+        using EmulatedVm vm = EmulatedVm.Boot(host).HandOver();
+
+        await host.HandOverAsync();
+
+        vm.AssertKilled();
+        host.AssertKills(nameof(HandOverRefusal.Draining));
+        Assert.False(File.Exists(host.SocketPath));
+    }
+
     private static StoredDescriptor Document(string path)
     {
         SafeMemfd memory = Memfd.Create("document", MemfdFlags.None);

@@ -28,7 +28,7 @@ internal sealed class PacedStore : IDescriptorStore
         set => _isFull = value;
     }
 
-    public bool IsKept => false;
+    public bool IsKept { get; init; }
 
     public bool IsPrompt => !_isBehind;
 
