@@ -118,7 +118,6 @@ public sealed class ClosedSocketTests : IDisposable
 
         vm.AssertKilled();
         host.AssertKills(nameof(HandOverRefusal.Draining));
-        Assert.False(File.Exists(host.SocketPath));
     }
 
     private static StoredDescriptor Document(string path)
