@@ -22,6 +22,9 @@ public enum DeferralReason
 
     /// <summary>The pool of huge pages is empty.</summary>
     HugePoolEmpty,
+
+    /// <summary>No region is known there, and the client's mappings were looked at a moment ago.</summary>
+    UnknownRange,
 }
 
 /// <summary>A fault that waits for its next try.</summary>

@@ -12,36 +12,19 @@ namespace UffdManager.Engine.Loops;
 /// <content>The way of a fault that has been read: decide, resolve, account.</content>
 internal sealed partial class FaultLoop
 {
-    // So many faults at addresses that we know nothing of, over such a time, are no race with an unmap any more. The count starts anew when a
-    // sweep finds no new one.
-    private const int MaximumStaleFaults = 1000;
-    private const long StaleNanoseconds = 500_000_000;
-    private const long StaleWindow = 2_000_000_000;
-
-    private const long LookAgainNanoseconds = 2_000_000;
-
-    // Looks that find nothing may take one part in so many of the loop's time.
-    private const long LookShare = 50;
-
     private void Serve(Session session, ulong address, UffdFaultFlags flags, long readAt, int attempts)
     {
         ForgetDisplacedIfQuiet(session);
         FaultKind kind = KindOf(flags);
-        Region? region = session.Regions.Find(address) ?? FindGrown(session, address);
+        Region? region = session.Regions.Find(address);
         if (region is null || (region.Modes & ModeOf(kind)) == 0)
         {
             // No region, or one that cannot fault in this way: it was another mapping that was touched here, or will be one.
-            if (Userfaultfd.IsChanging(session.Lease))
+            region = FindUnknown(session, region, address, flags, readAt, attempts);
+            if (region is null)
             {
-                // What the event says that is still to come may be that a region has moved here.
-                DeferUncertain(session, PageSize.AlignDown(address, (ulong)PageSize.Base), flags, readAt, attempts);
+                return;
             }
-            else
-            {
-                ServeUnknown(session, address, kind, readAt);
-            }
-
-            return;
         }
 
         ulong page = PageSize.AlignDown(address, region.PageBytes);
@@ -87,42 +70,6 @@ internal sealed partial class FaultLoop
         FaultKind.WriteProtect => UffdRegisterModes.WriteProtect,
         _ => UffdRegisterModes.Missing,
     };
-
-    // The kernel reported it, so the range was registered; we know no region there that faults like that. Either an unmap overtook the fault, and the thread finds out
-    // when woken, or the two views differ, and then nobody may guess what the page contains.
-    private void ServeUnknown(Session session, ulong address, FaultKind kind, long readAt)
-    {
-        _ = Userfaultfd.Wake(session.Lease, PageSize.AlignDown(address, (ulong)PageSize.Base), (ulong)PageSize.Base);
-        Account(session, kind, FaultOutcome.Stale, readAt);
-        if (session.StaleFaults == 0 || _now - session.StaleSince > StaleWindow)
-        {
-            session.StaleFaults = 0;
-            session.StaleSince = _now;
-        }
-
-        if (++session.StaleFaults >= MaximumStaleFaults && _now - session.StaleSince > StaleNanoseconds)
-        {
-            Kill(session, address, "faults again and again in a range that was registered without the manager");
-        }
-    }
-
-    // A look at the client's mappings costs far more than a fault. One that finds nothing is not repeated at once: what it is for, growth by
-    // mremap, is found at the first look.
-    private Region? FindGrown(Session session, ulong address)
-    {
-        // An address to which a region has just moved is no growth, but looks like it until the event of the move is read.
-        if (_now < session.NextLookAt || Userfaultfd.IsChanging(session.Lease))
-        {
-            return null;
-        }
-
-        long began = MonotonicClock.NowNanoseconds;
-        Region? grown = FaultEngine.TryExtendRegion(session, address);
-        CheckRecorded(session);
-        long ended = MonotonicClock.NowNanoseconds;
-        session.NextLookAt = grown is null ? ended + Math.Max(LookAgainNanoseconds, (ended - began) * LookShare) : 0;
-        return grown;
-    }
 
     private bool Throttled(Session session, ulong page, UffdFaultFlags flags, long readAt)
     {

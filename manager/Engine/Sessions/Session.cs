@@ -188,14 +188,17 @@ public sealed class Session
     /// <summary>What the kernel said last when it did not fill a page.</summary>
     internal Errno LastRefusal { get; set; }
 
-    /// <summary>Faults at addresses that no region holds, since a sweep that saw no new one.</summary>
-    internal int StaleFaults { get; set; }
-
-    /// <summary>When the first of those came.</summary>
-    internal long StaleSince { get; set; }
-
     /// <summary>No look at the client's mappings before this time.</summary>
     internal long NextLookAt { get; set; }
+
+    /// <summary>Looks that saw a mapping which faults and of which nothing is known, one soon after the other.</summary>
+    internal int StrangeLooks { get; set; }
+
+    /// <summary>When the first of those was.</summary>
+    internal long StrangeSince { get; set; }
+
+    /// <summary>A look after this time is the first of others.</summary>
+    internal long StrangeUntil { get; set; }
 
     internal int IdentifyAttempts { get; set; }
 

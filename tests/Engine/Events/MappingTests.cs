@@ -129,18 +129,18 @@ public sealed class MappingTests : EngineTest
         it.Register(at, 4 * Page);
         Assert.Equal(at, it.Client.Run($"mremap {at} {4 * Page} {8 * Page}"));
         using ManualResetEventSlim goesOn = new();
-        LoopCommand<Region?> look = new(_ =>
+        LoopCommand<GrowthAnswer> look = new(loop =>
         {
             Assert.True(goesOn.Wait(Eventually.DefaultDeadline));
             Assert.True(Userfaultfd.IsChanging(it.Session.Lease));
-            return FaultEngine.TryExtendRegion(it.Session, at + (5 * Page));
+            return Growth.Find(it.Session, at + (5 * Page), out Region? _);
         });
         it.Session.Loop.Post(look);
         PendingReply change = it.Client.Begin($"madvise {other} {Page} 4", 1);
         Eventually.True(() => Userfaultfd.IsChanging(it.Session.Lease), "the event");
         PendingReply fault = it.Client.Begin($"read {at + (5 * Page)}", 2);
         goesOn.Set();
-        Assert.Null(look.Task.Finish());
+        Assert.Equal(GrowthAnswer.Unsure, look.Task.Finish());
         change.AwaitValue();
         Assert.Equal(0UL, fault.AwaitValue());
         Assert.Equal(9 * Page, it.Status().RegisteredBytes);

@@ -190,12 +190,12 @@ public sealed class DisplacedTests : RestoreTest
         Assert.True(stopped.Wait(Eventually.DefaultDeadline), "the fault loop does not come by");
         PendingReply ofA = client.Client.Begin($"mremap {x} {Length} {Length} {y}", 1);
         Eventually.True(() => Userfaultfd.IsChanging(session.Lease), "the first move");
-        Eventually.True(() => !ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _), "the first move to have left its place");
+        Eventually.True(() => ProcessMap.Find(client.Client.Pid, x, out _, out _) == Errno.ENOENT, "the first move to have left its place");
 
         // Its message is queued after the move, when the thread has let go of the address space.
         Eventually.True(() => FdPoll.WaitReadable(session.Lease, TimeSpan.Zero), "the message of the first move");
         PendingReply ofB = client.Client.Begin($"mremap {z} {_lengthOfB} {_lengthOfB} {x}", 2);
-        Eventually.True(() => ProcessInfo.TryFindMapping(client.Client.Pid, x, out _, out _) && !ProcessInfo.TryFindMapping(client.Client.Pid, z, out _, out _), "the second move");
+        Eventually.True(() => ProcessMap.Find(client.Client.Pid, x, out _, out _) == Errno.OK && ProcessMap.Find(client.Client.Pid, z, out _, out _) == Errno.ENOENT, "the second move");
 
         Engine.Keeper.Leave();
         goesOn.Set();

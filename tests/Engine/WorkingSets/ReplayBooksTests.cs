@@ -115,7 +115,7 @@ public sealed class ReplayBooksTests : WorkingSetTest
             it.Client.Run($"munmap {at + (10 * Page)} {6 * Page}");
             it.Register(at, 10 * Page, file);
             it.Client.Run($"mremap {at} {10 * Page} {16 * Page}");
-            LoopCommand<Regions.Region?> grow = new(_ => FaultEngine.TryExtendRegion(it.Session, at + (12 * Page)));
+            LoopCommand<Regions.Region?> grow = new(_ => Growth.Find(it.Session, at + (12 * Page), out Regions.Region? grown) == GrowthAnswer.Grown ? grown : null);
             it.Session.Loop.Post(grow);
             Assert.Equal(16 * Page, grow.Task.Finish()!.Length);
             AssertPage(it, at + (9 * Page), contents, 9);
