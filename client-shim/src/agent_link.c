@@ -11,15 +11,31 @@
 #define RETRY_LAST_MS 1000u
 
 /* 0 free, 1 held, 2 held and somebody waits. */
-void link_lock(void)
+static bool lock_until(uint64_t end)
 {
 	uint32_t *lock = &control()->lock;
 	uint32_t seen = 0;
 
 	if (__atomic_compare_exchange_n(lock, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return;
-	while (__atomic_exchange_n(lock, 2, __ATOMIC_ACQUIRE) != 0)
-		shim_wait(lock, 2, 0);
+		return true;
+	while (__atomic_exchange_n(lock, 2, __ATOMIC_ACQUIRE) != 0) {
+		uint64_t now = end ? shim_now_ms() : 0;
+
+		if (end && now >= end)
+			return false;
+		shim_wait(lock, 2, end ? (unsigned)(end - now) : 0);
+	}
+	return true;
+}
+
+void link_lock(void)
+{
+	lock_until(0);
+}
+
+bool link_lock_within(unsigned timeout_ms)
+{
+	return lock_until(shim_now_ms() + timeout_ms);
 }
 
 void link_unlock(void)

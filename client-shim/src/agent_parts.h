@@ -66,6 +66,8 @@ bool program_follow_rights(void);
 
 /* The connection belongs to who holds the lock. */
 void link_lock(void);
+/* False: not within so many milliseconds. */
+bool link_lock_within(unsigned timeout_ms);
 void link_unlock(void);
 /* With the lock held: what the manager has said besides its answers. Ends the agent if there is
  * nothing left to do for it. */

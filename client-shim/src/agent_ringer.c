@@ -33,24 +33,22 @@ static int serve_once(const struct shim_slot *slot)
 }
 
 /*
- * With the lock held, on entry and on return. A request whose connection ends before the answer may
- * have been carried out or not: it is made again on the next connection, whose manager finds it
- * done or does it. No longer than the hook would have waited for a manager in the first place.
+ * With the lock held on entry, without it on return. A request whose connection ends before the
+ * answer may have been carried out or not: it is made again on the next connection, whose manager
+ * finds it done or does it. No longer than the hook would have waited for a manager in the first
+ * place: who looks for one keeps the lock until it is there.
  */
 static int serve(const struct shim_slot *slot)
 {
 	int result;
 
 	while ((result = serve_once(slot)) == -EPIPE) {
-		bool is_back;
-
 		link_lost();
 		link_unlock();
-		is_back = link_await(SHIM_PATIENCE_MS);
-		link_lock();
-		if (!is_back)
+		if (!link_await(SHIM_PATIENCE_MS) || !link_lock_within(SHIM_PATIENCE_MS))
 			return -EPIPE;
 	}
+	link_unlock();
 	return result;
 }
 
@@ -68,7 +66,6 @@ static void serve_all(void)
 		if (__atomic_compare_exchange_n(&slot->state, &posted, SHIM_SLOT_TAKEN, false,
 						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			slot->result = serve(slot);
-			link_unlock();
 			if (slot->kind == SHIM_MAP_LAZY) {
 				if (slot->result != 0)
 					lazy_unmap(slot);

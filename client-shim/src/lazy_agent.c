@@ -162,6 +162,9 @@ int lazy_map(int socket, int proc, const struct shim_slot *slot, struct wire_eve
 			  MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file->stub, slot->offset);
 	if (sys_is_error(result))
 		return (int)result;
+	/* Whoever looks at it before it is registered brings pages of zeros into the stub. With
+	 * huge ones they would be in other mappings of it as well until lazy_wipe. */
+	sys3(SYS_madvise, slot->start, slot->length, MADV_NOHUGEPAGE);
 	range.length = slot->length < in_file ? slot->length : in_file;
 	range.file = file->file;
 	return wire_register(socket, &range, events);
@@ -180,14 +183,11 @@ void lazy_unmap(const struct shim_slot *slot)
 void lazy_wipe(const struct shim_slot *slot)
 {
 	const struct shim_file *file = find_file(slot->device, slot->inode, slot->size);
-	long page;
 
-	if (!file)
-		return;
-	page = sys3(SYS_lseek, file->stub, slot->offset, SEEK_DATA);
-	if (page >= 0 && (uint64_t)page < slot->offset + slot->length)
-		sys4(SYS_fallocate, file->stub, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		     slot->offset, slot->length);
+	/* All of it: as a huge page, what was read has brought others around it. */
+	if (file && sys3(SYS_lseek, file->stub, 0, SEEK_DATA) >= 0)
+		sys4(SYS_fallocate, file->stub, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		     whole_pages(file->size));
 }
 
 /* ---- after a fork ---- */

@@ -4,10 +4,13 @@
  * fork, remap and unmap, and answers mailboxes. So the shim's own tests can stop it, kill it and
  * make it say unusual things.
  *
- * MISHAP: die-at-register=N dies when it has carried out the Nth REGISTER, before it answers;
+ * MISHAP: die-at-register=N dies when it has carried out the Nth REGISTER, before it answers, and
+ * die-before-register=N before it carries it out;
  * drop-wake closes the connection on which an adoption is to be ended, once, without ending it;
  * refuse-source refuses the first REGISTER of a file; peek-source reads some of its range before it
  * carries that out, as a snapshot or a debugger might, and peek-refuse-source before it refuses it;
+ * fill-stub puts zeros into all of a file's stub before it carries out a REGISTER of eight pages of
+ * it, once, as a look at a huge page would;
  * drop-hello closes the first connection without an answer.
  *
  * SIGHUP: prints what SIGTERM prints, and goes on.

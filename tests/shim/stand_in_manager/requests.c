@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "stand_in.h"
@@ -133,12 +134,38 @@ static void on_attach(struct connection *c, const struct uffdm_header *header, i
 	welcome(c, header, 0, -1);
 }
 
-/* Has the kernel put pages of zeros where none are: nobody is registered there yet. */
-static void peek(const struct connection *c, uint64_t start)
+/* Opens the file of the peer's mapping that begins here. */
+static int open_mapped(const struct connection *c, uint64_t start)
+{
+	unsigned long from = 0, to = 0;
+	char line[512];
+	char path[80];
+	FILE *maps;
+	int file;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", c->peer);
+	maps = fopen(path, "re");
+	if (!maps)
+		die(path);
+	while (from != start && fgets(line, sizeof(line), maps))
+		sscanf(line, "%lx-%lx", &from, &to);
+	fclose(maps);
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", c->peer, from, to);
+	file = open(path, O_RDWR | O_CLOEXEC);
+	if (file < 0)
+		die(path);
+	return file;
+}
+
+/* Has the kernel put pages of zeros where none are: nobody is registered there yet. False if
+ * they have not come alone: the pages around them may be other mappings' too. */
+static bool peek(const struct connection *c, uint64_t start)
 {
 	char path[32];
 	unsigned char page[PAGE];
+	struct stat status;
 	int memory;
+	int file;
 
 	snprintf(path, sizeof(path), "/proc/%d/mem", c->peer);
 	memory = open(path, O_RDONLY | O_CLOEXEC);
@@ -146,6 +173,25 @@ static void peek(const struct connection *c, uint64_t start)
 		if (pread(memory, page, PAGE, (off_t)(start + i * PAGE)) != PAGE || page[0] != 0)
 			die(path);
 	close(memory);
+	file = open_mapped(c, start);
+	if (fstat(file, &status))
+		die("fstat of the stub");
+	close(file);
+	return status.st_blocks == 32 * (PAGE / 512);
+}
+
+static void fill_stub(const struct connection *c, uint64_t start)
+{
+	static const unsigned char zeros[PAGE];
+	int stub = open_mapped(c, start);
+	struct stat status;
+
+	if (fstat(stub, &status))
+		die("fstat of the stub");
+	for (off_t at = 0; at + (off_t)PAGE <= status.st_size; at += PAGE)
+		if (pwrite(stub, zeros, PAGE, at) != PAGE)
+			die("fill the stub");
+	close(stub);
 }
 
 static void on_register(struct connection *c, const struct uffdm_header *header, int fd)
@@ -155,17 +201,25 @@ static void on_register(struct connection *c, const struct uffdm_header *header,
 				       .mode = UFFDIO_REGISTER_MODE_MISSING};
 	struct uffdm_registered reply = {0};
 
+	if (body->flags & UFFDM_REGISTER_SOURCE_FD && strcmp(mishap, "fill-stub") == 0 &&
+	    body->length == 8 * PAGE) {
+		mishap = "";
+		fill_stub(c, body->start);
+	}
 	if (body->flags & UFFDM_REGISTER_SOURCE_FD && strstr(mishap, "-source")) {
 		bool refuses = strstr(mishap, "refuse-") != NULL;
 
-		if (strncmp(mishap, "peek-", 5) == 0)
-			peek(c, body->start);
+		if (strncmp(mishap, "peek-", 5) == 0 && !peek(c, body->start))
+			refuses = true;
 		mishap = "";
 		if (refuses) {
 			answer_error(c->socket, header, EAGAIN);
 			return;
 		}
 	}
+	if (strncmp(mishap, "die-before-register=", 20) == 0 &&
+	    counters.registers + 1 == strtoul(mishap + 20, NULL, 10))
+		_exit(1);
 	if (!c->space || ioctl(c->space->uffd, UFFDIO_REGISTER, &call) != 0) {
 		answer_error(c->socket, header, c->space ? errno : EINVAL);
 		return;
