@@ -194,7 +194,7 @@ internal sealed partial class FaultLoop
         failure = null;
         while (lifted.TryNext(out long page))
         {
-            FrozenRegion frozen = snapshot.FindNumber(page);
+            FrozenRegion frozen = snapshot.Regions.FindNumber(page);
             long step = (long)frozen.PageBytes / PageSize.Base;
             ulong start = frozen.AddressOf(page);
             Region? region = snapshot.Session.Regions.Find(start);
@@ -257,7 +257,7 @@ internal sealed partial class FaultLoop
     {
         while (snapshot.Urgent.TryTake(out ulong page))
         {
-            if (snapshot.Find(page) is FrozenRegion region)
+            if (snapshot.Regions.Find(page) is FrozenRegion region)
             {
                 _ = Userfaultfd.Wake(snapshot.Session.Lease, page, region.PageBytes);
             }

@@ -16,7 +16,7 @@ internal sealed partial class FaultLoop
             return false;
         }
 
-        if (snapshot.TakenAt != 0 && snapshot.Find(fault.Page) is { IsReadThrough: false } region && region.PageBytes == (ulong)PageSize.Base
+        if (snapshot.TakenAt != 0 && snapshot.Regions.Find(fault.Page) is { IsReadThrough: false } region && region.PageBytes == (ulong)PageSize.Base
             && snapshot.Saver.TrySave(snapshot, region, fault.Page))
         {
             return ConcludeSaved(in fault, snapshot, region);

@@ -22,10 +22,10 @@ internal sealed partial class FaultLoop
         List<SnapshotRun> runs = [];
         Session session = snapshot.Session;
         ulong planned = 0;
-        for (int index = snapshot.FirstAbove(from); index < snapshot.Regions.Count && runs.Count < RunsPerPlan && planned < BytesPerPlan; index++)
+        for (int index = snapshot.Regions.FirstAbove(from); index < snapshot.Regions.Count && runs.Count < RunsPerPlan && planned < BytesPerPlan; index++)
         {
             FrozenRegion region = snapshot.Regions[index];
-            ulong cursor = snapshot.SkipRead(region, Math.Max(from, region.Start));
+            ulong cursor = snapshot.Read.Skip(region, Math.Max(from, region.Start), region.End);
             while (cursor < region.End && runs.Count < RunsPerPlan && planned < BytesPerPlan && snapshot.Failure is null)
             {
                 // Until its pages have been read a range can neither move nor be registered anew without ending the snapshot.
@@ -38,7 +38,7 @@ internal sealed partial class FaultLoop
 
                 AddRun(runs, region, live, cursor, stop, state);
                 planned += stop - cursor;
-                cursor = snapshot.SkipRead(region, stop);
+                cursor = snapshot.Read.Skip(region, stop, region.End);
             }
         }
 
@@ -202,7 +202,7 @@ internal sealed partial class FaultLoop
         }
 
         // What can come without a fault may be there whatever is known of it.
-        bool isReadThrough = snapshot.Find(from) is { IsReadThrough: true };
+        bool isReadThrough = snapshot.Regions.Find(from) is { IsReadThrough: true };
         bool isLoss = isReadThrough || (StateAfterRemoval(region) & PageState.StateMask) != PageState.Absent;
         ulong cursor = from;
         while (snapshot.Failure is null && session.Pages.NextRun(cursor, to, out ulong stop, out PageState state))

@@ -29,10 +29,7 @@ internal sealed class Snapshot : IDisposable
     private const int PatientRestarts = 4;
 
     private readonly AutoResetEvent _signal = new(initialState: false);
-    private FrozenRegion[] _regions = [];
     private EngineError? _failure;
-    private nuint _read;
-    private ulong _readBytes;
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _isWaiting;
     private int _isReleasing;
@@ -63,7 +60,10 @@ internal sealed class Snapshot : IDisposable
     public PageClaims Claims { get; private set; } = null!;
 
     /// <summary>Of the instant, by address; before it, as they were when all of them had been registered. Since the instant; any thread.</summary>
-    public IReadOnlyList<FrozenRegion> Regions => _regions;
+    public FrozenRegions Regions { get; private set; } = new([]);
+
+    /// <summary>Which of their pages have been read, as far as the loop has noted it. Belongs to the loop.</summary>
+    public ReadPages Read { get; private set; } = null!;
 
     /// <summary>Where in the image they lie; null before that was asked for. Any thread.</summary>
     public FrozenLayout? Layout { get; private set; }
@@ -87,7 +87,7 @@ internal sealed class Snapshot : IDisposable
     public required long StallLimit { get; init; }
 
     /// <summary>Whether nothing is left to be let go: all was read, and no change of memory turned up until then. Or it has come to nothing.</summary>
-    public bool IsLetGo => Failure is not null || TakenAt == 0 || ReadBelow >= _regions[^1].End;
+    public bool IsLetGo => Failure is not null || TakenAt == 0 || ReadBelow >= Regions.End;
 
     /// <summary>Whether it is not the session's any more, or has come to nothing: then commands that were put off must not touch it. Belongs to the loop.</summary>
     public bool IsOver => Failure is not null || Session.Snapshot != this;
@@ -139,13 +139,12 @@ internal sealed class Snapshot : IDisposable
     /// <returns>False when there is no memory.</returns>
     public bool TryPrepare(FrozenRegion[] regions)
     {
-        (_regions, _isTold) = (regions, Presence.Tells);
+        (Regions, _isTold) = (new FrozenRegions(regions), Presence.Tells);
         GiveMemoryBack();
         try
         {
-            long pages = regions.Length == 0 ? 1 : PagesOf(regions);
-            _readBytes = PageSize.AlignUp((ulong)pages, (ulong)PageSize.Base);
-            _read = NativePages.Map(_readBytes);
+            long pages = Math.Max(1, Regions.Pages);
+            Read = new ReadPages(pages);
             Claims = new PageClaims(pages);
             return Lifted.TryReserve(pages);
         }
@@ -160,11 +159,11 @@ internal sealed class Snapshot : IDisposable
     {
         TakenAt = now;
         Guard.NoteProgress(now);
-        Progress.Taken(now, PagesOf(_regions) * PageSize.Base, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
+        Progress.Taken(now, Regions.Pages * PageSize.Base, now - ArmBegan, Lifted.HoldingSince == 0 ? 0 : now - Lifted.HoldingSince);
     }
 
     /// <summary>Lays the regions of the instant out in the image: takes some time where they are many, so not for the loop. Before anything is read.</summary>
-    public FrozenLayout LayOut() => Layout = FrozenLayout.Of(_regions);
+    public FrozenLayout LayOut() => Layout = FrozenLayout.Of(Regions);
 
     /// <summary>Everything has to be protected anew, because it has moved meanwhile.</summary>
     public void BeginAgain(long now)
@@ -179,10 +178,10 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Whether the writer of a protected page may go on because the page will be protected once more before the instant: that is seen to.</summary>
     /// <remarks>What lies in none of the regions came after they had been registered. Everything is protected anew then, as what lies above the cursor is in any case.</remarks>
     public bool TryLetGo(ulong page) => TakenAt == 0 && Lifted.HoldingSince == 0
-        && (!IsRegistered || page >= ArmCursor || Find(page) is not FrozenRegion region || Lifted.TryAdd(region.PageIndexOf(page)));
+        && (!IsRegistered || page >= ArmCursor || Regions.Find(page) is not FrozenRegion region || Lifted.TryAdd(region.PageIndexOf(page)));
 
     /// <summary>Whether a page must not change yet.</summary>
-    public bool Holds(ulong page) => TakenAt == 0 || (page >= ReadBelow && Find(page) is FrozenRegion region && NativePages.At<byte>(_read + IndexOf(region, page)) == 0);
+    public bool Holds(ulong page) => TakenAt == 0 || (page >= ReadBelow && Regions.Find(page) is FrozenRegion region && !Read.Has(region, page));
 
     /// <summary>Whether some page of a range may have to be held. True may be wrong, false is not.</summary>
     public bool MayHold(ulong end) => TakenAt == 0 || end > ReadBelow;
@@ -195,20 +194,14 @@ internal sealed class Snapshot : IDisposable
             return false;
         }
 
-        for (int index = FirstAbove(Math.Max(start, ReadBelow)); index < _regions.Length && _regions[index].Start < end; index++)
+        for (int index = Regions.FirstAbove(Math.Max(start, ReadBelow)); index < Regions.Count && Regions[index].Start < end; index++)
         {
-            FrozenRegion region = _regions[index];
+            FrozenRegion region = Regions[index];
             ulong from = Math.Max(Math.Max(start, region.Start), ReadBelow);
             ulong to = Math.Min(end, region.End);
-            while (from < to)
+            if (from < to && Read.Skip(region, from, to) < to)
             {
-                int pages = (int)Math.Min((to - from) / (ulong)PageSize.Base, 1 << 20);
-                if (NativePages.AsSpan(_read + IndexOf(region, from), pages).Contains((byte)0))
-                {
-                    return true;
-                }
-
-                from += (ulong)pages * (ulong)PageSize.Base;
+                return true;
             }
         }
 
@@ -219,7 +212,7 @@ internal sealed class Snapshot : IDisposable
     public void NoteRead(FrozenRegion region, ulong page, long now)
     {
         Guard.NoteProgress(now);
-        NativePages.AsSpan(_read + IndexOf(region, page), (int)(region.PageBytes / (ulong)PageSize.Base)).Fill(1);
+        Read.Note(region, page);
     }
 
     /// <summary>Notes that everything below an address was read.</summary>
@@ -227,24 +220,6 @@ internal sealed class Snapshot : IDisposable
     {
         Guard.NoteProgress(now);
         ReadBelow = address;
-    }
-
-    /// <summary>The first page of a region from an address on of which nobody has noted that it was read; the end of the region when there is none.</summary>
-    public ulong SkipRead(FrozenRegion region, ulong from)
-    {
-        while (from < region.End)
-        {
-            int pages = (int)Math.Min((region.End - from) / (ulong)PageSize.Base, 1 << 20);
-            int unread = NativePages.AsSpan(_read + IndexOf(region, from), pages).IndexOf((byte)0);
-            if (unread >= 0)
-            {
-                return from + ((ulong)unread * (ulong)PageSize.Base);
-            }
-
-            from += (ulong)pages * (ulong)PageSize.Base;
-        }
-
-        return from;
     }
 
     /// <summary>The reader has come to an address. True when a command has to be posted that lets go what is below.</summary>
@@ -257,15 +232,15 @@ internal sealed class Snapshot : IDisposable
     /// <summary>Up to where to let go at a time: within one region, and not beyond the turn.</summary>
     public ulong EndOfSlice(ulong start, ulong turn)
     {
-        int index = FirstAbove(start);
-        if (index == _regions.Length || _regions[index].Start >= turn)
+        int index = Regions.FirstAbove(start);
+        if (index == Regions.Count || Regions[index].Start >= turn)
         {
             return turn;
         }
 
-        ulong from = Math.Max(start, _regions[index].Start);
-        ulong slice = Math.Max(Slice, _regions[index].PageBytes);
-        return Math.Min(Math.Min(turn, _regions[index].End), PageSize.AlignDown(from, slice) + slice);
+        ulong from = Math.Max(start, Regions[index].Start);
+        ulong slice = Math.Max(Slice, Regions[index].PageBytes);
+        return Math.Min(Math.Min(turn, Regions[index].End), PageSize.AlignDown(from, slice) + slice);
     }
 
     /// <summary>That command has let everything go. False when it has to go on, because there is more by now.</summary>
@@ -273,48 +248,6 @@ internal sealed class Snapshot : IDisposable
     {
         Interlocked.Exchange(ref _isReleasing, 0);
         return Turn <= ReadBelow || Interlocked.Exchange(ref _isReleasing, 1) != 0;
-    }
-
-    /// <summary>The region that holds an address; null when none does. Any thread after the instant.</summary>
-    public FrozenRegion? Find(ulong address)
-    {
-        int index = FirstAbove(address);
-        return index < _regions.Length && _regions[index].Start <= address ? _regions[index] : null;
-    }
-
-    /// <summary>The region that has a page of a number.</summary>
-    public FrozenRegion FindNumber(long page)
-    {
-        int low = 0;
-        int high = _regions.Length - 1;
-        while (low < high)
-        {
-            int middle = (low + high + 1) >>> 1;
-            (low, high) = _regions[middle].FirstPage <= page ? (middle, high) : (low, middle - 1);
-        }
-
-        return _regions[low];
-    }
-
-    /// <summary>Index of the first region that ends above an address; their number when none does.</summary>
-    public int FirstAbove(ulong address)
-    {
-        int low = 0;
-        int high = _regions.Length;
-        while (low < high)
-        {
-            int middle = (low + high) >>> 1;
-            if (_regions[middle].End <= address)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        return low;
     }
 
     /// <summary>A writer waits for a page to be saved.</summary>
@@ -369,6 +302,14 @@ internal sealed class Snapshot : IDisposable
         Volatile.Write(ref _isWaiting, 0);
     }
 
+    /// <summary>As <see cref="Wait"/>, told as time in which the snapshot was held up.</summary>
+    public void WaitThrottled(bool hasUrgentBuffer)
+    {
+        long began = MonotonicClock.NowNanoseconds;
+        Wait(hasUrgentBuffer);
+        Progress.Throttled(MonotonicClock.NowNanoseconds - began);
+    }
+
     /// <summary>Neither loop nor threads may use it any more.</summary>
     public void Dispose()
     {
@@ -378,18 +319,11 @@ internal sealed class Snapshot : IDisposable
         GiveMemoryBack();
     }
 
-    private static long PagesOf(FrozenRegion[] regions) => regions[^1].PageIndexOf(regions[^1].End);
-
     private void GiveMemoryBack()
     {
         Claims?.Dispose();
         Claims = null!;
-        if (_read != 0)
-        {
-            NativePages.Unmap(_read, _readBytes);
-            _read = 0;
-        }
+        Read?.Dispose();
+        Read = null!;
     }
-
-    private static nuint IndexOf(FrozenRegion region, ulong page) => (nuint)region.PageIndexOf(page);
 }

@@ -16,7 +16,6 @@ internal sealed class SnapshotReader
     private const ulong ClaimBytes = 64 * 1024;
 
     private const int Page = 4096;
-    private const int UrgentPerBatch = 64;
 
     // So far pages that were saved out of their turn are looked for at a time.
     private const ulong Look = 1UL << 30;
@@ -28,9 +27,8 @@ internal sealed class SnapshotReader
     private readonly SnapshotBuffers _buffers;
     private readonly SnapshotWriter _writer;
     private readonly SourceReader _sources;
+    private readonly UrgentReader _urgent;
     private readonly List<SnapshotRun> _plan = [];
-    private WriteItem? _urgentItem;
-    private ulong _postponed;
     private int _next;
     private ulong _cursor;
 
@@ -43,6 +41,7 @@ internal sealed class SnapshotReader
         _buffers = buffers;
         _writer = writer;
         _sources = sources;
+        _urgent = new UrgentReader(snapshot, memory, hasBase, buffers, writer);
     }
 
     /// <summary>All of its work, on a thread of its own.</summary>
@@ -50,14 +49,14 @@ internal sealed class SnapshotReader
     {
         try
         {
-            while (_snapshot.Failure is null && (SaveUrgent() || CopyNext()))
+            while (_snapshot.Failure is null && (_urgent.Save(_cursor) || CopyNext()))
             {
             }
 
             if (_snapshot.Failure is null)
             {
                 // What is left behind the last run was saved out of its turn.
-                Publish(_snapshot.Regions[^1].End);
+                Publish(_snapshot.Regions.End);
                 TakeLast();
                 _snapshot.Progress.Done(_snapshot.Progress.TotalBytes);
             }
@@ -68,37 +67,10 @@ internal sealed class SnapshotReader
         }
         finally
         {
-            Submit(ref _urgentItem);
+            _urgent.Submit();
             _sources.Complete();
             DropPlan();
         }
-    }
-
-    // What the loop has saved, up to so many pages; false when no buffer is to be had for it.
-    private bool TakeSaved(int most)
-    {
-        while (most > 0 && _snapshot.Failure is null && !_snapshot.Saver.IsEmpty)
-        {
-            if (_urgentItem is null && !TryOpenUrgent())
-            {
-                return false;
-            }
-
-            WriteItem item = _urgentItem!;
-            int at = item.Used;
-            if (at + Page > _buffers.PieceBytes)
-            {
-                Submit(ref _urgentItem);
-            }
-            else if (_snapshot.Saver.TryTake(out ulong page, item.Buffer + (nuint)at))
-            {
-                Emit(item, at, Page, _snapshot.Find(page)!.OffsetOf(page));
-                item.Used += Page;
-                most--;
-            }
-        }
-
-        return true;
     }
 
     // From here on the loop saves nothing more.
@@ -111,92 +83,10 @@ internal sealed class SnapshotReader
         });
         _loop.Post(close);
         _ = close.Task.GetAwaiter().GetResult();
-        while (!TakeSaved(int.MaxValue))
+        while (!_urgent.TakeSaved(int.MaxValue))
         {
-            Wait(hasUrgentBuffer: false);
+            _snapshot.WaitThrottled(hasUrgentBuffer: false);
         }
-    }
-
-    // Pages that somebody waits to write; false when nobody does.
-    private bool SaveUrgent()
-    {
-        int saved = 0;
-        if (!TakeSaved(UrgentPerBatch))
-        {
-            Wait(hasUrgentBuffer: false);
-            return true;
-        }
-
-        while (saved < UrgentPerBatch && _snapshot.Failure is null && (_postponed != 0 || !_snapshot.Urgent.IsEmpty))
-        {
-            if (_urgentItem is null && !TryOpenUrgent())
-            {
-                Wait(hasUrgentBuffer: false);
-                return true;
-            }
-
-            ulong page = _postponed;
-            if (page == 0)
-            {
-                _ = _snapshot.Urgent.TryTake(out page);
-            }
-
-            _postponed = 0;
-            if (_snapshot.Find(page) is not FrozenRegion region || page < _cursor)
-            {
-                // It has been read, and the command that lets its writers go is on its way.
-                continue;
-            }
-
-            if (_urgentItem!.Used + (int)region.PageBytes > _buffers.PieceBytes)
-            {
-                // Behind pages of another size. Another buffer may have to be waited for.
-                _postponed = page;
-                Submit(ref _urgentItem);
-                continue;
-            }
-
-            if (_snapshot.Claims.TryClaim(region, page))
-            {
-                Save(region, page);
-                saved++;
-            }
-        }
-
-        // What was saved waits for company only as long as the file is busy anyway.
-        if (_urgentItem is not null && _writer.IsIdle)
-        {
-            Submit(ref _urgentItem);
-        }
-
-        return saved > 0 || !_snapshot.Saver.IsEmpty;
-    }
-
-    private void Save(FrozenRegion region, ulong page)
-    {
-        WriteItem item = _urgentItem!;
-        int length = (int)region.PageBytes;
-        int at = item.Used;
-        if (!_memory.TryRead(region, page, length, item.Buffer + (nuint)at))
-        {
-            return;
-        }
-
-        Emit(item, at, length, region.OffsetOf(page));
-        item.Used += length;
-        _snapshot.Progress.Saved(1);
-        _loop.Post(new ReleasePageCommand(_snapshot, region, page));
-        if (item.Used + length > _buffers.PieceBytes)
-        {
-            Submit(ref _urgentItem);
-        }
-    }
-
-    private bool TryOpenUrgent()
-    {
-        nuint buffer = _buffers.TryTake(isUrgent: true);
-        _urgentItem = buffer == 0 ? null : new WriteItem(buffer);
-        return buffer != 0;
     }
 
     // The next pages in their turn; false when all have been read.
@@ -250,7 +140,7 @@ internal sealed class SnapshotReader
         // What only the source has does not change, whatever the client writes: nobody waits for it.
         if (!_sources.TryAdd(run.Source!, run.SourceOffset + (long)(start - run.Start), (long)(stop - start), run.Region.OffsetOf(start)))
         {
-            Wait(hasUrgentBuffer: true);
+            _snapshot.WaitThrottled(hasUrgentBuffer: true);
             return true;
         }
 
@@ -273,9 +163,9 @@ internal sealed class SnapshotReader
         }
 
         NativePages.Clear(buffer, (nuint)(end - start));
-        WriteItem? item = new(buffer);
-        Emit(item, 0, (int)(end - start), run.Region.OffsetOf(start));
-        Submit(ref item);
+        WriteItem item = new(buffer);
+        item.AddPages(0, (int)(end - start), run.Region.OffsetOf(start), _hasBase);
+        _writer.Add(item);
         return Advance(run, end);
     }
 
@@ -288,7 +178,7 @@ internal sealed class SnapshotReader
         }
 
         // Claimed, a page is held until it has been read: so not before there is a buffer, few at a time, and none when somebody waits to write. What the loop has saved meanwhile is left out.
-        WriteItem? item = new(buffer);
+        WriteItem item = new(buffer);
         ulong last = Math.Min(stop, start + (ulong)_buffers.PieceBytes);
         ulong cursor = start;
         bool goesOn = true;
@@ -300,13 +190,13 @@ internal sealed class SnapshotReader
             goesOn = length > 0 && _memory.TryRead(run.Region, cursor, length, buffer + (nuint)at);
             if (goesOn)
             {
-                Emit(item, at, length, run.Region.OffsetOf(cursor));
+                item.AddPages(at, length, run.Region.OffsetOf(cursor), _hasBase);
                 cursor = end;
                 goesOn = _snapshot.Urgent.IsEmpty;
             }
         }
 
-        Submit(ref item);
+        _writer.Add(item);
         return cursor == start || Advance(run, cursor);
     }
 
@@ -317,17 +207,10 @@ internal sealed class SnapshotReader
         if (buffer == 0)
         {
             // What was saved out of its turn stays with us: the file is busy, and the rest of that buffer is for pages to come.
-            Wait(hasUrgentBuffer: true);
+            _snapshot.WaitThrottled(hasUrgentBuffer: true);
         }
 
         return buffer;
-    }
-
-    private void Wait(bool hasUrgentBuffer)
-    {
-        long began = MonotonicClock.NowNanoseconds;
-        _snapshot.Wait(hasUrgentBuffer);
-        _snapshot.Progress.Throttled(MonotonicClock.NowNanoseconds - began);
     }
 
     private bool Advance(SnapshotRun run, ulong end)
@@ -354,7 +237,7 @@ internal sealed class SnapshotReader
     private bool TryPlan()
     {
         DropPlan();
-        if (_snapshot.Regions[^1].End <= _cursor)
+        if (_snapshot.Regions.End <= _cursor)
         {
             return false;
         }
@@ -374,26 +257,5 @@ internal sealed class SnapshotReader
 
         _plan.Clear();
         _next = 0;
-    }
-
-    private void Emit(WriteItem item, int at, int length, long fileOffset) => item.AddPages(at, length, fileOffset, _hasBase);
-
-    private void Submit(ref WriteItem? item)
-    {
-        if (item is null)
-        {
-            return;
-        }
-
-        if (item.Parts.Count == 0)
-        {
-            _buffers.Return(item.Buffer);
-        }
-        else
-        {
-            _writer.Add(item);
-        }
-
-        item = null;
     }
 }

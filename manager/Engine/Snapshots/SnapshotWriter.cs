@@ -16,9 +16,16 @@ internal sealed class SnapshotWriter(Snapshot snapshot, SafeFile output, PageSou
     /// <summary>Whether nothing waits to be written.</summary>
     public bool IsIdle => Volatile.Read(ref _pending) == 0;
 
-    /// <summary>Hands a buffer over.</summary>
+    /// <summary>Hands a buffer over. One of which nothing is to be written goes back at once.</summary>
     public void Add(WriteItem item)
     {
+        if (item.Parts.Count == 0)
+        {
+            buffers.Return(item.Buffer);
+            snapshot.Signal();
+            return;
+        }
+
         Interlocked.Increment(ref _pending);
         _items.Add(item);
     }

@@ -91,7 +91,7 @@ public sealed class OwnWaitTests : HaltedSnapshotTest
         Errno read = Errno.OK;
         using (new HeldLoop(it.Session, () =>
         {
-            isSaved = state.Saver.TrySave(state, state.Find(page)!, page);
+            isSaved = state.Saver.TrySave(state, state.Regions.Find(page)!, page);
 
             // Had it gone between the look and the read: the kernel does not wait for a page of this file.
             read = FileIo.Read(memory, new byte[Page], (long)page, out _);
@@ -101,7 +101,7 @@ public sealed class OwnWaitTests : HaltedSnapshotTest
 
         Assert.False(isSaved);
         Assert.Equal(Errno.EIO, read);
-        Assert.True(state.Claims.TryClaim(state.Find(page)!, page));
+        Assert.True(state.Claims.TryClaim(state.Regions.Find(page)!, page));
         it.AssertZero(page, 2 * Page);
         AssertEnded(snapshot, Errno.ECANCELED, "does not tell");
     }

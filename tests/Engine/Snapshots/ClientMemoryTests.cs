@@ -34,7 +34,7 @@ public sealed class ClientMemoryTests : HaltedSnapshotTest
             loop.Await();
             Snapshot snapshot = it.Session.Snapshot!;
             ClientMemory memory = new(snapshot, unreadable);
-            FrozenRegion region = snapshot.Find(at)!;
+            FrozenRegion region = snapshot.Regions.Find(at)!;
             Assert.False(memory.TryFindReadable(region, at, at + (3 * page), out _, out _));
             Assert.True(memory.TryFindReadable(region, at, at + (8 * page), out ulong from, out ulong to));
             Assert.Equal((at + (3 * page), at + (4 * page)), (from, to));

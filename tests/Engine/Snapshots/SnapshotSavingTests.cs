@@ -80,7 +80,7 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
         (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(ServeStock());
         ulong page = at + (Unsaved * Page);
         Snapshot state = it.Session.Snapshot!;
-        FrozenRegion region = state.Find(page)!;
+        FrozenRegion region = state.Regions.Find(page)!;
 
         // As if it were reading the page.
         Assert.True(state.Claims.TryClaim(region, page));
@@ -193,7 +193,7 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
         (ServedClient it, ulong at, RunningSnapshot snapshot) = Halted(ServeStock(), stallLimit: TimeSpan.FromMilliseconds(200));
         ulong waits = at + (Unsaved * Page);
         Snapshot state = it.Session.Snapshot!;
-        FrozenRegion region = state.Find(waits)!;
+        FrozenRegion region = state.Regions.Find(waits)!;
 
         // As if the reader had saved the second, and could not save the first.
         Assert.True(state.Claims.TryClaim(region, waits));
@@ -219,8 +219,8 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
         Snapshot state = it.Session.Snapshot!;
         ulong page = at + (Unsaved * Page);
         using PageSaver saver = new(16, null);
-        Assert.False(saver.TrySave(state, state.Find(page)!, page));
-        Assert.True(state.Claims.TryClaim(state.Find(page)!, page));
+        Assert.False(saver.TrySave(state, state.Regions.Find(page)!, page));
+        Assert.True(state.Claims.TryClaim(state.Regions.Find(page)!, page));
         Assert.True(saver.IsEmpty);
         ReleaseBases();
         Assert.Null(snapshot.Report().Error);

@@ -51,7 +51,7 @@ public sealed class SnapshotStateTests : SnapshotTest
             new(4 * Huge, 5 * Huge, Huge, 4, default, false, false),
         ];
         Assert.True(made.Snapshot.TryPrepare(regions));
-        Assert.Equal([0, 0, 0, 1, 2, 2], new long[] { 0, 1, 2, 3, 4, 515 }.Select(page => Array.IndexOf(regions, made.Snapshot.FindNumber(page))));
+        Assert.Equal([0, 0, 0, 1, 2, 2], new long[] { 0, 1, 2, 3, 4, 515 }.Select(page => Array.IndexOf(regions, made.Snapshot.Regions.FindNumber(page))));
         Assert.Equal(12 * Page, regions[0].AddressOf(2));
         Assert.Equal(4 * Huge, regions[2].AddressOf(regions[2].PageIndexOf(4 * Huge)));
     }

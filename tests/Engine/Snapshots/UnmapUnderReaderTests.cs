@@ -34,7 +34,7 @@ public sealed class UnmapUnderReaderTests : HaltedSnapshotTest
             unmap = it.Client.Begin($"munmap {from} {Unsaved * Page}", 1);
             Eventually.True(() => !ProcessInfo.ReadMaps(it.Client.Pid).Any(mapping => mapping.Start < from + Page && from < mapping.End), "the pages to go");
             ClientMemory gone = new(it.Session.Snapshot!, memory);
-            FrozenRegion region = it.Session.Snapshot!.Find(from)!;
+            FrozenRegion region = it.Session.Snapshot!.Regions.Find(from)!;
             reader = new Thread(() => isRead = gone.TryRead(region, from, (int)Page, buffer));
             reader.Start();
             Eventually.True(() => !reader.IsAlive || (reader.ThreadState & ThreadState.WaitSleepJoin) != 0, "the reader to have found nothing");
@@ -55,7 +55,7 @@ public sealed class UnmapUnderReaderTests : HaltedSnapshotTest
         ulong from = at + (Unsaved * Page);
         it.Client.Run($"mprotect {from} {Page} 0");
         nuint buffer = NativePages.Map(Page);
-        Assert.False(new ClientMemory(it.Session.Snapshot!, memory: null).TryRead(it.Session.Snapshot!.Find(from)!, from, (int)Page, buffer));
+        Assert.False(new ClientMemory(it.Session.Snapshot!, memory: null).TryRead(it.Session.Snapshot!.Regions.Find(from)!, from, (int)Page, buffer));
         NativePages.Unmap(buffer, Page);
         AssertEnded(running, Errno.EFAULT, "cannot be read");
     }
