@@ -14,4 +14,4 @@ for dir in $(native_dirs); do
 done
 
 say "building $project ($configuration)"
-dotnet build "$project" -c "$configuration" -v quiet -nologo
+compile dotnet build "$project" -c "$configuration" -v quiet -nologo

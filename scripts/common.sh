@@ -20,6 +20,22 @@ die() {
     exit 1
 }
 
+# compile COMMAND...: a build that leaves no process behind, unless the caller wants its compiler and its build nodes to stay warm
+# (UseSharedCompilation=true). The compiler is one of its own: to end the user's would end it under other builds.
+compile() {
+    local server rc=0
+    if [ -n "${UseSharedCompilation:-}" ]; then
+        "$@"
+        return
+    fi
+    MSBUILDDISABLENODEREUSE=1 SharedCompilationId="uffd-manager-$$" "$@" || rc=$?
+    while read -r server; do
+        # Nobody there is no failure, and a compiler that does not end now does when it has had nothing to do for ten minutes.
+        dotnet "$server" -shutdown "-pipename:uffd-manager-$$" </dev/null >/dev/null 2>&1 || :
+    done < <(dotnet --list-sdks | sed 's|^\([^ ]*\) \[\(.*\)\]$|\2/\1/Roslyn/bincore/VBCSCompiler.dll|')
+    return $rc
+}
+
 # Folders with a Makefile for native code, what is installed first: tests link against it and run it.
 native_dirs() {
     local dir makefile

@@ -31,18 +31,18 @@ publish() {
     say "publishing $2 ($configuration)"
     rm -rf "$out"
     if [ "$configuration" = Debug ]; then
-        "${plain[@]}"
+        compile "${plain[@]}"
         return
     fi
     # The RuntimeIdentifier decides about the paths of the output too, so that this build and the plain one do not disturb each other.
-    if ! "${plain[@]}" -r "$runtime" --self-contained false -p:PublishReadyToRun=true >"$log" 2>&1; then
+    if ! compile "${plain[@]}" -r "$runtime" --self-contained false -p:PublishReadyToRun=true >"$log" 2>&1; then
         if ! grep -q 'NU1101\|NU1102\|NU1301\|NETSDK1094' "$log"; then
             cat "$log" >&2
             die "cannot publish $2"
         fi
         say "WARNING: the package microsoft.netcore.app.crossgen2.$runtime cannot be had; $2 is published without code compiled ahead of time and takes longer to start"
         rm -rf "$out"
-        "${plain[@]}"
+        compile "${plain[@]}"
     fi
     # Symbols and the XML of the documentation serve those who build, not those who run.
     find "$out" \( -name '*.pdb' -o -name '*.xml' \) -delete

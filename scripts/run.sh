@@ -187,7 +187,7 @@ if [ $build = yes ]; then
     # Not the tests: the show needs the daemon and the shim alone.
     say 'building the shim and the daemon'
     native_make client-shim all >/dev/null
-    dotnet build manager/Daemon -c "$configuration" -v quiet -nologo
+    compile dotnet build manager/Daemon -c "$configuration" -v quiet -nologo
 fi
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/uffd-manager-run.XXXXXX")
