@@ -14,8 +14,8 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
     private static readonly TimeSpan s_period = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan s_heartbeat = TimeSpan.FromSeconds(5);
 
-    // Names of those that are being opened, until the thread is through, as below.
-    private readonly ConcurrentDictionary<string, bool> _opening = new(StringComparer.Ordinal);
+    // Those that are being opened, until the thread is through, as below. Not by name: another image may have the name by then.
+    private readonly ConcurrentDictionary<ImageDefinition, bool> _opening = new();
 
     // Those that are read, until the thread is through, which may be long after whoever asked has gone: it may hang in a file system.
     private readonly ConcurrentDictionary<LayeredSource, bool> _warming = new(ReferenceEqualityComparer.Instance);
@@ -28,7 +28,8 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         long offset = request.Integer("offset", 0, 0, long.MaxValue);
         long length = request.Integer("length", long.MaxValue, 1, long.MaxValue);
         request.RefuseOthers();
-        using OpenedImage image = await OpenAsync(name, () => images.Open(name), request.Aborted);
+        ImageDefinition wanted = await ImageRoutes.CarryOutAsync(() => images.Get(name).Definition);
+        using OpenedImage image = await OpenAsync(wanted, () => images.Open(name), request.Aborted);
         if (offset >= image.Source.Length)
             throw new ProblemException(ProblemKind.BadRequest, $"image {name} has {image.Source.Length} bytes: there is nothing from {offset} on", "leave the offset out to warm all of it");
 
@@ -96,11 +97,11 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
     }
 
     // On a thread that may hang. Who hangs up waits no longer; what is opened for nobody is given back.
-    internal async Task<OpenedImage> OpenAsync(string name, Func<OpenedImage> open, CancellationToken cancel)
+    internal async Task<OpenedImage> OpenAsync(ImageDefinition image, Func<OpenedImage> open, CancellationToken cancel)
     {
-        if (!_opening.TryAdd(name, true))
-            throw IsBusy(name);
-        Task<OpenedImage> opening = OpenAloneAsync(name, open);
+        if (!_opening.TryAdd(image, true))
+            throw IsBusy(image.Name);
+        Task<OpenedImage> opening = OpenAloneAsync(image, open);
         try
         {
             return await opening.WaitAsync(cancel);
@@ -162,7 +163,7 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         }
     }
 
-    private async Task<OpenedImage> OpenAloneAsync(string name, Func<OpenedImage> open)
+    private async Task<OpenedImage> OpenAloneAsync(ImageDefinition image, Func<OpenedImage> open)
     {
         try
         {
@@ -170,7 +171,7 @@ internal sealed class ImageWarmingRoutes(ImageRegistry images, ControlLimits lim
         }
         finally
         {
-            _opening.TryRemove(name, out _);
+            _opening.TryRemove(image, out _);
         }
     }
 

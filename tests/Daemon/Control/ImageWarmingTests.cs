@@ -43,6 +43,32 @@ public sealed class ImageWarmingTests : IDisposable
     }
 
     [Fact]
+    public async Task Image_that_hangs_when_it_is_opened_keeps_nobody_from_warming_the_next_one_of_its_name()
+    {
+        using ImageRegistry images = Registry.In(_directory.Combine("images"));
+        using ControlLimits limits = new();
+        images.Add(new ImageAddition("name", _directory.WriteFile("slow", new byte[64 * 4096]), null, null, false, true));
+        ImageWarmingRoutes routes = new(images, limits, TimeProvider.System);
+        using ManualResetEventSlim gate = new();
+        ImageDefinition slow = images.Get("name").Definition;
+        Task<OpenedImage> opening = routes.OpenAsync(slow, Open, CancellationToken.None);
+        ProblemException refused = await Assert.ThrowsAsync<ProblemException>(() => routes.OpenAsync(images.Get("name").Definition, () => images.Open("name"), CancellationToken.None));
+        Assert.Equal(ProblemKind.Conflict, refused.Kind);
+        Assert.Null(images.Remove("name"));
+        images.Add(new ImageAddition("name", _directory.WriteFile("other", new byte[128 * 4096]), null, null, false, true));
+        using (OpenedImage other = await routes.OpenAsync(images.Get("name").Definition, () => images.Open("name"), CancellationToken.None))
+            Assert.Equal(128 * 4096, other.Source.Length);
+        gate.Set();
+        (await opening).Dispose();
+
+        OpenedImage Open()
+        {
+            gate.Wait();
+            return images.Open("name");
+        }
+    }
+
+    [Fact]
     public async Task Image_that_was_opened_for_somebody_who_has_gone_is_given_back()
     {
         string file = _directory.WriteFile("slow", new byte[64 * 4096]);
@@ -54,7 +80,7 @@ public sealed class ImageWarmingTests : IDisposable
         using SemaphoreSlim isOpened = new(0);
         using CancellationTokenSource gone = new();
         Task<OpenedImage> opening = routes.OpenAsync(
-            "slow",
+            images.Get("slow").Definition,
             () =>
             {
                 OpenedImage opened = images.Open("slow");
