@@ -9,13 +9,16 @@ namespace UffdManager.Engine.Loops;
 /// <remarks>
 /// First everything is protected once, and whoever meets the protection is let go, which is noted. Then what is noted is protected again, and what is let go meanwhile is noted for the next
 /// round: each is shorter than the one before, as there are fewer pages to protect and less time to write them. The last one lets nobody go. It comes when few pages are left, or when
-/// rounds do not get shorter (<see cref="LiftedPages"/>). So a writer waits for one fault, or for the last round, which is long only where very many pages are written in a round, and then by the MiB and not by the page.
+/// rounds do not get shorter (<see cref="LiftedPages"/>). A round in which the client's regions change was not the last one: whom it held is let go, and everything is protected anew. So a writer waits for one fault, or for the last round, which is long only where very many pages are written in a round, and then by the MiB and not by the page.
 /// </remarks>
 internal sealed partial class FaultLoop
 {
     // How long faults may have to wait for a slice, nanoseconds, and how much is protected at a time: some 30 us where all of it is there.
     private const long FreezeSlice = 30_000;
     private const ulong FreezePiece = 1UL << 20;
+
+    // Who has begun anew so often gets one round in which nobody is let go, instead of several in which the map may change once more.
+    private const int PatientRestarts = 4;
 
     // Looked at in some 30 us: at what the mappings say of each.
     private const int RegionsPerSlice = 64;
@@ -67,9 +70,16 @@ internal sealed partial class FaultLoop
         if (!snapshot.IsPreparedFor(session.Regions.Version))
         {
             // What moved below the cursor may have been above it before. What is protected stays so until somebody writes it.
-            snapshot.BeginAgain(MonotonicClock.NowNanoseconds);
+            snapshot.BeginAgain();
+            LetGoHeld(snapshot);
             failure = snapshot.ArmRestarts <= MaximumRestarts ? null : KeepsChanging();
             return failure is null ? WriteProtectStep.Progress : WriteProtectStep.Failed;
+        }
+
+        if (snapshot.ArmRestarts >= PatientRestarts)
+        {
+            // Over what is noted so far, and no further pass: that may be long.
+            snapshot.Lifted.Hold(MonotonicClock.NowNanoseconds);
         }
 
         if (!snapshot.Lifted.IsEmpty)
@@ -250,6 +260,23 @@ internal sealed partial class FaultLoop
         snapshot.Take(MonotonicClock.NowNanoseconds);
         WakeHeld(snapshot);
         return WriteProtectStep.Done;
+    }
+
+    // The round that was to be the last one was not: everything is protected anew, and nobody waits for a pass over all of it.
+    private static void LetGoHeld(Snapshot snapshot)
+    {
+        if (!snapshot.Lifted.TryLetGo())
+        {
+            return;
+        }
+
+        while (snapshot.Urgent.TryTake(out _))
+        {
+        }
+
+        // Not by the pages that are noted as urgent: there is room for some thousands only.
+        snapshot.Guard.Forget();
+        _ = Userfaultfd.WakeAll(snapshot.Session.Lease);
     }
 
     // Whom the last round held need not wait for the reader to begin: most of them are let go in their next fault.

@@ -163,6 +163,14 @@ internal sealed class LiftedPages : IDisposable
     /// <summary>From here on nobody is let go.</summary>
     public void Hold(long now) => HoldingSince = HoldingSince == 0 ? now : HoldingSince;
 
+    /// <summary>That was not the last round after all: what is met is noted again. False when nobody was held.</summary>
+    public bool TryLetGo()
+    {
+        bool wasHolding = HoldingSince != 0;
+        (HoldingSince, _isInRound) = (0, false);
+        return wasHolding;
+    }
+
     public void Dispose() => Release();
 
     private static ulong BitOf(long number) => 1UL << (int)(number % WordBits);

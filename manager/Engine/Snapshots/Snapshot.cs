@@ -25,9 +25,6 @@ internal sealed class Snapshot : IDisposable
     // Some 20 us where all of it is there.
     private const ulong Slice = 1UL << 20;
 
-    // Who has begun anew so often may do so for ever, unless its writers are held.
-    private const int PatientRestarts = 4;
-
     private readonly AutoResetEvent _signal = new(initialState: false);
     private EngineError? _failure;
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -166,13 +163,10 @@ internal sealed class Snapshot : IDisposable
     public FrozenLayout LayOut() => Layout = FrozenLayout.Of(Regions);
 
     /// <summary>Everything has to be protected anew, because it has moved meanwhile.</summary>
-    public void BeginAgain(long now)
+    public void BeginAgain()
     {
         (IsRegistered, ArmCursor) = (false, 0);
-        if (++ArmRestarts >= PatientRestarts)
-        {
-            Lifted.Hold(now);
-        }
+        ArmRestarts++;
     }
 
     /// <summary>Whether the writer of a protected page may go on because the page will be protected once more before the instant: that is seen to.</summary>

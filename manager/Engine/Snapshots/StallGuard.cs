@@ -41,16 +41,24 @@ internal sealed class StallGuard(Snapshot snapshot)
     /// <summary>Something has been saved.</summary>
     public void NoteProgress(long now) => _progressAt = now;
 
+    /// <summary>Who waited was let go.</summary>
+    public void Forget()
+    {
+        _outOfTurn.Clear();
+        _inTurn = 0;
+    }
+
     /// <summary>Looks whether it has been too long.</summary>
     public void Check(long now)
     {
-        // Before the instant nothing is to be saved; protecting has an end of its own.
-        if (snapshot.TakenAt != 0 && IsAwaited && now - _progressAt > snapshot.StallLimit)
+        if (!IsAwaited || now - _progressAt <= snapshot.StallLimit)
         {
-            snapshot.Fail(
-                EngineErrorKind.State,
-                Errno.ETIMEDOUT,
-                $"writers waited for {(now - _progressAt) / 1_000_000_000.0:0.0} s in which no page could be saved: the file, a source or the client's own memory does not answer");
+            return;
         }
+
+        string why = snapshot.TakenAt == 0
+            ? "before the instant, as the client's address space kept changing"
+            : "in which no page could be saved: the file, a source or the client's own memory does not answer";
+        snapshot.Fail(EngineErrorKind.State, Errno.ETIMEDOUT, $"writers waited for {(now - _progressAt) / 1_000_000_000.0:0.0} s {why}");
     }
 }

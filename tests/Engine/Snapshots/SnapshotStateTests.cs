@@ -57,6 +57,29 @@ public sealed class SnapshotStateTests : SnapshotTest
     }
 
     [Fact]
+    public void Writers_that_are_held_before_the_instant_wait_no_longer_than_after_it()
+    {
+        using Made made = new(ServeStock());
+        made.Snapshot.Guard.Await(Page, now: 100, isInTurn: false);
+        made.Snapshot.Guard.Check(101);
+        Assert.Null(made.Snapshot.Failure);
+        made.Snapshot.Guard.Check(102);
+        Assert.Equal(Errno.ETIMEDOUT, made.Snapshot.Failure?.Errno);
+        Assert.Contains("kept changing", made.Snapshot.Failure!.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Writers_that_were_let_go_do_not_wait_any_more()
+    {
+        using Made made = new(ServeStock());
+        made.Snapshot.Guard.Await(Page, now: 100, isInTurn: false);
+        made.Snapshot.Guard.Await(2 * Page, now: 100, isInTurn: true);
+        made.Snapshot.Guard.Forget();
+        made.Snapshot.Guard.Check(1000);
+        Assert.Null(made.Snapshot.Failure);
+    }
+
+    [Fact]
     public void What_is_noted_of_pages_is_taken_off_the_memory_for_copying()
     {
         using SafeFile output = FileIo.Open(Temp.Combine("image"), OpenFlags.ReadWrite | OpenFlags.Create);
