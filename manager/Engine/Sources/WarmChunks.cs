@@ -23,6 +23,9 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
     // and that thread some thirty more. So a piece is worth it that goes on being wanted, and one of which a VM touches a few pages as it starts is not.
     private const int WantedFrom = 32;
 
+    // Of what is mapped a look costs a quarter of a microsecond, and to have the promise renewed fifty: so often must it be wanted within the time of one.
+    private const int RenewedFrom = 200;
+
     // A cold piece is looked at again after this time.
     private const long AskAgainNanoseconds = 100_000_000;
 
@@ -31,8 +34,11 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
     private readonly long[] _warmedAt;
     private readonly long[] _askedAt;
 
-    // How often a piece was wanted that is not warm, since it was asked for. Loops may lose each other's counts: it is a hint.
+    // How often a piece was wanted that is not warm, or not for long, since it was asked for. Loops may lose each other's counts: it is a hint.
     private readonly byte[] _misses;
+
+    // Since when, of what is mapped.
+    private readonly long[] _countedSince;
     private readonly ConcurrentQueue<int> _wanted = new();
     private readonly PageSource _owner;
     private int _running;
@@ -45,6 +51,7 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
         _warmedAt = new long[(mappedBytes + ChunkBytes - 1) / ChunkBytes];
         _askedAt = new long[_warmedAt.Length];
         _misses = new byte[_warmedAt.Length];
+        _countedSince = new long[_warmedAt.Length];
     }
 
     /// <summary>Whether the pieces under a range are promised to be in memory; asks for them to be warmed if not, or not for long.</summary>
@@ -57,10 +64,9 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
             long warmedAt = Volatile.Read(ref _warmedAt[chunk]);
             warm &= warmedAt != 0 && now - warmedAt < PromiseNanoseconds;
             mapped &= warmedAt != 0;
-            if ((warmedAt == 0 || now - warmedAt >= RenewNanoseconds) && ++_misses[chunk] >= WantedFrom)
+            if (warmedAt == 0 || now - warmedAt >= RenewNanoseconds)
             {
-                _misses[chunk] = WantedFrom;
-                Ask(chunk, now);
+                Miss(chunk, warmedAt != 0, now);
             }
         }
 
@@ -100,6 +106,22 @@ internal sealed class WarmChunks : IThreadPoolWorkItem
         }
 
         return false;
+    }
+
+    private void Miss(int chunk, bool isMapped, long now)
+    {
+        if (isMapped && now - _countedSince[chunk] >= PromiseNanoseconds)
+        {
+            _countedSince[chunk] = now;
+            _misses[chunk] = 0;
+        }
+
+        int enough = isMapped ? RenewedFrom : WantedFrom;
+        if (++_misses[chunk] >= enough)
+        {
+            _misses[chunk] = (byte)enough;
+            Ask(chunk, now);
+        }
     }
 
     private void Ask(int chunk, long now)

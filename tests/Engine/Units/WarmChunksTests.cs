@@ -9,6 +9,7 @@ public sealed class WarmChunksTests : IDisposable
 {
     private const int Chunks = 3;
     private const int WantedFrom = 32;
+    private const int RenewedFrom = 200;
     private readonly string _path = Path.GetTempFileName();
     private readonly SafeFile _file;
     private readonly FileSource _owner;
@@ -68,6 +69,36 @@ public sealed class WarmChunksTests : IDisposable
 
         Assert.False(_warm.IsWarm(0, PageSize.Base, later));
         Assert.False(Want(0));
+    }
+
+    [Fact]
+    public void Piece_whose_promise_is_over_is_mapped_anew_only_when_it_is_wanted_all_the_time()
+    {
+        AwaitWarm(0);
+        Assert.Equal(Errno.OK, NativePages.Advise(_mapping, WarmChunks.ChunkBytes, MemoryAdvice.DontNeed));
+        long later = MonotonicClock.NowNanoseconds + (long)TimeSpan.FromHours(1).TotalNanoseconds;
+
+        long pace = (long)TimeSpan.FromMilliseconds(20).TotalNanoseconds;
+        for (int i = 0; i < 2 * RenewedFrom; i++)
+        {
+            Assert.True(_warm.IsWarm(0, PageSize.Base, later));
+            later += pace;
+        }
+
+        // Warmed in the order in which they were asked for.
+        AwaitWarm(2);
+        Assert.False(IsMapped());
+        Eventually.True(() => _warm.IsWarm(0, PageSize.Base, later) && IsMapped(), "piece 0 is mapped again");
+    }
+
+    // The highest bit of a page's word in /proc/PID/pagemap.
+    private bool IsMapped()
+    {
+        using FileStream pagemap = new("/proc/self/pagemap", FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+        Span<byte> word = stackalloc byte[sizeof(ulong)];
+        pagemap.Position = (long)((ulong)_mapping / (ulong)PageSize.Base * sizeof(ulong));
+        pagemap.ReadExactly(word);
+        return BitConverter.ToInt64(word) < 0;
     }
 
     private bool Want(int chunk) => _warm.IsWarm(chunk * WarmChunks.ChunkBytes, PageSize.Base, MonotonicClock.NowNanoseconds);
