@@ -99,16 +99,18 @@ static void check_deadlines(struct supervisor *self)
 {
 	uint64_t now = clock_now();
 
-	if (self->watchdog_deadline && now >= self->watchdog_deadline) {
-		/* If we have slept through it ourselves (stopped, frozen with our container), the
-		 * daemon may have done so too, and gets its chance. */
-		if (now - self->watchdog_deadline > self->watchdog / 2 + SECOND) {
-			self->watchdog_deadline = now + self->watchdog;
+	/* We look every eighth of the watchdog's time. If we have not come to it for half of that
+	 * time (stopped, frozen with our container or our virtual machine), the daemon may have
+	 * had as little of it, and gets its chance: however little is left, or is over by. */
+	if (self->watchdog_deadline && self->looked_at &&
+	    now - self->looked_at > self->watchdog / 2) {
+		if (now >= self->watchdog_deadline)
 			log_line("was stopped for a while: the watchdog begins anew");
-		} else {
-			daemon_abort(self, "the daemon is silent (watchdog)");
-		}
+		self->watchdog_deadline = now + self->watchdog;
 	}
+	if (self->watchdog_deadline && now >= self->watchdog_deadline)
+		daemon_abort(self, "the daemon is silent (watchdog)");
+	self->looked_at = self->watchdog_deadline ? now : 0;
 	if (self->deadline && now >= self->deadline)
 		daemon_deadline(self);
 }
@@ -118,8 +120,12 @@ static int timeout_ms(const struct supervisor *self)
 	uint64_t now = clock_now();
 	uint64_t next = self->deadline;
 
-	if (self->watchdog_deadline && (!next || self->watchdog_deadline < next))
-		next = self->watchdog_deadline;
+	if (self->watchdog_deadline) {
+		uint64_t look = now + self->watchdog / 8;
+
+		look = look < self->watchdog_deadline ? look : self->watchdog_deadline;
+		next = next && next < look ? next : look;
+	}
 	if (!next)
 		return -1;
 	if (next <= now)

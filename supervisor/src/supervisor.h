@@ -44,10 +44,11 @@ struct supervisor {
 	uint64_t started;
 	uint64_t watchdog; /* 0: off */
 	uint64_t watchdog_deadline;
-	unsigned failures; /* unexpected ends in a row */
-	bool has_run;	   /* exec has succeeded once */
-	bool is_aborting;  /* SIGABRT has been sent: no other signal helps */
-	bool is_killed;	   /* SIGKILL has been sent */
+	uint64_t looked_at; /* when that was last compared with the clock; 0: not yet */
+	unsigned failures;  /* unexpected ends in a row */
+	bool has_run;	    /* exec has succeeded once */
+	bool is_aborting;   /* SIGABRT has been sent: no other signal helps */
+	bool is_killed;	    /* SIGKILL has been sent */
 	unsigned pending_hups, pending_usr1s;
 	char status[160];
 	int exit_code;

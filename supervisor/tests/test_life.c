@@ -173,7 +173,7 @@ static enum result watch_the_watchdog(struct run *run)
 		CHECK(say(run, "WATCHDOG=1"));
 		pause_ms(50);
 	}
-	CHECK(!is_in_log(run, "watchdog"));
+	CHECK(!is_in_log(run, "silent (watchdog)"));
 	CHECK(await_ready(run) && reported(run, "fd kept kept"));
 	CHECK(await_log(run, "the daemon is silent (watchdog): sending SIGABRT"));
 	CHECK(await_log(run, "was ended by SIGABRT"));
@@ -204,6 +204,24 @@ static enum result forgive_a_freeze(struct run *run)
 	kill(run->supervisor, SIGCONT);
 	CHECK(await_log(run, "was stopped for a while: the watchdog begins anew"));
 	CHECK(say(run, "WATCHDOG=1") && !is_in_log(run, "SIGKILL"));
+	return PASSED;
+}
+
+/* Stopped for less time than it may be silent, and it goes on when hardly any of that is left or it
+ * is over by a moment: as a virtual machine that is paused. */
+static enum result forgive_a_pause(struct run *run)
+{
+	CHECK(start(run, "--watchdog=3", NULL) && await_ready(run));
+	for (int over = -100; over <= 100; over += 200) {
+		CHECK(say(run, "WATCHDOG=1"));
+		pause_ms(900);
+		kill(run->supervisor, SIGSTOP);
+		pause_ms(2100 + over);
+		kill(run->supervisor, SIGCONT);
+		pause_ms(900);
+	}
+	CHECK(!is_in_log(run, "silent (watchdog)"));
+	CHECK(await_log(run, "the daemon is silent (watchdog)"));
 	return PASSED;
 }
 
@@ -328,6 +346,7 @@ const struct test life_tests[] = {
 	{"a silent daemon is aborted, then killed, then replaced", watch_the_watchdog},
 	{"a silent daemon is killed at once by default", kill_the_silent_at_once},
 	{"a supervisor that was frozen does not blame the daemon", forgive_a_freeze},
+	{"a supervisor that stood still itself does not count that time", forgive_a_pause},
 	{"a daemon that does not become ready is replaced, unless it asks for time",
 	 limit_the_start},
 	{"a daemon that announces its end and does not come to it is killed",
