@@ -116,12 +116,15 @@ needs_root() {
     esac
 }
 
-# failed_tests LOG: of what `dotnet test` printed, a line for each failed test: its name, what it says, and where. They are printed again at
-# the very end, because often the end is all that is kept of a run.
+# failed_tests LOG: of what `dotnet test` printed, a line for each failed test: its name, what it says (head and tail of what is long: a log
+# ends with its cause), and where. They are printed again at the very end, because often the end is all that is kept of a run.
 failed_tests() {
     awk '
+        function short(text) {
+            return length(text) <= 1200 ? text : substr(text, 1, 600) " […] " substr(text, length(text) - 599)
+        }
         function flush() {
-            if (name != "") print name ": " substr(text, 1, 400) (place == "" ? "" : " (" place ")")
+            if (name != "") print name ": " short(text) (place == "" ? "" : " (" place ")")
             name = ""
         }
         /^  Failed / { flush(); name = $0; sub(/^  Failed /, "", name); sub(/ \[[^\[]*\]$/, "", name); text = ""; place = ""; part = ""; next }

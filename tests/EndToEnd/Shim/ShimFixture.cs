@@ -82,11 +82,30 @@ public sealed class ShimFixture : IAsyncLifetime
         ProgramResult expected = await native.FinishAsync();
         between?.Invoke();
         double before = await FaultsAsync();
+        int told = _daemon!.LogLines.Count;
         using RunningProgram managed = Start(file, arguments, options, directory);
         ProgramResult actual = await managed.FinishAsync();
-        Assert.Equal(expected, actual);
+        if (actual != expected)
+            Assert.Fail($"{actual.DifferenceFrom(expected)}\nthe daemon said of it:\n{await LogOfAsync(managed.Pid, told)}");
         await AssertFaultsAsync(before, minimumFaults);
         return actual;
+    }
+
+    // The last that the daemon has said of a program and of those whom it has forked, since so many lines; the end of a session is told when its process is gone.
+    private async Task<string> LogOfAsync(int pid, int since)
+    {
+        try
+        {
+            await _daemon!.WaitForLogAsync($" of pid {pid} ended", TimeSpan.FromSeconds(5));
+        }
+        catch (TimeoutException)
+        {
+        }
+
+        string[] lines = [.. _daemon!.LogLines.Skip(since)];
+        string[] its = [.. lines.Where(line => line.Contains($"pid {pid} ", StringComparison.Ordinal) || line.Contains($"pid {pid},", StringComparison.Ordinal))];
+        string[] alarming = [.. lines.Where(line => !line.Contains(" info: ", StringComparison.Ordinal))];
+        return string.Join('\n', its.TakeLast(3).Concat(alarming.TakeLast(3)).Distinct());
     }
 
     /// <summary>No test passes unmanaged: the daemon's own counters must have moved.</summary>
