@@ -171,11 +171,19 @@ public sealed class FirecrackerDecoderTests
     {
         // A decoder that began anew with every byte would look at two thousand million of them.
         byte[] bytes = Encoding.UTF8.GetBytes("[{\"a\":\"" + new string(']', 64_000));
-        FirecrackerDecoder decoder = new();
-        long began = Environment.TickCount64;
-        for (int length = 1; length <= bytes.Length; length++)
-            Assert.Equal(HandOverStep.NeedsMore, decoder.Decode(bytes.AsSpan(0, length), DecoderInput.Uffd));
-        Assert.InRange(Environment.TickCount64 - began, 0, 2000);
+        long shortest = long.MaxValue;
+
+        // A machine that stands still meanwhile makes one of them long, and not all.
+        for (int round = 0; round < 10 && shortest > 2000; round++)
+        {
+            FirecrackerDecoder decoder = new();
+            long began = Environment.TickCount64;
+            for (int length = 1; length <= bytes.Length; length++)
+                Assert.Equal(HandOverStep.NeedsMore, decoder.Decode(bytes.AsSpan(0, length), DecoderInput.Uffd));
+            shortest = Math.Min(shortest, Environment.TickCount64 - began);
+        }
+
+        Assert.InRange(shortest, 0, 2000);
     }
 
     [Fact]
