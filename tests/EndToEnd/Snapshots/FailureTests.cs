@@ -15,7 +15,7 @@ public sealed class FailureTests(SnapshotImages images)
     {
         string image = images.Make($"truncated-{verdict}.bin", SnapshotImages.Length);
         await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(
-            [image, images.Small], new { source = new { kind = "client" }, onUnavailable = verdict, deadline = "300ms" });
+            [image, images.Small], new { source = new { kind = "client" }, onUnavailable = verdict, deadline = "60s" });
         await using Emulator other = Emulator.Start("load", daemon.SocketOf(1), images.Small, "--seconds", "0", "--balloon", "--pace", "300");
 
         // What its memory must hold is said by a file that nobody damages.
@@ -35,7 +35,7 @@ public sealed class FailureTests(SnapshotImages images)
     {
         string image = images.Make("written.bin", SnapshotImages.Length);
         await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(
-            [image, images.Small], new { source = new { kind = "client" }, onUnavailable = "kill", deadline = "300ms" });
+            [image, images.Small], new { source = new { kind = "client" }, onUnavailable = "kill", deadline = "60s" });
         await using Emulator other = Emulator.Start("load", daemon.SocketOf(1), images.Small, "--seconds", "0", "--balloon", "--pace", "300");
         await using Emulator victim = Emulator.Start("run", daemon.Socket, images.Small, "--touch", "64", "--hold");
         await victim.AwaitLineAsync("holds");
@@ -83,7 +83,10 @@ public sealed class FailureTests(SnapshotImages images)
     public async Task Pool_of_huge_pages_that_is_empty_ends_the_vm_at_the_deadline()
     {
         using HugePages pool = HugePages.Exactly(2);
-        await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(images.Small);
+
+        // Not so short that a busy machine needs it for a page of the other one.
+        await using SnapshotDaemon daemon = await SnapshotDaemon.StartAsync(
+            images.Small, new { source = new { kind = "client" }, onUnavailable = "kill", deadline = "3s" });
         await using Emulator other = Emulator.Start("load", daemon.Socket, images.Small, "--seconds", "0", "--balloon", "--pace", "300");
         await using Emulator emulator = StartBeyondThePool(daemon, images);
         await emulator.EndsWithAsync(Emulator.Killed);

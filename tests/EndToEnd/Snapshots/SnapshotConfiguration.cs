@@ -10,7 +10,7 @@ internal static class SnapshotConfiguration
     /// <summary>One snapshot for everybody.</summary>
     /// <param name="image">The memory file; its directory is a source directory of the tenant.</param>
     /// <param name="socket">Where VMs connect.</param>
-    /// <param name="policy">The policy's keys; kills after half a second if null.</param>
+    /// <param name="policy">The policy's keys; kills after a minute if null, which no busy machine needs for a page that can be had.</param>
     public static string For(string image, string socket, object? policy = null) => For([(image, socket)], policy);
 
     /// <summary>Several snapshots of one tenant, named snapshot0 and so on.</summary>
@@ -19,7 +19,7 @@ internal static class SnapshotConfiguration
         listen = new { mode = "0666" },
         policies = new Dictionary<string, object>
         {
-            ["memory"] = policy ?? new { source = new { kind = "client" }, onUnavailable = "kill", deadline = "500ms" },
+            ["memory"] = policy ?? new { source = new { kind = "client" }, onUnavailable = "kill", deadline = "60s" },
         },
         tenants = new
         {
