@@ -139,7 +139,7 @@ public abstract class WatchedProgram : IAsyncDisposable
             if (condition())
                 return;
             if (HasExited || Stopwatch.GetElapsedTime(begin) > s_deadline)
-                Assert.Fail($"waited in vain for {what} of {_name}: {LastLines()}");
+                Assert.Fail($"waited in vain for {what} of {_name}{(HasExited ? $", which has ended with {_process.ExitCode}" : "")}: {LastLines()}");
             await timer.WaitForNextTickAsync();
         }
     }
