@@ -33,8 +33,12 @@ public sealed class WatchdogTests(SurvivalSource source)
     {
         await using SupervisedManager manager = await SupervisedManager.StartAsync(new SupervisedOptions { Supervise = ["--watchdog=2"] });
         await using LoadClient client = LoadClient.Start(manager.SocketPath, source.Path, 13, "--threads", "6", "--fork-interval", "100", "--seconds", "6");
-        Assert.Equal(0, await client.AwaitEndAsync());
-        Assert.Equal(1, manager.Lives);
+        int exitCode = await client.AwaitEndAsync();
+
+        // The manager's last words of it.
+        await manager.WaitForLogAsync($"of pid {client.Pid} ended");
+        Assert.True(exitCode == 0, $"the client has ended with {exitCode}: {client.Output}\n{manager}");
+        Assert.True(manager.Lives == 1, $"{manager}");
         Assert.Equal(0, await manager.StopAsync());
     }
 }
