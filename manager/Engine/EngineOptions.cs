@@ -44,6 +44,9 @@ public sealed record EngineOptions
     /// </summary>
     internal TimeSpan RegisterPatience { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>How long a page may fault again and again in memory that is registered and of which nothing is known, before its client is given up. As long as a policy gives its source, unless it says otherwise.</summary>
+    internal TimeSpan UnknownRangePatience { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How long an adopted session may stay silent before its client is killed. Default: 30 seconds.</summary>
     public TimeSpan AdoptionTimeout { get; init; } = TimeSpan.FromSeconds(30);
 

@@ -133,6 +133,8 @@ public sealed partial class FaultEngine
     }
 
     /// <summary>Until when a session that was being adopted may stay silent, from now on.</summary>
+    internal long UnknownRangePatience => (long)_options.UnknownRangePatience.TotalNanoseconds;
+
     internal long NextAdoptionDeadline => MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds;
 
     private void BuildOrFail(Restore restore, InheritedSession inherited)

@@ -11,13 +11,12 @@ namespace UffdManager.Engine.Loops;
 /// </content>
 /// <remarks>
 /// <para>
-/// Which of these it is only a look at the client's mappings tells, and that costs far more than a fault: after one that found nothing the next has to wait, so that all of them together take
-/// a small part of the loop's time. Who faults meanwhile is put back until then. To wake him would bring the same fault again at once: he would spin, and use up in
-/// moments whatever number of faults is taken for a proof.
+/// Whether anything is registered there now is asked of the kernel first, by a fill that cannot succeed. If not, the fault is over: its thread finds out when woken. If so, a look at the client's mappings
+/// tells whether a region has grown there, and that costs far more than a fault: after one that found nothing the next has to wait, so that all of them together take
+/// a small part of the loop's time. Who faults meanwhile is put back until then. To wake him would bring the same fault again at once: he would spin.
 /// </para>
 /// <para>
-/// A client is given up for looks, not for faults: only after so many of them over such a time, each of which saw a mapping that has nothing to do with a region of ours while no change was under
-/// way. Neither a slow machine nor a client that changes its mappings all the time comes there.
+/// A client is given up for a page that has stayed so (<see cref="StrangePages"/>). Neither a slow machine nor a client that changes its mappings all the time comes there.
 /// </para>
 /// </remarks>
 internal sealed partial class FaultLoop
@@ -26,12 +25,6 @@ internal sealed partial class FaultLoop
 
     // Looks that find nothing may take one part in so many of the loop's time.
     private const long LookShare = 50;
-
-    private const int MaximumStrangeLooks = 30;
-    private const long StrangeNanoseconds = 500_000_000;
-
-    // Nobody has come back to be looked at for so long after he could have.
-    private const long StrangeWindow = 2_000_000_000;
 
     /// <returns>The region that was found after all; null when there is nothing more to do for the fault now.</returns>
     private Region? FindUnknown(Session session, Region? other, ulong address, UffdFaultFlags flags, long readAt, int attempts)
@@ -44,11 +37,17 @@ internal sealed partial class FaultLoop
             return null;
         }
 
-        // What the event says that is still to come may be that a region has moved here: no growth, but it looks like it until the event is read.
-        if (Userfaultfd.IsChanging(session.Lease))
+        switch (Userfaultfd.ProbeFill(session.Lease, page, (ulong)PageSize.Base))
         {
-            DeferUncertain(session, page, flags, readAt, attempts);
-            return null;
+            case Errno.EAGAIN:
+                // What the event says that is still to come may be that a region has moved here: no growth, but it looks like it until the event is read.
+                DeferUncertain(session, page, flags, readAt, attempts);
+                return null;
+            case Errno.ENOENT or Errno.ESRCH:
+                LetGoUnknown(session, page, kind, readAt);
+                return null;
+            default:
+                break;
         }
 
         if (_now < session.NextLookAt)
@@ -69,15 +68,20 @@ internal sealed partial class FaultLoop
             return null;
         }
 
-        // Who is no longer there finds out when woken.
-        _ = Userfaultfd.Wake(session.Lease, page, (ulong)PageSize.Base);
-        Account(session, kind, FaultOutcome.Stale, readAt);
-        if (answer == GrowthAnswer.Unconnected)
+        LetGoUnknown(session, page, kind, readAt);
+        session.Strange ??= new StrangePages();
+        if (session.Strange.Note(page, readAt, MonotonicClock.NowNanoseconds, _engine.UnknownRangePatience))
         {
-            CountStrange(session, address);
+            Kill(session, address, "faults again and again in a range that was registered without the manager");
         }
 
         return null;
+    }
+
+    private void LetGoUnknown(Session session, ulong page, FaultKind kind, long readAt)
+    {
+        _ = Userfaultfd.Wake(session.Lease, page, (ulong)PageSize.Base);
+        Account(session, kind, FaultOutcome.Stale, readAt);
     }
 
     // A known region that cannot fault in this way needs no look: it is as strange as a mapping of which we know nothing.
@@ -91,26 +95,10 @@ internal sealed partial class FaultLoop
         {
             CheckRecorded(session);
             session.NextLookAt = 0;
-            session.StrangeLooks = 0;
             return answer;
         }
 
         session.NextLookAt = ended + Math.Max(LookAgainNanoseconds, (ended - began) * LookShare);
         return answer;
-    }
-
-    private void CountStrange(Session session, ulong address)
-    {
-        if (session.StrangeLooks == 0 || _now > session.StrangeUntil)
-        {
-            session.StrangeLooks = 0;
-            session.StrangeSince = _now;
-        }
-
-        session.StrangeUntil = session.NextLookAt + StrangeWindow;
-        if (++session.StrangeLooks >= MaximumStrangeLooks && _now - session.StrangeSince > StrangeNanoseconds)
-        {
-            Kill(session, address, "faults again and again in a range that was registered without the manager");
-        }
     }
 }

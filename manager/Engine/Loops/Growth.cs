@@ -13,7 +13,7 @@ internal static class Growth
     /// between by now, continued behind it.
     /// </summary>
     /// <param name="session">Whose memory. On its loop.</param>
-    /// <param name="address">That faulted.</param>
+    /// <param name="address">That faulted, in memory that is registered.</param>
     /// <param name="grown">The region that holds the address now; null but for <see cref="GrowthAnswer.Grown"/>.</param>
     public static GrowthAnswer Find(Session session, ulong address, out Region? grown)
     {
@@ -27,9 +27,7 @@ internal static class Growth
         {
             case Errno.OK:
                 break;
-            case Errno.ENOENT:
-                return GrowthAnswer.Gone;
-            case Errno.EACCES or Errno.EPERM:
+            case Errno.ENOENT or Errno.EACCES or Errno.EPERM:
                 return GrowthAnswer.Unconnected;
             default:
                 // No descriptors, no memory: nobody is given up for that.
@@ -43,7 +41,7 @@ internal static class Growth
         }
 
         ulong tail = below.End;
-        if (start >= below.End && !TryFindTail(session.Pid, below.End, address, out tail, out end))
+        if (start >= below.End && !TryFindTail(session, below.End, address, out tail, out end))
         {
             return GrowthAnswer.Unconnected;
         }
@@ -87,17 +85,19 @@ internal static class Growth
 
     // What was grown may have been split by mprotect, or replaced in part by a mapping of which we were not told, before it was first touched.
     // It hangs together with the region below as long as mappings of one kind follow each other without a gap.
-    private static bool TryFindTail(int pid, ulong regionEnd, ulong address, out ulong start, out ulong end)
+    private static bool TryFindTail(Session session, ulong regionEnd, ulong address, out ulong start, out ulong end)
     {
         start = end = 0;
-        IReadOnlyList<VmaInfo> mappings = ProcessInfo.ReadSmaps(pid);
+
+        // Not smaps, which walks all page tables of the client.
+        IReadOnlyList<VmaInfo> mappings = ProcessInfo.ReadMaps(session.Pid);
         int index = 0;
         while (index < mappings.Count && mappings[index].End <= address)
         {
             index++;
         }
 
-        if (index == mappings.Count || mappings[index].Start > address || mappings[index].UffdModes == 0)
+        if (index == mappings.Count || mappings[index].Start > address)
         {
             return false;
         }
@@ -115,7 +115,7 @@ internal static class Growth
                 return false;
             }
 
-            isRegistered &= lower.UffdModes == faulting.UffdModes;
+            isRegistered = isRegistered && Userfaultfd.ProbeFill(session.Lease, lower.End - (ulong)PageSize.Base, (ulong)PageSize.Base) != Errno.ENOENT;
             if (isRegistered)
             {
                 start = Math.Max(lower.Start, regionEnd);

@@ -6,10 +6,7 @@ internal enum GrowthAnswer
     /// <summary>A region has grown there by mremap(2).</summary>
     Grown,
 
-    /// <summary>Nothing is mapped there any more: an unmap overtook the fault.</summary>
-    Gone,
-
-    /// <summary>The mapping there hangs together with no known region; or nobody may look.</summary>
+    /// <summary>What is registered there hangs together with no known region; or nobody may look.</summary>
     Unconnected,
 
     /// <summary>A change was under way, and may be what was seen.</summary>

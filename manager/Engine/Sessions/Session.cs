@@ -191,14 +191,8 @@ public sealed class Session
     /// <summary>No look at the client's mappings before this time.</summary>
     internal long NextLookAt { get; set; }
 
-    /// <summary>Looks that saw a mapping which faults and of which nothing is known, one soon after the other.</summary>
-    internal int StrangeLooks { get; set; }
-
-    /// <summary>When the first of those was.</summary>
-    internal long StrangeSince { get; set; }
-
-    /// <summary>A look after this time is the first of others.</summary>
-    internal long StrangeUntil { get; set; }
+    /// <summary>Pages that fault where nothing is known; null until there was one.</summary>
+    internal StrangePages? Strange { get; set; }
 
     internal int IdentifyAttempts { get; set; }
 

@@ -13,6 +13,8 @@ public sealed class UnknownRangeTests : EngineTest
     // Long enough for the proof that was once asked for to be complete: a thousand faults over half a second.
     private const long Pause = 700_000_000;
 
+    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(500);
+
     [Fact]
     public void Thread_in_a_part_that_grew_sleeps_until_the_next_look_and_is_served_then()
     {
@@ -50,6 +52,7 @@ public sealed class UnknownRangeTests : EngineTest
     [Fact]
     public void Range_registered_behind_the_managers_back_ends_the_client_and_is_looked_at_now_and_then_only()
     {
+        Options = Options with { UnknownRangePatience = s_patience };
         ServedClient it = Serve(policy: Zero);
         (ulong at, _) = it.Client.Map("anon", 4 * Page);
         Assert.Equal(Errno.OK, Userfaultfd.Register(it.Session.Uffd, at, 4 * Page, UffdRegisterModes.Missing, out _));
@@ -68,6 +71,7 @@ public sealed class UnknownRangeTests : EngineTest
     [Fact]
     public void Faults_of_a_kind_that_a_region_was_not_registered_for_end_the_client_too()
     {
+        Options = Options with { UnknownRangePatience = s_patience };
         ServedClient it = Serve(policy: Zero);
         ulong at = it.MapRegistered(4 * Page);
         it.Client.WriteByte(at, 1);
@@ -77,6 +81,33 @@ public sealed class UnknownRangeTests : EngineTest
         _ = it.Client.Begin($"write {at} 2", 1);
         Assert.Contains("registered without the manager", AwaitKilled().Reason, StringComparison.Ordinal);
         Assert.True(CountersOf(Alice).Faults(FaultKind.WriteProtect, FaultOutcome.Stale) >= 30);
+    }
+
+    [Fact]
+    public void Fault_of_memory_that_is_not_registered_any_more_is_let_go_at_once_and_proves_nothing()
+    {
+        // A field is mapped anew while a fault of the mapping before it waits for its turn; many times, and nobody looks at the mappings for it.
+        Options = Options with { FaultLoops = 1, UnknownRangePatience = TimeSpan.Zero };
+        ServedClient it = Serve(policy: Zero);
+        _ = it.MapRegistered(Page);
+        (ulong at, _) = it.Client.Map("anon", Page);
+        OnLoop(it, () => it.Session.NextLookAt = long.MaxValue);
+        for (int i = 1; i <= 100; i++)
+        {
+            LoopCommand<bool> fault = new(loop =>
+            {
+                loop.DeferUncertain(it.Session, at, UffdFaultFlags.None, MonotonicClock.NowNanoseconds, 0);
+                return true;
+            });
+            it.Session.Loop.Post(fault);
+            Assert.True(fault.Task.Finish());
+            int times = i;
+            Eventually.True(() => CountersOf(Alice).Faults(FaultKind.Missing, FaultOutcome.Stale) == times, "the fault to be let go");
+        }
+
+        Assert.Null(Seen<ClientKilled>());
+        Assert.Equal(0, CountersOf(Alice).Deferrals(DeferralReason.UnknownRange));
+        Assert.Equal(0, it.Client.ReadByte(at));
     }
 
     private ClientKilled AwaitKilled()
