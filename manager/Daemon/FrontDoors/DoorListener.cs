@@ -26,7 +26,7 @@ internal sealed class DoorListener : IDoorMember
     /// <param name="socket">Listens and does not block; taken over.</param>
     /// <param name="admit">Takes a connection over.</param>
     /// <param name="failed">Hears that none can be accepted for the moment, and why.</param>
-    /// <param name="pause">Asked before each, but for the last ones (<see cref="Finish"/>): how long nobody is accepted; zero to accept. Null for never a pause.</param>
+    /// <param name="pause">Asked before each who waits, but for the last ones (<see cref="Finish"/>): how long nobody is accepted; zero to accept. Null for never a pause.</param>
     /// <exception cref="SyscallException">It cannot be watched; the socket is closed.</exception>
     public DoorListener(DoorThread thread, SafeSocketFd socket, Action<SafeSocketFd> admit, Action<string> failed, Func<TimeSpan>? pause = null)
     {
@@ -55,6 +55,9 @@ internal sealed class DoorListener : IDoorMember
     {
         for (int i = 0; i < AcceptBudget && !_closed && Deadline == 0; i++)
         {
+            // Where nobody waits, there is no pause to tell of.
+            if (i > 0 && _finished is null && _pause is not null && !HasSomebody())
+                return;
             if (_finished is null && _pause?.Invoke() is { Ticks: > 0 } pause)
             {
                 Pause(pause);
@@ -126,6 +129,12 @@ internal sealed class DoorListener : IDoorMember
         Epoll.Remove(_thread.Poll, _socket);
         _thread.Unwatch(_key);
         _socket.Dispose();
+    }
+
+    private bool HasSomebody()
+    {
+        using FdLease lease = _socket.Lease();
+        return FdPoll.WaitReadable(lease, TimeSpan.Zero);
     }
 
     private void Pause(TimeSpan time)

@@ -27,6 +27,11 @@ public sealed class ConnectionLimitTests : IDisposable
         await using SnapshotHost host = await SnapshotHost.StartAsync(Two, limits, store: _store, maxConnections: most);
         BeSilent(Path.Combine(host.Folder, "other.sock"), 2);
         Eventually.True(() => host.Telemetry.Open == 2, "the strangers to be let in");
+
+        // The turn in which they were is over, and nobody waits yet.
+        await host.ListAsync();
+        Assert.Empty(host.Telemetry.Pauses);
+        Assert.DoesNotContain("2115 ", host.Log.Text, StringComparison.Ordinal);
         using EmulatedVm vm = EmulatedVm.Boot(host).HandOver();
 
         Eventually.True(() => host.Log.Text.Contains("2115 Who connects", StringComparison.Ordinal), "the pause");

@@ -26,6 +26,10 @@ public sealed class LimitMetricsTests : IDisposable
         Assert.Equal(0, await ValueAsync(daemon, counter));
         using SafeSocketFd silent = UnixSocket.Connect(Other, UnixSocketType.Stream);
         await AwaitOpenAsync(daemon);
+
+        // A limit that is reached is none that makes anybody wait.
+        Assert.Equal(0, await ValueAsync(daemon, counter));
+        Assert.DoesNotContain(daemon.LogLines, line => line.Contains(remedy, StringComparison.Ordinal));
         using EmulatedVm vm = EmulatedVm.Boot(Socket, (ulong)_image.Length).HandOver();
 
         await daemon.WaitForLogAsync(remedy);
