@@ -16,7 +16,7 @@ internal static class Settings
             "Permission bits of the socket. Who may connect may get an open /dev/userfaultfd: give it to trusted groups only."),
         new("listen.group", SettingKind.Text, null, "Group that owns the socket: a name of /etc/group, or a number."),
         Integer("listen.backlog", "128", 1, 4096, "Connections that may wait to be accepted."),
-        Integer("listen.maxConnections", "4096", 1, 1 << 20, "Open connections of all tenants together."),
+        Integer("listen.maxConnections", "4096", 1, 1 << 20, "Open connections of all tenants together. VMs beyond it wait at their sockets for as long as it takes; others are refused."),
         Duration("listen.firstMessageTimeout", "10s", 100 * Millisecond, 60 * Second, "Time within which a peer must send its first message."),
 
         new("control.enabled", SettingKind.Boolean, "true", "Whether there is a control socket, which uffdctl needs."),
@@ -107,7 +107,7 @@ internal static class Settings
         Integer("tenants.*.limits.faultsPerSecond", "0", 0, int.MaxValue, "Faults served in a second; 0 is unlimited."),
         Size("tenants.*.limits.copiedBytesPerSecond", "0", 0, 1024 * GiB, "Bytes copied in a second; 0 is unlimited."),
         Integer("tenants.*.limits.fetchQueueDepth", "1024", 1, 1 << 20, "Reads of slow sources that wait or run; further faults wait."),
-        Integer("tenants.*.limits.connections", "1024", 1, 1 << 20, "Open connections."),
+        Integer("tenants.*.limits.connections", "1024", 1, 1 << 20, "Open connections. VMs beyond it wait at their sockets for as long as it takes; others are refused."),
         Integer("tenants.*.limits.sources", "256", 1, 1 << 16, "Files open as page sources."),
         Size("tenants.*.limits.sourceBytes", "1TiB", 4096, 16L << 40, "Sizes of all files open as page sources, holes included; they take address space."),
         Integer("tenants.*.limits.maps", "256", 1, 1 << 16, "Shared images."),
@@ -121,7 +121,7 @@ internal static class Settings
             "Path, of any length, of the socket that a VMM hands its memory over at. Several snapshots may share one; match then tells who gets which. It must not end in .new.") { Required = true },
         new("snapshots.*.owner", SettingKind.Text, null, "Who owns the socket, USER:GROUP or USER or :GROUP, as names or numbers."),
         new("snapshots.*.mode", SettingKind.Mode, "0660", "Permission bits of the socket."),
-        Duration("snapshots.*.timeout", "10s", 100 * Millisecond, 60 * Second, "Time from a connection to the end of its message; who does not keep it is killed if it has handed its memory over by then, and loses the connection if it has not."),
+        Duration("snapshots.*.timeout", "10s", 100 * Millisecond, 60 * Second, "Time from a connection to the end of its message; who does not keep it is killed if it has handed its memory over by then, and loses the connection if it has not. A user with 64 connections at the socket that are no VMs yet has 2 s for the userfaultfd of each further one; a VM at a shared socket whose tenant has no place for so long is killed."),
         new("snapshots.*.protocol", SettingKind.Choice, SnapshotSocketOptions.DefaultProtocol, "Protocol by which VMMs hand memory over at the socket; all snapshots of a socket have the same.")
             { Choices = HandOverDecoders.BuiltIn.Names },
         new("snapshots.*.match.uids", SettingKind.IdList, "", "User ids whose VMs get this snapshot; neither these nor cgroups is everybody who can connect."),

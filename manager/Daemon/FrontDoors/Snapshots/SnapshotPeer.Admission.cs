@@ -10,9 +10,10 @@ internal sealed partial class SnapshotPeer
     // Between two looks whether there is a place. Rare: who is not accepted yet waits at the socket (SnapshotSocket.Admission.cs).
     private static readonly TimeSpan s_nextLook = TimeSpan.FromMilliseconds(100);
 
-    // A VMM connects with its message in hand.
+    // A VMM connects with its message in hand, and its userfaultfd comes with the first bytes.
     private static readonly TimeSpan s_firstBytes = TimeSpan.FromSeconds(2);
 
+    // Zero for no such end. Looks that are made in between are no reason to forget it.
     private long _firstDue;
 
     // Who was accepted without a place for it (by a manager with other limits; or another tenant of its socket has one) is stored with its message, and waits as long as any message may take.
@@ -60,13 +61,14 @@ internal sealed partial class SnapshotPeer
             : null;
     }
 
-    private void EndSilence()
+    private void EndHesitation()
     {
-        if (_isClosed || _isCondemned || _isAttaching || _bytes.Count > 0 || _isShort)
+        _firstDue = 0;
+        if (_isClosed || _isCondemned || _isAttaching || _kinds.Contains(HandedKind.Userfaultfd) || _isShort)
             return;
         _loop.Services.Telemetry.ProtocolError(SnapshotDoor.DoorName, ProtocolErrorReason.FirstMessageTimeout);
         Refuse(
             HandOverRefusal.Incomplete,
-            $"its message did not begin within {s_firstBytes.TotalSeconds:0} s, and uid {_process.Identity.Uid} has many connections at this socket that say nothing");
+            $"its userfaultfd did not come within {s_firstBytes.TotalSeconds:0} s, and uid {_process.Identity.Uid} has many connections at this socket that hand nothing over");
     }
 }

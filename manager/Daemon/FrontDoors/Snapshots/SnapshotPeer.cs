@@ -121,13 +121,13 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
 
         if (Deadline < _messageDue)
         {
-            bool isSilent = Deadline == _firstDue;
+            bool isFirstDue = _firstDue != 0 && Deadline >= _firstDue;
 
-            // Which is expected since the beginning.
-            Deadline = _messageDue;
+            // Both are expected since the beginning.
+            Deadline = _firstDue != 0 && !isFirstDue ? _firstDue : _messageDue;
             ReceiveAll();
-            if (isSilent)
-                EndSilence();
+            if (isFirstDue)
+                EndHesitation();
             return;
         }
 

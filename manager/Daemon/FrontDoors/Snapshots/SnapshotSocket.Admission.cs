@@ -13,7 +13,7 @@ internal sealed partial class SnapshotSocket
     // Of those who were let in and are neither sessions nor gone: each has a place with the service manager.
     private const int MostAdmitted = 256;
 
-    // Of these: who has more, and says nothing with them, has little time for each.
+    // Of these: who has more, and hands nothing over with them, has little time for each.
     private const int MostOfOne = MostAdmitted / 4;
 
     // Until there is a place, or the pace allows one more. A place that comes free ends it before.

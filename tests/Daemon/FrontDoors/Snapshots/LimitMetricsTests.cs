@@ -46,7 +46,11 @@ public sealed class LimitMetricsTests : IDisposable
             "", "\"connections\": 1", $$""", "rest": { "image": "mem.bin", "tenant": "rest", "socket": "{{Socket}}", "timeout": "1s", "match": { "uids": [65534] } }""");
         using SafeSocketFd silent = UnixSocket.Connect(Other, UnixSocketType.Stream);
         await AwaitOpenAsync(daemon);
+
+        // The time runs from when it is accepted: its message must have been sent by then.
+        daemon.Suspend();
         using EmulatedVm vm = EmulatedVm.Boot(Socket, (ulong)_image.Length).HandOver();
+        daemon.Continue();
 
         vm.AssertKilled();
         Assert.Contains("raise tenants.vms.limits.connections", await daemon.WaitForLogAsync("VM killed at its hand-over"), StringComparison.Ordinal);
