@@ -67,7 +67,7 @@ internal sealed class DoorListener : IDoorMember
             SafeSocketFd? socket = UnixSocket.TryAccept(_socket, out Errno errno);
             if (socket is not null)
             {
-                _admit(socket);
+                Admit(socket);
                 continue;
             }
 
@@ -129,6 +129,22 @@ internal sealed class DoorListener : IDoorMember
         Epoll.Remove(_thread.Poll, _socket);
         _thread.Unwatch(_key);
         _socket.Dispose();
+    }
+
+    // What fails for one who connects must not end the front door for all.
+    private void Admit(SafeSocketFd socket)
+    {
+        try
+        {
+            _admit(socket);
+        }
+#pragma warning disable CA1031 // See above; the log has the defect.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            socket.Dispose();
+            _failed(e.ToString());
+        }
     }
 
     private bool HasSomebody()

@@ -21,6 +21,7 @@ internal sealed record OwnerRecord
     private const byte SourceIdentityTag = 5;
     private const byte ImagesTag = 6;
     private const byte SnapshotTag = 7;
+    private const byte SnapshotPeerTag = 8;
 
     /// <summary>Whoever shows it, from the same process, gets the session back; 0 for nobody.</summary>
     public ulong ResumeToken { get; init; }
@@ -45,6 +46,9 @@ internal sealed record OwnerRecord
 
     /// <summary>The snapshot that it was restored from, by the name of its definition; empty for none.</summary>
     public string Snapshot { get; init; } = "";
+
+    /// <summary>Number of the connection that its memory came over, if it is of a snapshot; 0 for none.</summary>
+    public long SnapshotPeer { get; init; }
 
     /// <summary>Whether the record belongs to a session, and not to the parent that it was copied from.</summary>
     /// <param name="id">The session.</param>
@@ -78,6 +82,9 @@ internal sealed record OwnerRecord
         Add(bytes, ImagesTag, [.. images]);
         if (Snapshot.Length > 0)
             Add(bytes, SnapshotTag, Encoding.UTF8.GetBytes(Snapshot));
+        BinaryPrimitives.WriteInt64LittleEndian(number, SnapshotPeer);
+        if (SnapshotPeer != 0)
+            Add(bytes, SnapshotPeerTag, number);
         return bytes.Count <= AttachRequest.MaximumOwnerRecord ? [.. bytes] : null;
     }
 
@@ -121,6 +128,8 @@ internal sealed record OwnerRecord
                 return this with { SourceIdentity = Encoding.UTF8.GetString(value) };
             case SnapshotTag:
                 return this with { Snapshot = Encoding.UTF8.GetString(value) };
+            case SnapshotPeerTag:
+                return BinaryPrimitives.TryReadInt64LittleEndian(value, out long peer) ? this with { SnapshotPeer = peer } : null;
             case ImagesTag:
                 List<long> images = [];
                 long last = 0;

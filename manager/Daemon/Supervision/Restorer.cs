@@ -99,7 +99,7 @@ internal sealed partial class Restorer(
         }
 
         if (record.Snapshot.Length > 0)
-            snapshots.Add(record.Snapshot, session);
+            snapshots.Add(record.Snapshot, session, record.SnapshotPeer);
 
         // A forked child that nobody has named yet: its client presents the token of its mailbox.
         if (!record.IsOf(session.Id, session.ParentId))

@@ -27,6 +27,14 @@ public sealed class OwnerRecordTests
     }
 
     [Fact]
+    public void Record_tells_by_which_connection_a_session_of_a_snapshot_came()
+    {
+        OwnerRecord read = OwnerRecord.TryDecode(new OwnerRecord { Snapshot = "web", SnapshotPeer = 1L << 33 }.Encode())!;
+        Assert.Equal(("web", 1L << 33), (read.Snapshot, read.SnapshotPeer));
+        Assert.Equal(0, OwnerRecord.TryDecode(new OwnerRecord { Snapshot = "web" }.Encode())!.SnapshotPeer);
+    }
+
+    [Fact]
     public void Fields_of_a_later_manager_are_skipped_and_missing_ones_have_their_default()
     {
         byte[] bytes = [.. s_record.Encode()!, 200, 3, 1, 2, 3];

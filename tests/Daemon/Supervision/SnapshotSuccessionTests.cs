@@ -140,7 +140,7 @@ public sealed class SnapshotSuccessionTests : IDisposable
             first.WaitForLog("keeps the descriptors");
             vm.Connect();
             Assert.Equal(Errno.OK, vm.Send("[" + new string(' ', 200), vm.Uffd));
-            _manager.WaitForName("snapshot-1-taken-");
+            AwaitTaken();
             first.End(Kill);
         }
 
@@ -200,6 +200,33 @@ public sealed class SnapshotSuccessionTests : IDisposable
         using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
         Assert.Equal(Errno.OK, vm.Send(message[20..]));
         Assert.Equal(ClientProcess.Hash(_image), vm.Client.HashRange(start, vm.Length));
+    }
+
+    // What was taken is gone: the session of the first memory says nothing about the second one.
+    [Fact]
+    public void Second_memory_of_whose_message_a_part_was_taken_is_not_taken_for_the_first_one_that_is_a_session()
+    {
+        using EmulatedVm vm = Boot(Configured);
+        using SafeUffd other = vm.Client.OpenUffd(UffdOpenFlags.None, out int number);
+        ulong start = vm.Client.Map("anon", vm.Length).Address;
+        vm.Client.Run($"api {number} 0");
+        vm.Client.Run($"register {number} {start} {vm.Length} 1");
+        using (SupervisedDaemon first = SupervisedDaemon.StartReady(_folder, _manager))
+        {
+            first.WaitForLog("keeps the descriptors");
+            vm.HandOver();
+            vm.AssertHolds(_image);
+            Eventually.True(() => !_manager.Names.Any(name => name.Contains("-peer-", StringComparison.Ordinal)), "the end of the first hand-over");
+            vm.Connect();
+            Assert.Equal(Errno.OK, vm.Send("[" + new string(' ', 200), other));
+            AwaitTaken();
+            first.End(Kill);
+        }
+
+        Assert.Equal(Errno.OK, vm.Send($"{DecoderInput.Region("1.12", start, vm.Length, 0, EmulatedVm.Page)}]"));
+        using SupervisedDaemon second = SupervisedDaemon.StartReady(_folder, _manager);
+        vm.AssertKilled();
+        second.WaitForLog("ended in the middle of its message");
     }
 
     [Theory]
@@ -300,6 +327,17 @@ public sealed class SnapshotSuccessionTests : IDisposable
 
         Eventually.True(() => _manager.Names.Count == 0, "an empty store");
         Assert.Empty(Directory.GetFiles(_images.Path, "*.sock"));
+    }
+
+    // The mark of the one connection that is kept is in the store, and nothing is in the connection any more.
+    private void AwaitTaken()
+    {
+        _manager.WaitForName("snapshot-1-taken-");
+        List<(string Name, SafeFd Descriptor)> kept = _manager.Lend();
+        using SafeSocketFd peer = kept.Single(it => it.Name.Contains("-peer-", StringComparison.Ordinal)).Descriptor.Duplicate<SafeSocketFd>();
+        kept.ForEach(it => it.Descriptor.Dispose());
+        using System.Net.Sockets.Socket connection = UnixSocket.GiveAway(peer);
+        Eventually.True(() => connection.Available == 0, "a part of the message to be taken");
     }
 
     private EmulatedVm Boot(string socket) => EmulatedVm.Boot(socket, (ulong)_image.Length);

@@ -85,9 +85,9 @@ internal sealed partial class SnapshotLoop
         if (_leaveBy != 0 || _sockets.GetValueOrDefault(path) is not { } socket || socket.Number != number)
             return;
         LogMadeAnew(path);
-        List<SnapshotEntry> entries = [.. socket.Entries];
-        socket.Entries.Clear();
-        await Task.WhenAll(CloseIfUnusedAsync(socket), OpenAsync(path, entries));
+
+        // Who had connected to it is served.
+        await Task.WhenAll(CloseAndFreeAsync(socket), OpenAsync(path, [.. socket.Entries]));
     }
 
     private void TryAccept(SnapshotSocket socket)
@@ -108,6 +108,7 @@ internal sealed partial class SnapshotLoop
     {
         homeless = [];
         Keeper.Reserve(inherited.LastNumber);
+        Keeper.Reserve(Services.Sessions.LastPeer);
         foreach (string problem in inherited.Problems)
             LogProblem(Services.Logger, problem);
         inherited.Orphans.ForEach(Services.Store.Remove);

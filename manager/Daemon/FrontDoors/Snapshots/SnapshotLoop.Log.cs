@@ -46,6 +46,13 @@ internal sealed partial class SnapshotLoop
             LogHandOverFailed(Services.Logger, exception, peer, socket, suppressed);
     }
 
+    /// <summary>Tells of a defect that keeps it from being known who somebody is.</summary>
+    public void LogNotIdentified(Exception exception, string socket)
+    {
+        if (_logThrottle.TryEnter(typeof(PeerIdentifier), "", out long suppressed))
+            LogIdentificationFailed(Services.Logger, exception, socket, suppressed);
+    }
+
     /// <summary>Tells that no connection can be accepted for the moment.</summary>
     public void AcceptFailed(string error)
     {
@@ -145,6 +152,9 @@ internal sealed partial class SnapshotLoop
 
     [LoggerMessage(2106, LogLevel.Error, "No connection can be accepted: {Error}, trying again soon ({Suppressed} more such lines held back)")]
     private static partial void LogAcceptFailed(ILogger logger, string error, long suppressed);
+
+    [LoggerMessage(2119, LogLevel.Error, "Who connected at {Socket} waits: to find out who it is failed unexpectedly, trying again soon ({Suppressed} more such lines held back)")]
+    private static partial void LogIdentificationFailed(ILogger logger, Exception exception, string socket, long suppressed);
 
     [LoggerMessage(2107, LogLevel.Error, "Hand-over of {Peer} at {Socket} failed unexpectedly ({Suppressed} more such lines held back)")]
     private static partial void LogHandOverFailed(ILogger logger, Exception exception, PeerIdentity peer, string socket, long suppressed);

@@ -203,11 +203,12 @@ internal sealed partial class SnapshotLoop
         return socket;
     }
 
-    private async Task CloseIfUnusedAsync(SnapshotSocket socket)
+    private Task CloseIfUnusedAsync(SnapshotSocket socket) =>
+        socket.Entries.Count > 0 || _sockets.GetValueOrDefault(socket.Options.Path) != socket ? Task.CompletedTask : CloseAndFreeAsync(socket);
+
+    private async Task CloseAndFreeAsync(SnapshotSocket socket)
     {
         string path = socket.Options.Path;
-        if (socket.Entries.Count > 0 || _sockets.GetValueOrDefault(path) != socket)
-            return;
         _sockets.Remove(path);
 
         // Who wants another one there waits until the file of this one is gone.

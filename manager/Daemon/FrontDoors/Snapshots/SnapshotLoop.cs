@@ -140,7 +140,20 @@ internal sealed partial class SnapshotLoop : DoorThread
 
     private bool TryAdmit(SnapshotSocket socket, SafeSocketFd connection, long number, bool isStored, FormerManager former, out uint uid)
     {
-        PeerProcess? process = Services.Identify(connection, out uid, out Errno errno);
+        PeerProcess? process;
+        Errno errno;
+        try
+        {
+            process = Services.Identify(connection, out uid, out errno);
+        }
+#pragma warning disable CA1031 // What fails for one who connects must not end the front door for all; the log has the defect, and it is tried again.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            LogNotIdentified(e, socket.Options.Path);
+            (process, uid, errno) = (null, UnixSocket.GetPeerCredentials(connection).Uid, Errno.ENOMEM);
+        }
+
         if (process is not null)
         {
             Enter(socket, uid);

@@ -47,6 +47,10 @@ internal sealed partial class SnapshotPeer
         Deadline = _messageDue;
         if (_listener.IsCrowdedBy(_process.Identity.Uid) && _loop.DueIn(s_firstBytes) < _messageDue)
             Deadline = _firstDue = _loop.ExpectWithin(this, s_firstBytes);
+
+        // Nothing more is waited for, and nothing that is there may be told of.
+        if (_wasTaken)
+            ReceiveAll();
     }
 
     private (PeerRefusal Reason, string Text)? FindObstacle(TenantGrant tenant)

@@ -89,14 +89,14 @@ internal sealed partial class SnapshotPeer
                 Source = image.Source,
                 SourceOffset = region.Offset,
             })],
-            OwnerRecord = new OwnerRecord { Snapshot = entry.Name }.Encode(),
+            OwnerRecord = new OwnerRecord { Snapshot = entry.Name, SnapshotPeer = _number }.Encode(),
         };
 
         // Looks at the address space, which waits for a lock of the VM.
         AttachResult result = await await _loop.Blocking.RunAsync(tenant.Name, () => services.Engine.AttachAsync(request));
         if (result.Session is { } session)
         {
-            services.Sessions.Add(entry.Name, session);
+            services.Sessions.Add(entry.Name, session, _number);
             return null;
         }
 

@@ -16,6 +16,7 @@ internal sealed partial class SnapshotPeer
 
     private bool _isTaking;
     private bool _isUnstored;
+    private bool _isMarkSettled;
     private bool _isShort;
 
     private void ReceiveAll()
@@ -35,6 +36,12 @@ internal sealed partial class SnapshotPeer
         Errno errno = _isTaking
             ? UnixSocket.Receive(_socket, _loop.ReceiveBuffer.AsSpan(0, length), _descriptors, dontWait: true, out ReceivedMessage received)
             : UnixSocket.Peek(_socket, _loop.ReceiveBuffer, _descriptors, out received);
+        if (_wasTaken && (errno != Errno.OK || received.EndOfStream))
+        {
+            RefuseRest();
+            return false;
+        }
+
         if (errno == Errno.EAGAIN)
         {
             // A message that was sent in one piece has been complete before this.
@@ -68,6 +75,12 @@ internal sealed partial class SnapshotPeer
             return Break(ProtocolErrorReason.TooLong, $"its message is longer than {SnapshotLoop.MaxMessage} bytes");
         _decoder ??= _loop.Services.Decoders.Make(_listener.Options.Protocol);
         HandOverStep step = _decoder.Decode(CollectionsMarshal.AsSpan(_bytes), _kinds);
+        if (step.Refusal is not null && _wasTaken)
+        {
+            RefuseRest();
+            return false;
+        }
+
         if (step.Refusal is not null)
         {
             _isWhole = step.IsWhole;
@@ -83,9 +96,6 @@ internal sealed partial class SnapshotPeer
     // The kernel gave what it had numbers for. All of it is in the socket still: it is looked at anew when there may be some.
     private void LookAgain()
     {
-        if (!_isShort)
-            _loop.LogShort(_listener.Options.Path, _process.Identity);
-        _isShort = true;
         DescriptorSet part = _descriptors;
         _descriptors = new DescriptorSet();
         _loop.Blocking.Close(TenantName, part);
@@ -93,14 +103,24 @@ internal sealed partial class SnapshotPeer
         _bytes.Clear();
         _decoder = null;
         UnixSocket.PeekFromStart(_socket);
+        AwaitNumbers();
+    }
+
+    private void AwaitNumbers()
+    {
+        if (!_isShort)
+            _loop.LogShort(_listener.Options.Path, _process.Identity);
+        _isShort = true;
         if (_loop.DueIn(s_lookAgain) < _messageDue)
             Deadline = _loop.ExpectWithin(this, s_lookAgain);
     }
 
     // What marks it must have reached the service manager before anything is taken: this process may be killed at any moment. Whether there is room for it can be told before, whether it went only afterwards.
+    // Once it has gone, it is nobody's concern what others have on the way.
     private bool MayTake()
     {
-        if (_isMarked ? _loop.Services.Store.IsSettled : _loop.Services.Store.IsPrompt)
+        _isMarkSettled |= _isMarked && _loop.Services.Store.IsSettled;
+        if (_isMarked ? _isMarkSettled : _loop.Services.Store.IsPrompt)
             return true;
         if (_loop.DueIn(s_behind) < _messageDue)
             Deadline = _loop.ExpectWithin(this, s_behind);
@@ -135,8 +155,6 @@ internal sealed partial class SnapshotPeer
         length = _loop.ReceiveBuffer.Length;
         if (!MayTake())
             return false;
-        if (_isMarked)
-            return true;
         DescriptorSet next = new();
         UnixSocket.PeekFromStart(_socket);
         Errno errno = UnixSocket.Peek(_socket, _loop.ReceiveBuffer, next, out ReceivedMessage seen);
@@ -147,11 +165,18 @@ internal sealed partial class SnapshotPeer
         if (errno != Errno.OK || seen.Length == 0)
             return true;
         length = seen.Length;
-        bool isMemory = seen.ControlTruncated;
+        bool isMemory = false;
         for (int i = 0; i < next.Count; i++)
             isMemory |= HandedKinds.Of(next.Borrow(i)!) == HandedKind.Userfaultfd;
         _loop.Blocking.Close(TenantName, next);
-        if (!isMemory)
+        if (seen.ControlTruncated)
+        {
+            AwaitNumbers();
+            return false;
+        }
+
+        _isShort = false;
+        if (!isMemory || _isMarked)
             return true;
         Mark();
         return MayTake();
@@ -169,6 +194,9 @@ internal sealed partial class SnapshotPeer
         if (!_isMarked && _isStored)
             _isMarked = _loop.Keeper.StoreTaken(_listener.Number, _number);
     }
+
+    // Of a message that the manager before had marked: if all of it is still there, nothing had been taken.
+    private void RefuseRest() => Refuse(HandOverRefusal.Incomplete, "the manager before this one ended in the middle of its message");
 
     private bool Break(ProtocolErrorReason reason, string text)
     {

@@ -71,12 +71,9 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
     public void Begin()
     {
         _entry = _listener.Find(_process);
-        if (_wasTaken)
+        if (_wasTaken && _loop.Services.Sessions.FromPeer(_number).Any(IsOfThisProcess))
         {
-            if (_loop.Services.Engine.Sessions().Any(IsOfThisProcess))
-                Finish();
-            else
-                Refuse(HandOverRefusal.Incomplete, "the manager before this one ended in the middle of its message");
+            Finish();
             return;
         }
 
@@ -162,7 +159,7 @@ internal sealed partial class SnapshotPeer : IDoorMember, IDisposable
         {
             // All of it is there still.
             _loop.Keeper.RemoveTaken(_listener.Number, _number);
-            _isMarked = false;
+            _isMarked = _isMarkSettled = false;
         }
 
         Stop();

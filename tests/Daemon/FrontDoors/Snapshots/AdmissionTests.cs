@@ -155,6 +155,22 @@ public sealed class AdmissionTests
         store.Peer?.Dispose();
     }
 
+    // Others fill the queue again and again: that its own mark has gone is enough.
+    [Fact]
+    public async Task Message_in_pieces_does_not_wait_for_what_others_store_once_its_mark_has_gone()
+    {
+        await using SnapshotHost host = await SnapshotHost.StartAsync(""" "web": { "image": "mem.bin", "tenant": "vms", "socket": "@/fc.sock", "timeout": "60s" } """, store: _store);
+        using EmulatedVm vm = EmulatedVm.Boot(host).Connect();
+        Assert.Equal(Errno.OK, vm.Send("[" + new string(' ', 200), vm.Uffd));
+        Eventually.True(() => _store.Stored.Any(name => name.Contains("-taken-", StringComparison.Ordinal)), "the mark");
+
+        // The turn in which it was marked, and looked whether it has gone, is over.
+        await host.ListAsync();
+        _store.IsUnsettled = true;
+        Assert.Equal(Errno.OK, vm.Send(vm.Message()[1..]));
+        vm.AssertHolds(host.Image);
+    }
+
     [Fact]
     public async Task Connection_that_was_not_stored_is_not_taken_out()
     {

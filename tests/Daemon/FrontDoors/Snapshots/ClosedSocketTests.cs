@@ -35,6 +35,34 @@ public sealed class ClosedSocketTests : IDisposable
     }
 
     [Fact]
+    public void Listener_survives_one_whose_admission_fails()
+    {
+        string path = _directory.Combine("s.sock");
+        List<SafeSocketFd> admitted = [];
+        List<string> told = [];
+        int tried = 0;
+        using Turning thread = new();
+        DoorListener listener = new(thread, UnixSocket.Listen(path, UnixSocketType.Stream, 128, 0b110_000_000), Admit, told.Add);
+        using SafeSocketFd first = UnixSocket.Connect(path, UnixSocketType.Stream);
+        using SafeSocketFd second = UnixSocket.Connect(path, UnixSocketType.Stream);
+
+        listener.OnReady(EpollEvents.In);
+
+        Assert.Contains("no memory for this one", Assert.Single(told), StringComparison.Ordinal);
+        Assert.Equal(Errno.EPIPE, UnixSocket.Send(first, "x"u8, [], dontWait: true));
+        Assert.Equal(Errno.OK, UnixSocket.Send(second, "x"u8, [], dontWait: true));
+        Assert.Single(admitted).Dispose();
+        listener.Close();
+
+        void Admit(SafeSocketFd socket)
+        {
+            if (tried++ == 0)
+                throw new InvalidOperationException("no memory for this one");
+            admitted.Add(socket);
+        }
+    }
+
+    [Fact]
     public async Task Vm_that_was_not_let_in_when_its_socket_went_is_killed_and_one_that_sent_nothing_hears_of_it()
     {
         string path = _directory.Combine("gone.sock");

@@ -103,6 +103,29 @@ public sealed class CondemnedVmTests : IDisposable
         Assert.DoesNotContain(daemon.LogLines, line => line.Contains("VM killed", StringComparison.Ordinal));
     }
 
+    // What came before is taken already, and what was not looked at must not be.
+    [SkippableFact]
+    public async Task Hand_over_in_pieces_for_whose_userfaultfd_there_is_no_number_is_looked_at_again_and_served()
+    {
+        Require.Root();
+        await using DaemonProcess daemon = await StartAsync(null);
+        using EmulatedVm vm = await BootAfterAnotherAsync(daemon);
+        HashSet<string> before = Sockets(daemon);
+        ConnectAndBeLetIn(daemon, vm, before);
+        Assert.Equal(Errno.OK, vm.Send("[" + new string(' ', 200)));
+
+        // Who comes after it is served: its text has been taken.
+        using (EmulatedVm next = EmulatedVm.Boot(Socket, SnapshotHost.ImageBytes).HandOver())
+            Assert.Equal(0, next.Client.ReadByte(next.Start));
+        Limit(daemon, 1);
+        Assert.Equal(Errno.OK, vm.Send(vm.Message()[1..], vm.Uffd));
+        await daemon.WaitForLogAsync("there is no number left for its descriptors");
+        Assert.False(vm.Client.HasExited);
+        Limit(daemon, 4096);
+        Assert.Equal(0, vm.Client.ReadByte(vm.Start));
+        Assert.DoesNotContain(daemon.LogLines, line => line.Contains("VM killed", StringComparison.Ordinal));
+    }
+
     [SkippableFact]
     public async Task Vm_for_whose_userfaultfd_no_number_comes_free_is_killed_when_its_time_is_over()
     {

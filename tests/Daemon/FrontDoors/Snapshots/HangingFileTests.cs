@@ -90,8 +90,12 @@ public sealed class HangingFileTests : IDisposable
         string path = _directory.Combine("late.sock");
         inherited.Add(new StoredDescriptor("snapshot-5", UnixSocket.Listen(path, UnixSocketType.Stream, 8, 0b110_000_000)));
         inherited.Add(Document(5, "late", path));
+        using EmulatedVm waiting = EmulatedVm.Boot(path, SnapshotHost.ImageBytes).HandOver();
         File.Delete(path);
-        await using SnapshotHost host = await SnapshotHost.StartAsync(inherited: inherited);
+
+        // Nobody is let in at the socket that was gone on with, before it ends.
+        PacedStore store = new() { IsBehind = true };
+        await using SnapshotHost host = await SnapshotHost.StartAsync(inherited: inherited, store: store);
         try
         {
             Assert.Contains("late 0/0", await host.ListAsync());
@@ -104,9 +108,11 @@ public sealed class HangingFileTests : IDisposable
 
         Eventually.True(() => File.Exists(path), "the socket to be made anew");
         Assert.Contains($"2118 The socket {path}", host.Log.Text, StringComparison.Ordinal);
+        waiting.AssertHolds(host.Image);
+        store.IsBehind = false;
         using EmulatedVm vm = EmulatedVm.Boot(path, SnapshotHost.ImageBytes).HandOver();
         vm.AssertHolds(host.Image);
-        Assert.Contains("late 1/0", await host.ListAsync());
+        Assert.Contains("late 2/0", await host.ListAsync());
     }
 
     private static StoredDescriptor Document(long number, string name, string path)

@@ -65,6 +65,20 @@ public sealed class UnknownPeerTests
         Assert.Contains($"2117 Who connected at {host.SocketPath} (pid {vm.Client.Pid}, uid {ProcessInfo.EffectiveUid}) is left behind", host.Log.Text, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Vm_whose_identification_fails_unexpectedly_is_looked_at_again_and_served()
+    {
+        int looks = 0;
+        await using SnapshotHost host = await SnapshotHost.StartAsync(Web, identify: (SafeSocketFd socket, out uint uid, out Errno errno) =>
+            Interlocked.Increment(ref looks) == 1 ? throw new InvalidOperationException("no memory for this one") : PeerProcess.TryIdentify(socket, out uid, out errno));
+        using EmulatedVm vm = EmulatedVm.Boot(host).HandOver();
+
+        vm.AssertHolds(host.Image);
+        Assert.Contains("2119 Who connected", host.Log.Text, StringComparison.Ordinal);
+        Assert.Contains("no memory for this one", host.Log.Text, StringComparison.Ordinal);
+        Assert.Empty(host.Telemetry.Kills);
+    }
+
     // The VM that has the number now stands for a process that got it afterwards: what the one before it left in the socket would be no message.
     [Fact]
     public async Task Process_that_has_the_number_of_a_vm_that_died_in_the_queue_is_not_ended_for_it()
