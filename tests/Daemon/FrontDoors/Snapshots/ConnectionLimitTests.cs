@@ -102,10 +102,13 @@ public sealed class ConnectionLimitTests : IDisposable
         _store.IsBehind = false;
         if (isBehind)
         {
-            // Those whose text is to be taken are looked at again and again until it may be. (Who has lost its connection already, on a slow machine, hears of it.)
+            // Those whose text is to be taken are looked at again and again until it may be, and then not before their time is over. (Who has lost its connection already, on a slow machine, hears of it.)
             Eventually.True(() => _store.Peers == Share + Above + 1, "all to be let in");
             _store.IsBehind = true;
             _silent.ForEach(connection => Assert.Contains(UnixSocket.Send(connection, text, [], dontWait: false), new[] { Errno.OK, Errno.EPIPE }));
+            int asked = _store.Asked;
+            Eventually.True(() => _store.Asked > asked + (4 * (Share + Above)), "all to be looked at");
+            _store.IsBehind = false;
         }
 
         Eventually.True(() => host.Telemetry.Errors.Count == Above && host.Telemetry.Open == Share + 1, "those above the share to lose their connections");

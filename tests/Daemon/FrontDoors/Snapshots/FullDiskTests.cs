@@ -40,7 +40,8 @@ public sealed class FullDiskTests : IDisposable
 
         File.Delete(filler);
         await host.ApplyAsync(both);
-        Assert.Equal(["full 0/0", "web 1/0"], await host.ListAsync());
+        await host.AwaitListedAsync("web 1/0");
+        await host.AwaitListedAsync("full 0/0");
         using EmulatedVm vm = EmulatedVm.Boot(path, SnapshotHost.ImageBytes).HandOver();
         vm.AssertHolds(host.Image);
     }

@@ -56,7 +56,8 @@ public sealed class HangingFileTests : IDisposable
             // By another name of the same socket: it is in hand, whatever has become of its directory.
             using EmulatedVm other = EmulatedVm.Boot(reachable, SnapshotHost.ImageBytes).HandOver();
             other.AssertHolds(host.Image);
-            Assert.Equal(["run 1/0", "web 1/0"], await host.ListAsync());
+            await host.AwaitListedAsync("run 1/0");
+            await host.AwaitListedAsync("web 1/0");
 
             stopped = host.StopServingAsync("run");
             await host.ServeAsync("next", _directory.Combine("next.sock"));
@@ -112,7 +113,7 @@ public sealed class HangingFileTests : IDisposable
         store.IsBehind = false;
         using EmulatedVm vm = EmulatedVm.Boot(path, SnapshotHost.ImageBytes).HandOver();
         vm.AssertHolds(host.Image);
-        Assert.Contains("late 2/0", await host.ListAsync());
+        await host.AwaitListedAsync("late 2/0");
     }
 
     private static StoredDescriptor Document(long number, string name, string path)

@@ -27,7 +27,7 @@ public sealed class MarkedPeerTests : IDisposable
 
         vm.AssertHolds(host.Image);
         Assert.Empty(host.Telemetry.Kills);
-        Assert.Equal(["run 1/0"], await host.ListAsync());
+        await host.AwaitListedAsync("run 1/0");
     }
 
     // Whether the rest is still to come, or has been sent and taken, cannot be told.

@@ -12,6 +12,7 @@ internal sealed class PacedStore : IDescriptorStore
     private volatile bool _isFull;
     private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _barriers;
+    private int _asked;
 
     public ConcurrentQueue<string> Stored { get; } = new();
 
@@ -30,7 +31,17 @@ internal sealed class PacedStore : IDescriptorStore
 
     public bool IsKept { get; init; }
 
-    public bool IsPrompt => !_isBehind;
+    public bool IsPrompt
+    {
+        get
+        {
+            Interlocked.Increment(ref _asked);
+            return !_isBehind;
+        }
+    }
+
+    /// <summary>How often it was asked whether it is prompt.</summary>
+    public int Asked => Volatile.Read(ref _asked);
 
     public bool IsSettled => !_isBehind && !_isUnsettled;
 

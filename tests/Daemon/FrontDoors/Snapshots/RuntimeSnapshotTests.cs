@@ -25,7 +25,8 @@ public sealed class RuntimeSnapshotTests
         Assert.Equal(Errno.OK, vm.Send(vm.Message(), vm.Uffd));
         Assert.Equal(host.Image[0], vm.Client.ReadByte(vm.Start));
         Eventually.True(() => host.Telemetry.Requests.Count == 1, "the hand-over");
-        Assert.Equal(["run 1/0", "web 0/0"], await host.ListAsync());
+        await host.AwaitListedAsync("run 1/0");
+        await host.AwaitListedAsync("web 0/0");
 
         // Once more the same is no mistake.
         Assert.False((await host.ServeAsync("RUN", "run.sock")).IsNew);
@@ -126,6 +127,9 @@ public sealed class RuntimeSnapshotTests
             SnapshotView view = (await host.ServeAsync(null, SnapshotHost.SocketName, match: new() { Uids = [], Cgroups = [], Processes = [new(vm.Client.Pid, startTime)] })).View;
             Assert.Equal("snapshot-1", view.Name);
             vm.HandOver().AssertHolds(host.Image);
+
+            // A snapshot is not forgotten while a VM of it is on its way in.
+            await host.AwaitListedAsync("snapshot-1 1/0");
             using EmulatedVm another = EmulatedVm.Boot(host).HandOver();
             another.AssertKilled();
             Assert.Equal("snapshot-1", Assert.Single(host.Serving).Label);

@@ -109,6 +109,14 @@ internal sealed class SnapshotHost : IAsyncDisposable, IDrainGate
 
     public async Task<string[]> ListAsync() => [.. (await _door.ViewAsync()).Select(view => $"{view.Name} {view.HandedOver}/{view.Refused}{(view.Problem is null ? "" : " failed")}")];
 
+    /// <summary>Waits until a line is in the list: a VM is served a moment before that is counted.</summary>
+    public async Task AwaitListedAsync(string line)
+    {
+        using CancellationTokenSource patience = new(Eventually.DefaultDeadline);
+        while (!(await ListAsync()).Contains(line, StringComparer.Ordinal))
+            patience.Token.ThrowIfCancellationRequested();
+    }
+
     public async Task StopDoorAsync()
     {
         _stopped = true;
