@@ -18,7 +18,7 @@ public sealed record PolicyDto
     /// <summary>kill, poison, wait.</summary>
     public required string OnUnavailable { get; init; }
 
-    /// <summary>Longest time from a fault to its end.</summary>
+    /// <summary>Longest time that a fault waits for its page, without its waits for limits of the tenant.</summary>
     public required double DeadlineSeconds { get; init; }
 
     /// <summary>Before a failed read is tried again.</summary>

@@ -12,7 +12,7 @@ public sealed record PolicyOptions
     /// <summary>What happens when a page cannot be had before <see cref="Deadline"/>.</summary>
     public required UnavailableAction OnUnavailable { get; init; }
 
-    /// <summary>Longest time from a fault's arrival to its end.</summary>
+    /// <summary>Longest time that a fault waits for its page, without its waits for limits of the tenant.</summary>
     public required TimeSpan Deadline { get; init; }
 
     /// <summary>Time before a failed read is tried again; doubles up to one second.</summary>

@@ -75,7 +75,7 @@ internal static class Settings
         new("policies.*.onUnavailable", SettingKind.Choice, "kill",
             "What happens when a page cannot be had before the deadline: the client is killed, gets SIGBUS at the access, or waits.")
             { Choices = ["kill", "poison", "wait"] },
-        Duration("policies.*.deadline", "10s", Millisecond, 3600 * Second, "Longest time from a fault to its end."),
+        Duration("policies.*.deadline", "10s", Millisecond, 3600 * Second, "Longest time that a fault waits for its page. Time that it waits for a limit of its tenant, or in which the manager stands still, does not count."),
         Duration("policies.*.retryBackoff", "10ms", Millisecond, Second, "Time before a failed read is tried again; doubles up to one second."),
         Duration("policies.*.busyPoll", "0s", 0, 100 * Millisecond, "Time a fault loop spins for the next fault before it sleeps; costs a core."),
         new("policies.*.prefetch.mode", SettingKind.Choice, "none",

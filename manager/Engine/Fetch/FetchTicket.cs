@@ -54,7 +54,7 @@ internal sealed class FetchTicket
     /// <summary>When a worker took it.</summary>
     public long StartedAt;
 
-    /// <summary>When the verdict falls; <see cref="long.MaxValue"/> for none.</summary>
+    /// <summary>When the verdict falls, in the time in which the loop has turned; <see cref="long.MaxValue"/> for none.</summary>
     public long Deadline;
 
     /// <summary>When to go on, in the phases Backoff and Installing.</summary>

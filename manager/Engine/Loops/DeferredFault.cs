@@ -35,5 +35,12 @@ internal struct DeferredFault
     public DeferralReason Reason;
     public int Attempts;
     public long ReadAt;
+
+    /// <summary>As <see cref="FaultContext.Since"/>.</summary>
+    public long Since;
+
+    /// <summary>The tenant's <see cref="Policies.TenantUsage.FetchesEnded"/> when it was put back.</summary>
+    public long FetchesEnded;
+
     public long DueAt;
 }

@@ -13,6 +13,7 @@ namespace UffdManager.Engine.Loops;
 /// <param name="Kind">The kind they say.</param>
 /// <param name="State">State of the page before.</param>
 /// <param name="ReadAt">When it was read, monotonic nanoseconds.</param>
+/// <param name="Since">When the time began that its policy allows, in the time in which the loop has turned: nanoseconds.</param>
 /// <param name="Attempts">Times it was deferred.</param>
 internal readonly record struct FaultContext(
     Session Session,
@@ -22,6 +23,7 @@ internal readonly record struct FaultContext(
     FaultKind Kind,
     PageState State,
     long ReadAt,
+    long Since,
     int Attempts)
 {
     public bool IsWrite => (Flags & UffdFaultFlags.Write) != 0;

@@ -27,7 +27,7 @@ internal sealed partial class FaultLoop
         long first = reason is DeferralReason.Changing or DeferralReason.SharedFill ? FirstChangingBackoff : FirstScarcityBackoff;
         long most = reason is DeferralReason.Changing or DeferralReason.SharedFill ? MaximumChangingBackoff : MaximumScarcityBackoff;
         long backoff = Math.Min(first << Math.Min(fault.Attempts, 16), most);
-        Defer(fault.Session, fault.Page, fault.Flags, fault.ReadAt, fault.Attempts + 1, reason, MonotonicClock.NowNanoseconds + backoff);
+        Defer(fault.Session, fault.Page, fault.Flags, fault.ReadAt, fault.Since, fault.Attempts + 1, reason, MonotonicClock.NowNanoseconds + backoff);
     }
 
     /// <summary>Puts a fault back of which not even the region is certain. Internal for the tests: what it meets when it is tried again cannot be forced.</summary>
@@ -37,11 +37,25 @@ internal sealed partial class FaultLoop
         Defer(session, page, flags, readAt, attempts + 1, DeferralReason.Changing, MonotonicClock.NowNanoseconds + backoff);
     }
 
-    private void Defer(Session session, ulong page, UffdFaultFlags flags, long readAt, int attempts, DeferralReason reason, long dueAt)
+    // What it waits for is not its page: its time has not begun.
+    private void Defer(Session session, ulong page, UffdFaultFlags flags, long readAt, int attempts, DeferralReason reason, long dueAt) =>
+        Defer(session, page, flags, readAt, _turned, attempts, reason, dueAt);
+
+    private void Defer(Session session, ulong page, UffdFaultFlags flags, long readAt, long since, int attempts, DeferralReason reason, long dueAt)
     {
         session.Counters.Deferrals[(int)reason]++;
         session.DeferralCount++;
-        PutBack(session, new DeferredFault { Address = page, Flags = flags, Reason = reason, Attempts = attempts, ReadAt = readAt, DueAt = dueAt });
+        PutBack(session, new DeferredFault
+        {
+            Address = page,
+            Flags = flags,
+            Reason = reason,
+            Attempts = attempts,
+            ReadAt = readAt,
+            Since = since,
+            FetchesEnded = session.Tenant.Usage.FetchesEnded,
+            DueAt = dueAt,
+        });
     }
 
     private void PutBack(Session session, in DeferredFault fault)
@@ -70,8 +84,7 @@ internal sealed partial class FaultLoop
     // Scarcity, unlike a race, may last: the policy's deadline and verdict apply.
     private void DeferOrGiveUp(in FaultContext fault, DeferralReason reason, string why)
     {
-        Policy policy = fault.Region.Policy;
-        if (policy.OnUnavailable != Verdict.Wait && MonotonicClock.NowNanoseconds - fault.ReadAt >= (long)policy.Deadline.TotalNanoseconds)
+        if (_turned >= DeadlineOf(fault.Region.Policy, fault.Since))
         {
             GiveUp(in fault, why);
             return;
@@ -128,7 +141,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        Serve(session, fault.Address, fault.Flags, fault.ReadAt, fault.Attempts);
+        Serve(session, fault.Address, fault.Flags, fault.ReadAt, ResumedSince(session.Tenant, in fault), fault.Attempts);
     }
 
     /// <summary>A single page cannot be had: the policy says what its waiters get.</summary>

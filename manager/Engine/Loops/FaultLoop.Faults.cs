@@ -12,7 +12,7 @@ namespace UffdManager.Engine.Loops;
 /// <content>The way of a fault that has been read: decide, resolve, account.</content>
 internal sealed partial class FaultLoop
 {
-    private void Serve(Session session, ulong address, UffdFaultFlags flags, long readAt, int attempts)
+    private void Serve(Session session, ulong address, UffdFaultFlags flags, long readAt, long since, int attempts)
     {
         ForgetDisplacedIfQuiet(session);
         FaultKind kind = KindOf(flags);
@@ -35,7 +35,7 @@ internal sealed partial class FaultLoop
             if ((state & PageState.Waited) == 0)
             {
                 _ = session.Pages.TrySetPage(page, region.PageBytes, state | PageState.Waited);
-                Join(session, region, page, readAt);
+                Join(session, region, page, readAt, since);
             }
 
             Account(session, kind, FaultOutcome.Duplicate, readAt);
@@ -49,7 +49,7 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        FaultContext fault = new(session, region, page, flags, kind, state, readAt, attempts);
+        FaultContext fault = new(session, region, page, flags, kind, state, readAt, since, attempts);
         switch (kind)
         {
             case FaultKind.WriteProtect:

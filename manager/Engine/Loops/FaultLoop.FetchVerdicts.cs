@@ -12,9 +12,6 @@ internal sealed partial class FaultLoop
 {
     private const long MaximumRetryBackoff = 1_000_000_000;
 
-    // A loop that is so much later than it wanted to be was not running.
-    private const long StandstillNanoseconds = 500_000_000;
-
     private void RetryOrJudge(FetchTicket ticket)
     {
         ticket.Attempts++;
@@ -40,7 +37,7 @@ internal sealed partial class FaultLoop
 
         // Beyond the end of the source, and in a file that has become another, there is nothing that a later attempt could find.
         bool hopeless = ticket.Result is Errno.ENXIO or Errno.ESTALE && policy.OnUnavailable != Verdict.Wait;
-        if (hopeless || _now + backoff >= ticket.Deadline)
+        if (hopeless || _turned + backoff >= ticket.Deadline)
         {
             Judge(ticket, $"{ticket.Source.Description} at offset {ticket.Offset}: {ticket.Result.Describe()} after {ticket.Attempts} attempts");
             return;
@@ -49,20 +46,23 @@ internal sealed partial class FaultLoop
         ticket.Phase = FetchPhase.Backoff;
         ticket.DueAt = _now + backoff;
         _nextTicket = Math.Min(_nextTicket, ticket.DueAt);
+        _nextVerdict = Math.Min(_nextVerdict, ticket.Deadline);
     }
 
     private void CheckTickets()
     {
-        if (_now - _nextTicket > StandstillNanoseconds)
+        // An answer that is here by now is not too late, even if its bell is still to be heard.
+        while (_turned >= _nextVerdict && _completed.TryDequeue(out FetchTicket? completed))
         {
-            BeginDeadlinesAnew();
+            FinishFetch(completed);
         }
 
         _nextTicket = long.MaxValue;
+        _nextVerdict = long.MaxValue;
         for (int i = _tickets.Count - 1; i >= 0; i--)
         {
             FetchTicket ticket = _tickets[i];
-            if (ticket.Deadline <= _now && (ticket.Phase is FetchPhase.AtWorker or FetchPhase.Backoff))
+            if (ticket.Deadline <= _turned && (ticket.Phase is FetchPhase.AtWorker or FetchPhase.Backoff))
             {
                 Judge(ticket, $"{ticket.Source.Description} at offset {ticket.Offset} did not answer within the policy's deadline");
                 continue;
@@ -79,19 +79,8 @@ internal sealed partial class FaultLoop
 
             if (i < _tickets.Count && ReferenceEquals(_tickets[i], ticket))
             {
-                _nextTicket = Math.Min(_nextTicket, ticket.Phase == FetchPhase.AtWorker ? ticket.Deadline : Math.Min(ticket.DueAt, ticket.Deadline));
-            }
-        }
-    }
-
-    // This process did not run: stopped, frozen, or its virtual machine was. Of the sources that says nothing; they could not answer either.
-    private void BeginDeadlinesAnew()
-    {
-        foreach (FetchTicket ticket in _tickets)
-        {
-            if (ticket.Deadline != long.MaxValue)
-            {
-                ticket.Deadline = DeadlineOf(ticket.Policy, _now);
+                _nextTicket = ticket.Phase == FetchPhase.AtWorker ? _nextTicket : Math.Min(_nextTicket, ticket.DueAt);
+                _nextVerdict = ticket.Phase == FetchPhase.Installing ? _nextVerdict : Math.Min(_nextVerdict, ticket.Deadline);
             }
         }
     }
@@ -128,7 +117,7 @@ internal sealed partial class FaultLoop
         for (ulong page = start; page < stop && session.State == SessionState.Serving; page += region.PageBytes)
         {
             _ = session.Pages.TrySetPage(page, region.PageBytes, session.Pages.Get(page) & PageState.Dirty);
-            GiveUp(new FaultContext(session, region, page, UffdFaultFlags.None, FaultKind.Missing, PageState.Absent, ticket.ReadAt, 0), why);
+            GiveUp(new FaultContext(session, region, page, UffdFaultFlags.None, FaultKind.Missing, PageState.Absent, ticket.ReadAt, _turned, 0), why);
         }
     }
 }

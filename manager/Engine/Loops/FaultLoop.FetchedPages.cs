@@ -60,7 +60,7 @@ internal sealed partial class FaultLoop
                     TellPoolExhausted(ticket, outcome, cursor);
                     ticket.DueAt = MonotonicClock.NowNanoseconds + FirstScarcityBackoff;
                     _nextTicket = Math.Min(_nextTicket, ticket.DueAt);
-                    if (MonotonicClock.NowNanoseconds >= ticket.Deadline)
+                    if (_turned >= ticket.Deadline)
                     {
                         Judge(ticket, "no memory is left for it");
                     }

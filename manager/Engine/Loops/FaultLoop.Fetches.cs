@@ -18,7 +18,6 @@ internal sealed partial class FaultLoop
 
     private void StartFetch(in FaultContext fault, ulong start, int length)
     {
-        Policy policy = fault.Region.Policy;
         FetchTicket? ticket = TryIssue(fault.Session, fault.Region, start, length, out DeferralReason reason);
         if (ticket is null)
         {
@@ -37,12 +36,9 @@ internal sealed partial class FaultLoop
 
         _ = fault.Session.Pages.TrySetPage(fault.Page, fault.Region.PageBytes, PageState.InFlight | PageState.Waited | (fault.State & (PageState.Suspect | PageState.Dirty)));
         ticket.ReadAt = fault.ReadAt;
-        ticket.Deadline = DeadlineOf(policy, fault.ReadAt);
+        ticket.Deadline = DeadlineOf(fault.Region.Policy, fault.Since);
         Submit(ticket);
     }
-
-    private static long DeadlineOf(Policy policy, long readAt) =>
-        policy.OnUnavailable == Verdict.Wait ? long.MaxValue : readAt + (long)policy.Deadline.TotalNanoseconds;
 
     private FetchTicket? TryIssue(Session session, Region region, ulong start, int length, out DeferralReason reason, bool isAhead = false)
     {
@@ -106,12 +102,12 @@ internal sealed partial class FaultLoop
         ticket.Phase = FetchPhase.AtWorker;
         _atWorkers++;
         ticket.QueuedAt = _now;
-        _nextTicket = Math.Min(_nextTicket, ticket.Deadline);
+        _nextVerdict = Math.Min(_nextVerdict, ticket.Deadline);
         _engine.Fetches.Enqueue(ticket);
     }
 
     // A fault has joined a page that is in flight, perhaps for nobody so far: from now on there is a deadline.
-    private void Join(Session session, Region region, ulong page, long readAt)
+    private void Join(Session session, Region region, ulong page, long readAt, long since)
     {
         foreach (FetchTicket ticket in session.Tickets)
         {
@@ -129,8 +125,8 @@ internal sealed partial class FaultLoop
             if (ticket.Deadline == long.MaxValue)
             {
                 ticket.ReadAt = readAt;
-                ticket.Deadline = DeadlineOf(region.Policy, readAt);
-                _nextTicket = Math.Min(_nextTicket, ticket.Deadline);
+                ticket.Deadline = DeadlineOf(region.Policy, since);
+                _nextVerdict = Math.Min(_nextVerdict, ticket.Deadline);
             }
         }
     }

@@ -105,7 +105,7 @@ internal sealed partial class FaultLoop
                 FaultEngine.TryIdentifyForked(this, session, (int)fault.ThreadId);
             }
 
-            Serve(session, fault.Address, fault.Flags, readAt, 0);
+            Serve(session, fault.Address, fault.Flags, readAt, _turned, 0);
         }
     }
 

@@ -44,6 +44,7 @@ internal sealed partial class FaultLoop
 
         int ready = Epoll.Wait(_epollLease, _events, due <= _now ? 0 : -1);
         _now = MonotonicClock.NowNanoseconds;
+        CountTurn();
         return ready;
     }
 
@@ -77,6 +78,7 @@ internal sealed partial class FaultLoop
         {
             int read = MayRead(hot) ? Userfaultfd.Read(hot.Lease, hot.Ledger.Inbox(MessageBatch), out _) : 0;
             _now = MonotonicClock.NowNanoseconds;
+            CountTurn();
             if (read > 0)
             {
                 long gap = Math.Min(_now - _idleSince, spin * 4);

@@ -310,7 +310,7 @@ internal sealed partial class FaultLoop : IDisposable
             RetryDeferred();
         }
 
-        if (_now >= _nextTicket)
+        if (_now >= _nextTicket || _turned >= _nextVerdict)
         {
             CheckTickets();
         }
@@ -362,6 +362,7 @@ internal sealed partial class FaultLoop : IDisposable
         }
 
         long due = Math.Min(Math.Min(_nextDeferred, _nextTicket), Math.Min(Math.Min(_nextSweep, _nextRunEnd), Math.Min(NextPopulateDue, Math.Min(_nextUnstored, _nextLook))));
+        due = Math.Min(due, NextTurn());
         foreach (LoopCommand command in _parked)
         {
             due = Math.Min(due, command.DueAt);

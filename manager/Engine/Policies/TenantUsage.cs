@@ -11,6 +11,7 @@ public sealed class TenantUsage
     private long _registeredBytes;
     private long _pagesInFlight;
     private long _fetches;
+    private long _fetchesEnded;
     private long _pageTableBytes;
 
     internal RateLimiter Faults { get; } = new();
@@ -37,6 +38,9 @@ public sealed class TenantUsage
 
     /// <summary>Native bytes of the page tables of the tenant's sessions.</summary>
     public long PageTableBytes => Volatile.Read(ref _pageTableBytes);
+
+    /// <summary>How many fetches have given back their place so far.</summary>
+    internal long FetchesEnded => Volatile.Read(ref _fetchesEnded);
 
     internal long AddPageTable(long bytes) => Interlocked.Add(ref _pageTableBytes, bytes);
 
@@ -84,6 +88,7 @@ public sealed class TenantUsage
     {
         Interlocked.Add(ref _pagesInFlight, -pages);
         Interlocked.Decrement(ref _fetches);
+        Interlocked.Increment(ref _fetchesEnded);
     }
 
     /// <summary>Gives back a part of what a fetch has in flight.</summary>

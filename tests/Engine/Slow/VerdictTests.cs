@@ -161,7 +161,7 @@ public sealed class VerdictTests : EngineTest
         PendingReply read = it.Client.Begin($"read {at}", 1);
         source.WaitForFetches(1);
         using ManualResetEventSlim never = new();
-        LoopCommand<bool> standstill = new(_ => never.Wait(TimeSpan.FromSeconds(4)));
+        LoopCommand<bool> standstill = new(_ => never.Wait(TimeSpan.FromSeconds(3.2)));
         it.Session.Loop.Post(standstill);
         Assert.False(standstill.Task.Finish());
 

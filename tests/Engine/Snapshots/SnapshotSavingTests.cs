@@ -149,7 +149,7 @@ public sealed class SnapshotSavingTests : HaltedSnapshotTest
         {
             Region region = it.Session.Regions.Find(page)!;
             FaultContext fault = new(
-                it.Session, region, page, UffdFaultFlags.Write | UffdFaultFlags.WriteProtect, FaultKind.WriteProtect, it.Session.Pages.Get(page), MonotonicClock.NowNanoseconds, 0);
+                it.Session, region, page, UffdFaultFlags.Write | UffdFaultFlags.WriteProtect, FaultKind.WriteProtect, it.Session.Pages.Get(page), MonotonicClock.NowNanoseconds, 0, 0);
             isServed = it.Session.Loop.ServeForSnapshot(in fault);
             isHeldThen = it.Session.Snapshot!.Holds(page);
         });
