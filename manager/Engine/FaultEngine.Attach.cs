@@ -83,7 +83,6 @@ public sealed partial class FaultEngine
             OwnerRecord = request.OwnerRecord,
             Space = space,
             State = request.Adopt ? SessionState.Adopting : SessionState.Serving,
-            AdoptionDeadline = MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds,
         };
         session.Identify(request.Pid, request.ProcessStartTime, request.PidFd);
         _registry.Add(session);
@@ -159,6 +158,7 @@ public sealed partial class FaultEngine
 
         space.Sessions.Add(session);
         loop.Add(session);
+        loop.AwaitRanges(session);
         foreach (Region region in session.Regions.All.ToArray())
         {
             loop.BeginPrefetch(session, region);

@@ -132,10 +132,8 @@ public sealed partial class FaultEngine
         return child;
     }
 
-    /// <summary>Until when a session that was being adopted may stay silent, from now on.</summary>
+    /// <summary>How long pages are looked at that seem to be registered without the manager before their client is given up; nanoseconds.</summary>
     internal long UnknownRangePatience => (long)_options.UnknownRangePatience.TotalNanoseconds;
-
-    internal long NextAdoptionDeadline => MonotonicClock.NowNanoseconds + (long)_options.AdoptionTimeout.TotalNanoseconds;
 
     private void BuildOrFail(Restore restore, InheritedSession inherited)
     {
@@ -292,7 +290,6 @@ public sealed partial class FaultEngine
             ParentPid = record.ParentPid,
             Space = space,
             State = SessionState.Adopting,
-            AdoptionDeadline = long.MaxValue,
             IsStored = true,
             HeldSource = policy.Source?.AddReference(),
         };

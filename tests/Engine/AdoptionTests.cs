@@ -1,3 +1,4 @@
+using UffdManager.Engine.Loops;
 using UffdManager.Engine.Policies;
 using UffdManager.Engine.Sessions;
 using UffdManager.Engine.Sources;
@@ -115,6 +116,38 @@ public sealed class AdoptionTests : EngineTest
     }
 
     [Fact]
+    public void Adopted_client_may_tell_its_ranges_for_longer_than_it_may_be_silent()
+    {
+        Options = Options with { AdoptionTimeout = TimeSpan.FromSeconds(3) };
+        ScriptedSource source = Scripted(32 * Page);
+        ServedClient after = Adopt(Left(source, out ulong at), Zero);
+        long began = MonotonicClock.NowNanoseconds;
+        for (ulong page = 0; page < 16; page++)
+        {
+            // A client that needs some time for each: 4 s for all.
+            long next = began + ((long)page * 250_000_000);
+            Eventually.True(() => MonotonicClock.NowNanoseconds >= next, "the next range");
+            after.Register(at + (page * Page), Page, source, offset: (long)(page * Page));
+        }
+
+        AssertIsServed(after, at, source);
+    }
+
+    [Fact]
+    public void Adopted_client_does_not_pay_for_a_standstill_of_the_manager()
+    {
+        Options = Options with { AdoptionTimeout = TimeSpan.FromSeconds(3) };
+        ScriptedSource source = Scripted(32 * Page);
+        ServedClient after = Adopt(Left(source, out ulong at), Zero);
+        using ManualResetEventSlim never = new();
+        LoopCommand<bool> standstill = new(_ => never.Wait(TimeSpan.FromSeconds(3.2)));
+        after.Session.Loop.Post(standstill);
+        Assert.False(standstill.Task.Finish());
+        after.Register(at, 16 * Page, source);
+        AssertIsServed(after, at, source);
+    }
+
+    [Fact]
     public void Commands_after_the_end_of_the_engine_are_refused()
     {
         FaultEngine first = new(Options);
@@ -145,6 +178,23 @@ public sealed class AdoptionTests : EngineTest
         source.Release();
         Eventually.True(() => Volatile.Read(ref released) == 1, "the source to be released");
         Eventually.True(() => Alice.Usage is { Fetches: 0, PagesInFlight: 0 }, "the books to be closed");
+    }
+
+    private void AssertIsServed(ServedClient after, ulong at, ScriptedSource source)
+    {
+        Assert.Equal(SessionState.Adopting, after.Session.State);
+        Assert.Null(Engine.WakeAsync(after.Session, 0, 0).Finish().Error);
+        after.AssertHolds(at, 16 * Page, source);
+    }
+
+    // By an engine that is gone.
+    private ServedClient Left(ScriptedSource source, out ulong at)
+    {
+        using FaultEngine first = new(Options);
+        first.Start();
+        ServedClient before = ServeOn(first);
+        at = before.MapRegistered(16 * Page, source);
+        return before;
     }
 
     private ServedClient ServeOn(FaultEngine engine)

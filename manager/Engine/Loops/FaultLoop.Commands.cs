@@ -32,6 +32,7 @@ internal sealed partial class FaultLoop
             return s_over;
         }
 
+        AwaitRanges(session);
         if (session.State == SessionState.Serving)
         {
             Pump(session);

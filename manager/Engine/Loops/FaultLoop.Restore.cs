@@ -70,7 +70,7 @@ internal sealed partial class FaultLoop
             }
             else if (restored.Record.IsAdopting)
             {
-                session.AdoptionDeadline = _engine.NextAdoptionDeadline;
+                AwaitRanges(session);
             }
             else
             {

@@ -45,6 +45,7 @@ internal sealed partial class FaultLoop
         if (_nextSweep == long.MaxValue)
         {
             _nextSweep = _now + _sweepNanoseconds;
+            _sweptAt = _now;
         }
 
         Watch(session);

@@ -15,6 +15,19 @@ internal sealed partial class FaultLoop
     private readonly List<Session> _soon = [];
     private long _nextLook = long.MaxValue;
 
+    // Time from sweep to sweep, of which one that comes late adds no more than two: clients whose manager was stopped have had no time to say anything.
+    private long _swept;
+    private long _sweptAt;
+
+    /// <summary>Gives a client that is adopted the whole time anew in which it has to say (more of) what its ranges contain.</summary>
+    public void AwaitRanges(Session session)
+    {
+        if (session.State == SessionState.Adopting)
+        {
+            session.AdoptionDeadline = _swept + _adoptionNanoseconds;
+        }
+    }
+
     // Puts into the epoll set what of a session belongs there and is not yet in it. The set can be full (fs.epoll.max_user_watches) or out of
     // memory: the session is looked at again soon, and nobody else is harmed.
     private void Watch(Session session)
@@ -124,6 +137,8 @@ internal sealed partial class FaultLoop
     private void Sweep()
     {
         _nextSweep = _sessionCount == 0 ? long.MaxValue : _now + _sweepNanoseconds;
+        _swept += Math.Min(_now - _sweptAt, 2 * _sweepNanoseconds);
+        _sweptAt = _now;
         for (int i = 0; i < _slots.Count; i++)
         {
             if (_slots[i].Session is not Session session)
@@ -142,7 +157,7 @@ internal sealed partial class FaultLoop
             {
                 EndWithoutAddressSpace(session);
             }
-            else if (session.State == SessionState.Adopting && _now >= session.AdoptionDeadline)
+            else if (session.State == SessionState.Adopting && _swept >= session.AdoptionDeadline)
             {
                 Kill(session, 0, "was adopted from an earlier manager and never said what its ranges contain");
             }

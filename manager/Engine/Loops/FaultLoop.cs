@@ -53,6 +53,7 @@ internal sealed partial class FaultLoop : IDisposable
     private readonly int? _cpu;
     private readonly int _nice;
     private readonly long _sweepNanoseconds;
+    private readonly long _adoptionNanoseconds;
 
     private Thread? _thread;
     private int _signalled;
@@ -78,6 +79,7 @@ internal sealed partial class FaultLoop : IDisposable
         _nice = options.LoopNice;
         _forkPatience = (long)options.ForkPatience.TotalNanoseconds;
         _sweepNanoseconds = (long)options.LivenessSweep.TotalNanoseconds;
+        _adoptionNanoseconds = (long)options.AdoptionTimeout.TotalNanoseconds;
         _epoll = Epoll.Create();
         _wakeup = EventFd.Create();
         Epoll.Add(_epoll, _wakeup, EpollEvents.In, ControlKey);

@@ -159,7 +159,8 @@ public sealed class Session
 
     internal uint SlotGeneration { get; set; }
 
-    internal long AdoptionDeadline { get; set; }
+    /// <summary>Until when it may stay silent while it is adopted, in the time of the loop's sweeps: nanoseconds.</summary>
+    internal long AdoptionDeadline { get; set; } = long.MaxValue;
 
     internal long ResidentBytes { get; set; }
 
