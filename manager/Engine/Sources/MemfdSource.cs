@@ -79,7 +79,7 @@ public sealed class MemfdSource : PageSource
             return SourceAnswer.Ready;
         }
 
-        return TryRead(offset, length, scratch, out page) ? SourceAnswer.Ready : SourceAnswer.Slow;
+        return Read(offset, length, scratch, out page) == Errno.OK ? SourceAnswer.Ready : SourceAnswer.Slow;
     }
 
     /// <inheritdoc/>
@@ -87,7 +87,7 @@ public sealed class MemfdSource : PageSource
     public override Errno Fetch(long offset, int length, nuint buffer, out SourcePages page)
     {
         page = default;
-        return offset < Length && TryRead(offset, length, buffer, out page) ? Errno.OK : Errno.ENXIO;
+        return offset < Length ? Read(offset, length, buffer, out page) : Errno.ENXIO;
     }
 
     /// <inheritdoc/>
@@ -102,16 +102,23 @@ public sealed class MemfdSource : PageSource
         _memfd.Dispose();
     }
 
-    private bool TryRead(long offset, int length, nuint buffer, out SourcePages page)
+    private Errno Read(long offset, int length, nuint buffer, out SourcePages page)
     {
         page = default;
         int wanted = (int)Math.Min(length, Length - offset);
         int done = 0;
         while (done < wanted)
         {
-            if (FileIo.Read(_lease, buffer + (nuint)done, wanted - done, offset + done, out int read) != Errno.OK || read == 0)
+            // No memory to bring a page back from swap, or a swap device that fails: another attempt may find it, so it is not told as the end of the source.
+            Errno errno = FileIo.Read(_lease, buffer + (nuint)done, wanted - done, offset + done, out int read);
+            if (errno != Errno.OK)
             {
-                return false;
+                return errno;
+            }
+
+            if (read == 0)
+            {
+                return Errno.EIO;
             }
 
             done += read;
@@ -120,6 +127,6 @@ public sealed class MemfdSource : PageSource
         int padded = (int)PageSize.AlignUp((ulong)done, (ulong)PageSize.Base);
         NativePages.Clear(buffer + (nuint)done, (nuint)(padded - done));
         page = new SourcePages(buffer, padded);
-        return true;
+        return Errno.OK;
     }
 }
