@@ -43,7 +43,7 @@ internal sealed partial class FaultLoop
     private static List<(int Pid, ulong StartTime)> LostChildrenOf(Session parent, long since, FaultEngine.Restore restore, ProcessFamilies families)
     {
         List<(int Pid, ulong StartTime)> lost = [];
-        byte[] program = ExecutesStill(parent) ? ProcessInfo.ReadAuxiliaryVector(parent.Pid) : [];
+        byte[] program = ProcessInfo.ReadAuxiliaryVector(parent.Pid);
         foreach (int pid in families.DescendantsOf(parent.Pid))
         {
             if (ProcessInfo.TryReadStartTime(pid, out ulong startTime) && ((long)startTime + 2) * TickNanoseconds >= since
@@ -56,22 +56,6 @@ internal sealed partial class FaultLoop
         }
 
         return lost;
-    }
-
-    // The process may execute another program since, while its memory lives on in another task (CLONE_VM): nobody says then what the child's program was, and any descendant may be the child.
-    private static bool ExecutesStill(Session parent)
-    {
-        List<Region> touched = [];
-        foreach (VmaInfo mapping in ProcessInfo.ReadSmaps(parent.Pid))
-        {
-            parent.Regions.CollectOverlaps(mapping.Start, mapping.End, touched);
-            if (touched.Count > 0 && mapping.UffdModes != UffdRegisterModes.None)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     // Most children execute another program at once. They have no memory of the parent's any more, and what they have mapped themselves may well lie where its ranges do.

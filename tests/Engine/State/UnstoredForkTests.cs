@@ -215,26 +215,6 @@ public sealed class UnstoredForkTests : RestoreTest
         Assert.Equal(contents[Page], parent.Client.ReadByte(Place + Page));
     }
 
-    // A task of the same memory, as the shim's agent is one, keeps it when the program has gone over to another.
-    [Fact]
-    public void Child_of_a_program_that_executes_another_one_since_is_found_too()
-    {
-        ServedClient parent = ServeFile(out ulong at, out byte[] contents);
-        parent.Client.Run("keepmemory");
-        Store.IsBehind = true;
-        parent.Client.Run("fork");
-        ClientProcess lost = Track(parent.Client.AcceptChild());
-        Assert.Equal(contents[0], lost.ReadByte(at));
-        _ = parent.Client.Begin("exec");
-        ClientProcess other = Track(parent.Client.AcceptChild());
-        Assert.Equal(parent.Client.Pid, other.Pid);
-        RestoreReport report = EndWithWhatWaits();
-        RestoreFailure failure = Assert.Single(report.Failures);
-        Assert.Equal((lost.Pid, true), (failure.Pid, failure.Killed));
-        lost.WaitForExit();
-        Assert.False(other.HasExited);
-    }
-
     private static ulong StartOf(int pid)
     {
         Assert.True(ProcessInfo.TryReadStartTime(pid, out ulong startTime));

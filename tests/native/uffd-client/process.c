@@ -1,5 +1,4 @@
 /* process.c - commands about the process itself: children, exec, credentials. */
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -61,23 +60,6 @@ static int do_exec(struct context *c)
 	return client_exec();
 }
 
-static _Noreturn int keep(void *unused)
-{
-	(void)unused;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while (1)
-		pause();
-}
-
-/* keepmemory: a task beside the process that has its memory, also when that executes another
- * program */
-static int do_keepmemory(struct context *c)
-{
-	static _Alignas(16) char stack[64 * 1024];
-
-	return result(c, clone(keep, stack + sizeof(stack), CLONE_VM, NULL));
-}
-
 static int do_setuid(struct context *c)
 {
 	return result(c, setresuid((uid_t)c->arg[0], (uid_t)c->arg[0], (uid_t)c->arg[0]));
@@ -95,7 +77,6 @@ const struct verb process_verbs[] = {
 	{"waitpid", 1, do_waitpid},
 	{"exit", 1, do_exit},
 	{"exec", 0, do_exec},
-	{"keepmemory", 0, do_keepmemory},
 	{"setuid", 1, do_setuid},
 	{"tid", 0, do_tid},
 	{0},
