@@ -51,7 +51,10 @@ internal sealed partial class FaultLoop
                 ? InstallZeros(in noted, fault.Page, region.PageBytes)
                 : InstallCopy(in noted, fault.Page, pages.Address, region.PageBytes);
             SettleNote(in fault, in noted, outcome);
-            NoteOutcome(in fault, outcome);
+            if (outcome == InstallOutcome.Installed)
+            {
+                NoteVanished(in fault);
+            }
         }
         else
         {
@@ -61,19 +64,6 @@ internal sealed partial class FaultLoop
         if (answer == SourceAnswer.Ready)
         {
             region.Source.Release(in pages);
-        }
-    }
-
-    // What is mapped of a source and cannot be read (its file has been cut off) is fetched: the kernel does not tell then whether the page is there.
-    private static void NoteOutcome(in FaultContext fault, InstallOutcome outcome)
-    {
-        if (outcome == InstallOutcome.SourceFault)
-        {
-            NoteFetched(in fault);
-        }
-        else if (outcome == InstallOutcome.Installed)
-        {
-            NoteVanished(in fault);
         }
     }
 
@@ -91,23 +81,16 @@ internal sealed partial class FaultLoop
             return;
         }
 
-        FaultContext noted = WithChange(in fault);
-        StartFetch(noted with { State = noted.State & ~PageState.Suspect }, fault.Page, (int)region.PageBytes);
-        NoteFetched(in fault);
-    }
-
-    private static void NoteFetched(in FaultContext fault)
-    {
-        Session session = fault.Session;
-        ulong length = fault.Region.PageBytes;
-        if (session.Snapshot is Snapshot snapshot && !IsInMemory(snapshot, fault.Page, length))
+        if (session.Snapshot is Snapshot snapshot && !IsInMemory(snapshot, fault.Page, region.PageBytes))
         {
             NoteVanished(in fault);
         }
 
+        FaultContext noted = WithChange(in fault);
+        StartFetch(noted with { State = noted.State & ~PageState.Suspect }, fault.Page, (int)region.PageBytes);
         if ((session.Pages.Get(fault.Page) & PageState.StateMask) == PageState.InFlight)
         {
-            AddResident(session, -(long)length);
+            AddResident(session, -(long)region.PageBytes);
         }
     }
 

@@ -34,9 +34,6 @@ public sealed class ScriptedSource(long length, byte seed) : PageSource
     /// <summary>Whether the bytes are in memory, so that the fault loop gets them without a fetch.</summary>
     public bool InMemory { get; set; }
 
-    /// <summary>Whether what the fault loop gets is at a place that nobody can read, like what a file has lost that is mapped.</summary>
-    public bool IsCutOff { get; set; }
-
     /// <summary>Says where a range has anything but zeros, as <see cref="PageSource.FindData"/>; counted and held like a fetch. Null: everywhere.</summary>
     public Func<long, long, (long Start, long End)>? Data { get; set; }
 
@@ -73,7 +70,7 @@ public sealed class ScriptedSource(long length, byte seed) : PageSource
         page = default;
         if (!InMemory)
             return SourceAnswer.Slow;
-        page = IsCutOff ? new SourcePages((nuint)PageSize.Base, length) : Answer(offset, length, scratch);
+        page = Answer(offset, length, scratch);
         return SourceAnswer.Ready;
     }
 

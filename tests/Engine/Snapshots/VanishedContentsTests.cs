@@ -23,19 +23,6 @@ public sealed class VanishedContentsTests : HaltedSnapshotTest
         AssertEnds(it, at);
     }
 
-    [Fact]
-    public void Page_of_a_source_that_has_lost_it_where_it_is_mapped_ends_it()
-    {
-        ScriptedSource source = Scripted(Pages * Page);
-        source.InMemory = true;
-        ServedClient it = ServeStock(UffdFeatures.None);
-        ulong at = it.MapRegistered(Pages * Page, source, flags: RegionFlags.RemoveMeansSource);
-        it.Client.Run($"fill {at} {Pages * Page} 1");
-        source.IsCutOff = true;
-        AssertEnds(it, at);
-        Assert.InRange(source.Entered, 1, 2);
-    }
-
     [SkippableTheory]
     [InlineData(false)]
     [InlineData(true)]
