@@ -170,7 +170,12 @@ internal sealed partial class FaultLoop
         switch (errno)
         {
             case Errno.OK:
-                MarkPresent(fault.Session, fault.Region, fault.Page, fault.Page + fault.Region.PageBytes);
+                // Of a page that was given back since the fault came, the kernel lifts a mark where nothing is.
+                if ((fault.State & PageState.StateMask) != PageState.Removed)
+                {
+                    MarkPresent(fault.Session, fault.Region, fault.Page, fault.Page + fault.Region.PageBytes);
+                }
+
                 Account(fault.Session, fault.Kind, FaultOutcome.Unprotected, fault.ReadAt);
                 break;
             case Errno.EAGAIN:

@@ -169,6 +169,28 @@ public sealed class MappingTests : EngineTest
     }
 
     [Fact]
+    public void Write_fault_of_a_page_that_was_given_back_since_leaves_it_given_back()
+    {
+        Options = Options with { FaultLoops = 1 };
+        ServedClient it = Serve();
+        ulong at = it.MapRegistered(Page, Scripted(Page), modes: UffdRegisterModes.Missing | UffdRegisterModes.WriteProtect);
+        it.Client.WriteByte(at, 1);
+        it.Client.Run($"madvise {at} {Page} 4");
+        Assert.Equal(0, it.Status().ResidentBytes);
+        LoopCommand<bool> command = new(loop =>
+        {
+            loop.DeferUncertain(it.Session, at, UffdFaultFlags.WriteProtect | UffdFaultFlags.Write, MonotonicClock.NowNanoseconds, 0);
+            return true;
+        });
+        it.Session.Loop.Post(command);
+        Assert.True(command.Task.Finish());
+        Eventually.True(() => CountersOf(Alice).Faults(FaultKind.WriteProtect, FaultOutcome.Unprotected) == 1, "the fault to be tried again");
+        Assert.Equal(0, it.Status().ResidentBytes);
+        Assert.Equal(0, it.Client.ReadByte(at));
+        Assert.Equal((long)Page, it.Status().ResidentBytes);
+    }
+
+    [Fact]
     public void Range_that_grew_and_moved_is_served_in_its_tail_too()
     {
         ServedClient it = Serve(policy: Zero);
